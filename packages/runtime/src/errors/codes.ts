@@ -1,0 +1,194 @@
+import { errorFactory } from '@event-runtime/outbox';
+
+/** ER1xxx: the database and its set-up. */
+export const databaseErrors = {
+  ER1001: {
+    meaning: 'The database cannot be reached.',
+    remedy: 'Check DATABASE_URL, that PostgreSQL is running and that this machine may connect.',
+    retryable: true,
+  },
+  ER1002: {
+    meaning: 'The database does not write a logical WAL (wal_level is not logical).',
+    remedy: "Run `ALTER SYSTEM SET wal_level = 'logical';` and restart PostgreSQL.",
+    retryable: false,
+  },
+  ER1003: {
+    meaning: 'The role may not use replication.',
+    remedy: 'Run `ALTER ROLE <role> REPLICATION;` (on RDS: `GRANT rds_replication TO <role>;`).',
+    retryable: false,
+  },
+  ER1005: {
+    meaning: 'The database is not encoded in UTF8.',
+    remedy: "Use a database created with ENCODING 'UTF8': payloads are kept byte for byte.",
+    retryable: false,
+  },
+  ER1006: {
+    meaning: 'This version of PostgreSQL is not supported.',
+    remedy: 'Use PostgreSQL 15 to 18.',
+    retryable: false,
+  },
+  ER1101: {
+    meaning: 'The event_runtime schema is missing or older than this program needs.',
+    remedy: 'Run `npx event-runtime migrate`.',
+    retryable: false,
+  },
+  ER1102: {
+    meaning: 'The event_runtime schema was migrated by a newer version, and that migration breaks this one.',
+    remedy: 'Upgrade event-runtime to the version that migrated the database; it never runs backwards.',
+    retryable: false,
+  },
+  ER1103: {
+    meaning: 'An applied migration differs from the file of the same number.',
+    remedy: 'Restore the published package; migrations that were applied must never be edited.',
+    retryable: false,
+  },
+  ER1104: {
+    meaning: 'The migration failed and was rolled back.',
+    remedy: 'Read the cause; nothing of this migration is left behind.',
+    retryable: false,
+  },
+  ER1105: {
+    meaning: 'Partition upkeep could not get its lock in time.',
+    remedy:
+      'Nothing is blocked; it will be tried again. A transaction left open for long is the usual cause.',
+    retryable: true,
+  },
+  ER1201: {
+    meaning: 'The replication slot is in use by another connection.',
+    remedy: 'Stop the other relay, or wait: a slot is freed when its connection ends.',
+    retryable: true,
+  },
+  ER1202: {
+    meaning: 'The replication slot was invalidated or is missing.',
+    remedy: 'Drop it with `select pg_drop_replication_slot(...)` and start again; see docs/operations.',
+    retryable: false,
+  },
+  ER1203: {
+    meaning: 'A stopped relay can fill the disk: max_slot_wal_keep_size is unlimited.',
+    remedy: "Run `ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf();`.",
+    retryable: false,
+  },
+  ER1204: {
+    meaning: 'The publication is missing.',
+    remedy: 'Run `npx event-runtime migrate`; the publication must be older than the slot.',
+    retryable: false,
+  },
+} as const;
+
+/** ER3xxx: the replication stream. */
+export const replicationErrors = {
+  ER3001: {
+    meaning: 'The replication stream sent a message that is cut short or malformed.',
+    remedy: 'Report it with the detail; the relay reconnects and reads the transaction again.',
+    retryable: true,
+  },
+  ER3002: {
+    meaning: 'The replication stream sent a message of an unknown kind.',
+    remedy: 'Check that the server is PostgreSQL 15 to 18.',
+    retryable: false,
+  },
+  ER3003: {
+    meaning: 'The replication stream broke the order that its protocol promises.',
+    remedy: 'Report it with the detail; the relay reconnects and reads the transaction again.',
+    retryable: true,
+  },
+  ER3004: {
+    meaning: 'The replication connection ended.',
+    remedy: 'Nothing to do: the relay reconnects by itself.',
+    retryable: true,
+  },
+  ER3005: {
+    meaning: 'The outbox row in the stream has not the columns that this version knows.',
+    remedy: 'Run `npx event-runtime migrate`, or upgrade event-runtime.',
+    retryable: false,
+  },
+} as const;
+
+/** ER4xxx: sinks and webhooks. */
+export const deliveryErrors = {
+  ER4001: {
+    meaning: 'The endpoint URL is not allowed.',
+    remedy: 'Use an http(s) URL with a public host; private networks need an explicit allowance.',
+    retryable: false,
+  },
+  ER4002: {
+    meaning: 'The endpoint resolves or connects to an address that deliveries must not reach.',
+    remedy: 'Use a public address, or allow the network by name in the egress settings.',
+    retryable: true,
+  },
+  ER4003: {
+    meaning: 'The webhook secret is not valid.',
+    remedy: 'Use `whsec_` followed by base64 of 24 to 64 random bytes.',
+    retryable: false,
+  },
+  ER4004: {
+    meaning: 'A stored secret cannot be decrypted.',
+    remedy: 'Start with the EVENT_RUNTIME_SECRET_KEY that the secret was stored under.',
+    retryable: false,
+  },
+  ER4005: {
+    meaning: 'The endpoint did not answer in time.',
+    remedy: 'Nothing to do: the delivery is tried again on its schedule.',
+    retryable: true,
+  },
+  ER4006: {
+    meaning: 'The connection to the endpoint failed.',
+    remedy: 'Nothing to do: the delivery is tried again on its schedule.',
+    retryable: true,
+  },
+  ER4007: {
+    meaning: 'The endpoint answered with a status outside 200 to 299.',
+    remedy: 'Nothing to do: the delivery is tried again on its schedule.',
+    retryable: true,
+  },
+} as const;
+
+/** ER5xxx: configuration and command line. */
+export const configurationErrors = {
+  ER5001: {
+    meaning: 'A setting is missing or not valid.',
+    remedy: 'Correct the setting that the message names.',
+    retryable: false,
+  },
+  ER5002: {
+    meaning: 'A package that this command needs is not installed.',
+    remedy: 'Install the package that the message names.',
+    retryable: false,
+  },
+  ER5003: {
+    meaning: 'Embedded PostgreSQL did not start.',
+    remedy: 'Read the log in the detail, or set DATABASE_URL to use a PostgreSQL of your own.',
+    retryable: false,
+  },
+} as const;
+
+/** ER9xxx: the life of the process. */
+export const lifecycleErrors = {
+  ER9001: {
+    meaning: 'A service was asked to start twice.',
+    remedy: 'Make a new one: a service runs once.',
+    retryable: false,
+  },
+  ER9002: {
+    meaning: 'A service did not stop in time.',
+    remedy: 'Work that was under way is resumed at the next start; report it if it repeats.',
+    retryable: true,
+  },
+} as const;
+
+/** Every code of the runtime, in one catalogue. */
+export const runtimeErrors: typeof databaseErrors &
+  typeof replicationErrors &
+  typeof deliveryErrors &
+  typeof configurationErrors &
+  typeof lifecycleErrors = {
+  ...databaseErrors,
+  ...replicationErrors,
+  ...deliveryErrors,
+  ...configurationErrors,
+  ...lifecycleErrors,
+};
+
+/** `throw runtimeError('ER3001', { detail: 'kind B at byte 12' })` */
+export const runtimeError: ReturnType<typeof errorFactory<typeof runtimeErrors>> =
+  errorFactory(runtimeErrors);

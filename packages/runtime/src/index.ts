@@ -1,0 +1,1 @@
+export { runtimeErrors } from './errors/codes.ts';

@@ -1,0 +1,52 @@
+import type { Lsn } from '../replication/lsn.ts';
+
+/**
+ * Where an event stands in the write-ahead log: the end of its transaction's commit record, and its
+ * ordinal within that transaction. Never a bare LSN: the rows of one COPY share one.
+ */
+export interface Position {
+  readonly lsn: Lsn;
+  /** 0 for the first event of the transaction. */
+  readonly ordinal: number;
+}
+
+/** Orders positions as the log does. */
+export function comparePositions(a: Position, b: Position): number {
+  if (a.lsn !== b.lsn) return a.lsn < b.lsn ? -1 : 1;
+  return a.ordinal - b.ordinal;
+}
+
+/** One committed row of `event_runtime.outbox`. */
+export interface OutboxEvent {
+  /** UUIDv7; the dedupe key everywhere. */
+  readonly eventId: string;
+  /** Grows within an entity in commit order; what consumers may compare. */
+  readonly seq: bigint;
+  readonly tenantId: string;
+  readonly ecosystem: string | null;
+  readonly eventType: string;
+  readonly eventVersion: number;
+  /** What order is kept by, within the tenant. Null: no order is asked for. */
+  readonly entityKey: string | null;
+  readonly idempotencyKey: string | null;
+  readonly correlationId: string | null;
+  readonly causationId: string | null;
+  readonly sourceService: string | null;
+  readonly traceparent: string | null;
+  /** A flat JSON object of strings, as text; the producer's own headers. */
+  readonly headers: string | null;
+  /** The payload byte for byte as emitted: JSON in UTF-8. */
+  readonly payload: Buffer;
+  /** PostgreSQL's text of the time the row was written (microseconds, UTC): `2026-11-20 10:00:00.123456+00`. */
+  readonly recordedAt: string;
+}
+
+/** An event with what the log knows of its commit. */
+export interface LoggedEvent {
+  readonly event: OutboxEvent;
+  readonly position: Position;
+  /** Milliseconds since 1970 with a fraction, by the database's clock. */
+  readonly committedAt: number;
+  /** Milliseconds since 1970 with a fraction, by our clock, when the commit was read from the log. */
+  readonly capturedAt: number;
+}

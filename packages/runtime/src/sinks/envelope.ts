@@ -1,0 +1,65 @@
+import type { OutboxEvent } from '../log/outbox-event.ts';
+
+/**
+ * The version of the envelope: docs/reference/envelope.md. The body is the payload's bytes; everything
+ * else travels as headers, named as in the CloudEvents 1.0 protocol bindings.
+ */
+export const envelopeVersion = '1';
+
+/** The envelope's attributes, in their canonical order, before a protocol's binding encodes them. */
+export function envelopeAttributes(event: OutboxEvent): Array<readonly [name: string, value: string]> {
+  const attributes: Array<readonly [string, string | null]> = [
+    ['specversion', '1.0'],
+    ['id', event.eventId],
+    ['type', event.eventType],
+    ['source', event.sourceService === null ? '/event-runtime' : `/${event.sourceService}`],
+    ['time', toRfc3339(event.recordedAt)],
+    ['envelope', envelopeVersion],
+    ['tenant', event.tenantId],
+    ['ecosystem', event.ecosystem],
+    ['entitykey', event.entityKey],
+    ['seq', event.seq.toString()],
+    ['eventversion', String(event.eventVersion)],
+    ['correlationid', event.correlationId],
+    ['causationid', event.causationId],
+  ];
+  return attributes.filter((pair): pair is readonly [string, string] => pair[1] !== null);
+}
+
+/**
+ * The envelope as HTTP headers, the CloudEvents HTTP binding in binary mode: `ce-` and the attribute's
+ * name, the value percent-encoded as §3.1.3.2 of that binding asks. `traceparent` keeps its own name.
+ *
+ * Source: CloudEvents 1.0.2, HTTP Protocol Binding.
+ */
+export function httpEnvelope(event: OutboxEvent): Record<string, string> {
+  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  for (const [name, value] of envelopeAttributes(event)) headers[`ce-${name}`] = percentEncode(value);
+  if (event.traceparent !== null) headers['traceparent'] = event.traceparent;
+  for (const [name, value] of producerHeaders(event)) headers[`ce-h${name}`] = percentEncode(value);
+  return headers;
+}
+
+/** The producer's own headers, with names that CloudEvents allows (lower-case letters and digits). */
+function producerHeaders(event: OutboxEvent): Array<[string, string]> {
+  if (event.headers === null) return [];
+  const own = JSON.parse(event.headers) as Record<string, unknown>;
+  return Object.entries(own)
+    .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+    .map(([name, value]) => [name.toLowerCase().replaceAll(/[^a-z0-9]/g, ''), value]);
+}
+
+/** Space, double quote, percent and all outside printable ASCII, as UTF-8 octets. */
+function percentEncode(value: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the control characters are what must go.
+  return value.replaceAll(/[\u0000-\u0020"%\u007f-\u{10ffff}]/gu, (character) =>
+    [...Buffer.from(character)]
+      .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)
+      .join(''),
+  );
+}
+
+/** `2026-11-20 10:00:00.123456+00` → `2026-11-20T10:00:00.123456Z` */
+function toRfc3339(text: string): string {
+  return text.replace(' ', 'T').replace(/\+00(:?00)?$/, 'Z');
+}

@@ -1,0 +1,40 @@
+import type { LoggedEvent, Position } from '../log/outbox-event.ts';
+
+/** What a sink can do; the relay and the conformance suite go by it. */
+export interface SinkFeatures {
+  /** Events of one entity arrive in the order in which they are handed over. */
+  readonly order: boolean;
+  /** An event that is handed over again within the sink's window is not visible twice. */
+  readonly dedupe: boolean;
+  /** The sink commits the relay's position together with its own work, so nothing is handed over twice. */
+  readonly ownCheckpoint: boolean;
+  /** Largest payload in bytes, where there is a limit. */
+  readonly maxPayloadBytes?: number;
+}
+
+/** What became of one event. */
+export type DeliveryResult =
+  | { readonly type: 'delivered' }
+  /** Not now: hand it over again, and nothing later of its entity before it. */
+  | { readonly type: 'retry'; readonly afterMs: number; readonly error: Error }
+  /** Never: the event itself is the trouble (poison). */
+  | { readonly type: 'rejected'; readonly reason: string; readonly error?: Error };
+
+/** Events in log order, and the position that is reached when all of them are delivered. */
+export interface SinkBatch {
+  readonly events: readonly LoggedEvent[];
+  readonly position: Position;
+}
+
+/**
+ * Where the relay hands events over.
+ *
+ * `deliver` is called with one batch at a time. It resolves when the outcome of each event is durable on
+ * the sink's side, one result for each event in the order of the batch. It rejects when nothing can be
+ * said of the batch (the connection is gone): the relay hands the whole batch over again.
+ */
+export interface Sink extends AsyncDisposable {
+  readonly name: string;
+  readonly features: SinkFeatures;
+  deliver(batch: SinkBatch, options: { readonly signal: AbortSignal }): Promise<readonly DeliveryResult[]>;
+}

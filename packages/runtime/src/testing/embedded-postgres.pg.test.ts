@@ -1,0 +1,50 @@
+import { existsSync } from 'node:fs';
+import pg from 'pg';
+import { describe, expect, inject, test } from 'vitest';
+import { EmbeddedPostgres } from './embedded-postgres.ts';
+import { createTestDatabase } from './test-database.ts';
+
+async function one(url: string, text: string): Promise<unknown> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<{ value: unknown }>(text)).rows[0]?.value;
+  } finally {
+    await client.end();
+  }
+}
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  test('the shared cluster is of that version, logical and UTF8', async () => {
+    const url = inject('postgres')[major];
+    expect(await one(url, "select current_setting('server_version_num')::int / 10000 as value")).toBe(
+      Number(major),
+    );
+    expect(await one(url, "select current_setting('wal_level') as value")).toBe('logical');
+    expect(await one(url, "select current_setting('server_encoding') as value")).toBe('UTF8');
+  });
+
+  test('a test database goes away with its slots', async () => {
+    const url = inject('postgres')[major];
+    const database = await createTestDatabase(url);
+    await one(
+      database.url,
+      `select pg_create_logical_replication_slot('s_${database.name}', 'pgoutput') as value`,
+    );
+    await database[Symbol.asyncDispose]();
+    expect(
+      await one(url, `select count(*)::int as value from pg_database where datname = '${database.name}'`),
+    ).toBe(0);
+  });
+});
+
+test('a killed server comes back with what was committed, and leaves no files behind at stop', async () => {
+  const server = await EmbeddedPostgres.start();
+  await one(server.url, 'create table kept (id int)');
+  await one(server.url, 'insert into kept values (1)');
+  await server.kill();
+  await server.resume();
+  expect(await one(server.url, 'select count(*)::int as value from kept')).toBe(1);
+  await server.stop();
+  expect(existsSync(server.dataDirectory)).toBe(false);
+});

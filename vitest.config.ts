@@ -1,0 +1,44 @@
+import { defineConfig } from 'vitest/config';
+
+const sources = (name: string): string => new URL(`./packages/${name}/src/`, import.meta.url).pathname;
+
+/** A test file's suffix says what it needs; each need is a project of its own. */
+const needs = ['pg', 'nats'] as const;
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^@event-runtime\/(outbox|runtime|pcm|simulators)$/, replacement: `${sources('$1')}index.ts` },
+      { find: /^@event-runtime\/runtime\/testing$/, replacement: `${sources('runtime')}testing/index.ts` },
+    ],
+  },
+  test: {
+    environment: 'node',
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts'],
+          exclude: needs.map((need) => `**/*.${need}.test.ts`).concat('**/*.e2e.test.ts'),
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'pg',
+          include: ['packages/*/src/**/*.pg.test.ts'],
+          globalSetup: ['test/postgres-setup.ts'],
+          pool: 'forks',
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'e2e', include: ['packages/*/src/**/*.e2e.test.ts'], fileParallelism: false },
+      },
+    ],
+  },
+});
