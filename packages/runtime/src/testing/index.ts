@@ -1,2 +1,3 @@
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded-postgres.ts';
+export { type StressOptions, stressService } from './service-stress.ts';
 export { createTestDatabase, type TestDatabase } from './test-database.ts';

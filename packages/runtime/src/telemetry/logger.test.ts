@@ -1,0 +1,71 @@
+import { Writable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { runtimeError } from '../errors/codes.ts';
+import { createLogger } from './logger.ts';
+
+function recording(): { readonly lines: () => Array<Record<string, unknown>>; readonly sink: Writable } {
+  let text = '';
+  const sink = new Writable({
+    write(chunk, _encoding, done) {
+      text += String(chunk);
+      done();
+    },
+  });
+  return {
+    sink,
+    lines: () =>
+      text
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
+  };
+}
+
+test('a line is JSON with the name of the event, the level as a word and the fields', () => {
+  const { lines, sink } = recording();
+  const log = createLogger({ destination: sink }).child({ component: 'relay' });
+  log.info('relay.streaming', { lsn: '0/1', seq: 9007199254740993n });
+  log.debug('relay.streaming');
+  expect(lines()).toHaveLength(1);
+  expect(lines()[0]).toMatchObject({
+    level: 'info',
+    event: 'relay.streaming',
+    component: 'relay',
+    lsn: '0/1',
+    seq: '9007199254740993',
+  });
+  expect(Date.parse(String(lines()[0]?.['time']))).not.toBeNaN();
+});
+
+test('nothing secret and no payload gets out, however deep it is hidden', () => {
+  const { lines, sink } = recording();
+  const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+  const driver = Object.assign(new Error('duplicate key'), {
+    detail: 'Key (cpf)=(123) exists',
+    code: '23505',
+  });
+  createLogger({ destination: sink, level: 'debug' }).error('relay.reconnecting', {
+    error: runtimeError('ER1001', {
+      detail: 'postgres://app:hunter2@db:5432/x refused',
+      cause: driver,
+    }),
+    payload: { cpf: '123' },
+    nested: { Authorization: 'Bearer abc', database_url: 'postgres://a:b@c/d', list: [{ secret_key: 'k' }] },
+    note: `signed with ${secret}`,
+    bytes: Buffer.from('{"cpf":"123"}'),
+  });
+  const text = JSON.stringify(lines());
+  for (const hidden of ['hunter2', 'whsec_', '123"', 'Bearer', 'a:b@', 'cpf'])
+    expect(text).not.toContain(hidden);
+  expect(text).toContain('ER1001');
+  expect(text).toContain('23505');
+  expect(text).toContain('[13 bytes]');
+});
+
+test('a cycle does not hang it', () => {
+  const { lines, sink } = recording();
+  const cyclic: Record<string, unknown> = {};
+  cyclic['self'] = cyclic;
+  createLogger({ destination: sink }).info('service.started', { cyclic });
+  expect(lines()).toHaveLength(1);
+});
