@@ -37,6 +37,14 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: {
+          name: 'nats',
+          include: ['packages/*/src/**/*.nats.test.ts'],
+          globalSetup: ['test/nats-setup.ts'],
+        },
+      },
+      {
+        extends: true,
         test: { name: 'e2e', include: ['packages/*/src/**/*.e2e.test.ts'], fileParallelism: false },
       },
     ],

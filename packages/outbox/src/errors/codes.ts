@@ -62,3 +62,31 @@ export const producerErrors = {
 
 export const producerError: ReturnType<typeof errorFactory<typeof producerErrors>> =
   errorFactory(producerErrors);
+
+/** ER21xx: what a receiver of webhooks may meet. */
+export const receiverErrors = {
+  ER2101: {
+    meaning: 'The request is not a signed webhook.',
+    remedy: 'Pass the headers webhook-id, webhook-timestamp and webhook-signature as they came; answer 400.',
+    retryable: false,
+  },
+  ER2102: {
+    meaning: 'The webhook was signed too long ago, or in the future.',
+    remedy: 'Answer 400, and check the clock of this machine: it may differ by toleranceSeconds.',
+    retryable: false,
+  },
+  ER2103: {
+    meaning: 'No signature of the webhook was made with a known secret.',
+    remedy:
+      'Answer 401. If the sender is genuine: pass the body as the bytes that came, and the secret of this endpoint.',
+    retryable: false,
+  },
+  ER2104: {
+    meaning: 'A webhook secret is not valid.',
+    remedy: 'Pass the secret as it was shown: whsec_ and the base64 of 24 to 64 bytes.',
+    retryable: false,
+  },
+} as const;
+
+export const receiverError: ReturnType<typeof errorFactory<typeof receiverErrors>> =
+  errorFactory(receiverErrors);

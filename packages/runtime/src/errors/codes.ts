@@ -17,6 +17,11 @@ export const databaseErrors = {
     remedy: 'Run `ALTER ROLE <role> REPLICATION;` (on RDS: `GRANT rds_replication TO <role>;`).',
     retryable: false,
   },
+  ER1004: {
+    meaning: 'The connection goes through a pooler.',
+    remedy: 'Give the URL of PostgreSQL itself: migrations, partition upkeep and the relay need a session.',
+    retryable: false,
+  },
   ER1005: {
     meaning: 'The database is not encoded in UTF8.',
     remedy: "Use a database created with ENCODING 'UTF8': payloads are kept byte for byte.",
@@ -71,6 +76,18 @@ export const databaseErrors = {
   ER1204: {
     meaning: 'The publication is missing.',
     remedy: 'Run `npx event-runtime migrate`; the publication must be older than the slot.',
+    retryable: false,
+  },
+  ER1205: {
+    meaning: 'The replication slot is gone, and sinks have checkpoints: a new slot would leave a gap.',
+    remedy:
+      'Restore the slot, or accept the gap: delete the rows of this slot from event_runtime.relay_checkpoint and start again.',
+    retryable: false,
+  },
+  ER1206: {
+    meaning: 'The checkpoints were written for another database cluster.',
+    remedy:
+      'Connect to the cluster that the checkpoints belong to, or delete them from event_runtime.relay_checkpoint to begin anew.',
     retryable: false,
   },
 } as const;
@@ -141,6 +158,16 @@ export const deliveryErrors = {
     remedy: 'Nothing to do: the delivery is tried again on its schedule.',
     retryable: true,
   },
+  ER4008: {
+    meaning: 'The event cannot be written as an HTTP request.',
+    remedy: 'Read the cause in the detail; the event is in the dead letters, and later events go on.',
+    retryable: false,
+  },
+  ER4009: {
+    meaning: 'The event of a delivery is no longer in the outbox.',
+    remedy: 'Keep the outbox longer than the retry schedule lasts; the event itself cannot be delivered.',
+    retryable: false,
+  },
 } as const;
 
 /** ER5xxx: configuration and command line. */
@@ -158,6 +185,16 @@ export const configurationErrors = {
   ER5003: {
     meaning: 'Embedded PostgreSQL did not start.',
     remedy: 'Read the log in the detail, or set DATABASE_URL to use a PostgreSQL of your own.',
+    retryable: false,
+  },
+  ER5004: {
+    meaning: 'A process that this command started keeps ending by itself.',
+    remedy: 'Read the end of its output in the detail.',
+    retryable: false,
+  },
+  ER5005: {
+    meaning: 'nats-server did not start.',
+    remedy: 'Read the log in the detail; `npm run services` says which nats-server is used.',
     retryable: false,
   },
 } as const;

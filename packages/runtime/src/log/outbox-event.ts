@@ -1,14 +1,17 @@
-import type { Lsn } from '../replication/lsn.ts';
+import { type Lsn, zeroLsn } from '../replication/lsn.ts';
 
 /**
- * Where an event stands in the write-ahead log: the end of its transaction's commit record, and its
- * ordinal within that transaction. Never a bare LSN: the rows of one COPY share one.
+ * Where an event stands in the write-ahead log: its transaction's commit record (the LSN that pgoutput's
+ * Begin announces), and its ordinal within that transaction. Never a bare LSN: the rows of one COPY share one.
  */
 export interface Position {
   readonly lsn: Lsn;
   /** 0 for the first event of the transaction. */
   readonly ordinal: number;
 }
+
+/** Before every event. */
+export const beginning: Position = { lsn: zeroLsn, ordinal: -1 };
 
 /** Orders positions as the log does. */
 export function comparePositions(a: Position, b: Position): number {

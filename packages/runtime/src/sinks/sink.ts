@@ -15,7 +15,10 @@ export interface SinkFeatures {
 /** What became of one event. */
 export type DeliveryResult =
   | { readonly type: 'delivered' }
-  /** Not now: hand it over again, and nothing later of its entity before it. */
+  /**
+   * Not now: hand it over again, and nothing later of its entity before it. The sink answers `retry` for the
+   * later events of the same entity in this batch too.
+   */
   | { readonly type: 'retry'; readonly afterMs: number; readonly error: Error }
   /** Never: the event itself is the trouble (poison). */
   | { readonly type: 'rejected'; readonly reason: string; readonly error?: Error };

@@ -1,0 +1,40 @@
+import { producerError } from '../errors/codes.ts';
+import type { EventDefinition } from './define-event.ts';
+
+/** The events that one service may emit. */
+export interface Catalog<Event extends EventDefinition = EventDefinition> {
+  /** The service's name; it travels with each event (`source_service`, `ce-source`). */
+  readonly source: string;
+  readonly events: readonly Event[];
+}
+
+/** The union of a catalogue's event definitions. */
+export type EventOf<C extends Catalog> = C['events'][number];
+
+/**
+ * Gathers the events of one service.
+ *
+ * @param catalog `source` is the service's name, without a leading slash: letters, digits and
+ *   `_ . / -`, at most 200 characters
+ * @throws ER2010 when the source is not valid, or a type and version occur twice
+ */
+export function defineCatalog<const Events extends readonly EventDefinition[]>(catalog: {
+  readonly source: string;
+  readonly events: Events;
+}): Catalog<Events[number]> {
+  if (!/^[a-z0-9][\w./-]{0,199}$/i.test(catalog.source)) {
+    throw producerError('ER2010', { detail: `source ${JSON.stringify(catalog.source).slice(0, 220)}` });
+  }
+  const seen = new Set<string>();
+  for (const event of catalog.events) {
+    const name = eventName(event);
+    if (seen.has(name)) throw producerError('ER2010', { detail: `${name} occurs twice` });
+    seen.add(name);
+  }
+  return Object.freeze({ source: catalog.source, events: Object.freeze([...catalog.events]) });
+}
+
+/** How messages name an event definition: `order.placed v1`. */
+export function eventName(event: EventDefinition): string {
+  return `${event.type} v${event.version}`;
+}

@@ -1,0 +1,221 @@
+import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import * as v from 'valibot';
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import type { Statement, TransactionAdapter } from '../adapters/transaction-adapter.ts';
+import { defineCatalog } from '../catalog/define-catalog.ts';
+import { defineEvent } from '../catalog/define-event.ts';
+import type { StandardSchema } from '../catalog/standard-schema.ts';
+import { createOutbox } from './create-outbox.ts';
+
+const placed = defineEvent('order.placed', {
+  schema: z.object({ id: z.string(), total: z.number().positive(), note: z.string().default('none') }),
+  key: (order) => order.id,
+});
+const anything: StandardSchema = {
+  '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) },
+};
+const raw = defineEvent('raw', { schema: anything });
+const shipped = defineEvent('order.shipped', {
+  version: 3,
+  schema: v.objectAsync({
+    id: v.pipeAsync(
+      v.string(),
+      v.trim(),
+      v.checkAsync(async (id) => id !== 'gone'),
+    ),
+  }),
+});
+const badKey = defineEvent('bad.key', { schema: anything, key: (data) => data as string });
+const throwing = defineEvent('throwing', {
+  schema: {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: () => {
+        throw new Error('no');
+      },
+    },
+  },
+});
+const catalog = defineCatalog({ source: 'shop', events: [placed, raw, shipped, badKey, throwing] });
+
+/** Records what would be sent. */
+function recorder(open: () => boolean | undefined = () => true): {
+  readonly sent: Statement[];
+  readonly adapter: TransactionAdapter<object>;
+} {
+  const sent: Statement[] = [];
+  const row = { event_id: '01890000-0000-7000-8000-000000000000', duplicate: 'false' };
+  const adapter: TransactionAdapter<object> = {
+    library: 'recorder',
+    async execute(_, statement) {
+      sent.push(statement);
+      const events = statement.text.includes('emit_many') ? (statement.values[0]?.split(',').length ?? 0) : 1;
+      return Array.from({ length: events }, () => row);
+    },
+    inTransaction: open,
+  };
+  return { sent, adapter };
+}
+const tx = {};
+const tenant = 'acme';
+
+test("what is emitted is the validator's output, serialised once", async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  await outbox.emit(tx, placed, { id: 'o1', total: 5 }, { tenant });
+  await outbox.emit(tx, shipped, { id: ' o1 ' }, { tenant });
+  expect(sent.map(({ values }) => values[1])).toEqual(['{"id":"o1","total":5,"note":"none"}', '{"id":"o1"}']);
+  expect(sent.map(({ values }) => values[3])).toEqual(['o1', null]);
+  expect(sent.map(({ values }) => values[5])).toEqual(['1', '3']);
+});
+
+test('every value sent is a text or null, and every placeholder occurs once, in order', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  await outbox.emit(tx, raw, 1, { tenant });
+  await outbox.emitMany(tx, [{ event: raw, data: 1 }], { tenant });
+  for (const { text, values } of sent) {
+    expect(text.match(/\$\d+/g)).toEqual(values.map((_, index) => `$${index + 1}`));
+    expect(values.every((value) => value === null || typeof value === 'string')).toBe(true);
+  }
+});
+
+const circular: Record<string, unknown> = {};
+circular['self'] = circular;
+const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+type Options = Parameters<ReturnType<typeof createOutbox<typeof catalog, object>>['emit']>[3];
+const refused: Array<[what: string, code: string, event: unknown, data: unknown, options: Options]> = [
+  ['data that does not fit', 'ER2001', placed, { id: 'o1', total: -1 }, { tenant }],
+  ['data that an async validator refuses', 'ER2001', shipped, { id: 'gone' }, { tenant }],
+  ['a validator that throws', 'ER2001', throwing, 1, { tenant }],
+  ['an event outside of the catalogue', 'ER2002', defineEvent('x', { schema: anything }), 1, { tenant }],
+  ['a namesake of an event', 'ER2002', defineEvent('raw', { schema: anything }), 1, { tenant }],
+  ['no event at all', 'ER2002', undefined, 1, { tenant }],
+  ['an empty tenant', 'ER2004', raw, 1, { tenant: '' }],
+  ['a payload too large, counted in bytes', 'ER2005', raw, 'é'.repeat(1000), { tenant }],
+  ['a bigint', 'ER2007', raw, { n: 1n }, { tenant }],
+  ['a circle', 'ER2007', raw, circular, { tenant }],
+  ['undefined', 'ER2007', raw, undefined, { tenant }],
+  ['a function', 'ER2007', raw, () => 1, { tenant }],
+  ['a tenant with U+0000', 'ER2008', raw, 1, { tenant: 'a\0' }],
+  ['a tenant with half a character', 'ER2008', raw, 1, { tenant: 'a\ud800' }],
+  ['a tenant that is no text', 'ER2008', raw, 1, { tenant: 7 as unknown as string }],
+  ['a tenant too long', 'ER2008', raw, 1, { tenant: 'é'.repeat(201) }],
+  ['an idempotency key too long', 'ER2008', raw, 1, { tenant, idempotencyKey: 'k'.repeat(501) }],
+  ['an empty correlation id', 'ER2008', raw, 1, { tenant, correlationId: '' }],
+  ['a header name in upper case', 'ER2008', raw, 1, { tenant, headers: { A: 'x' } }],
+  ['a header name too long', 'ER2008', raw, 1, { tenant, headers: { ['a'.repeat(21)]: 'x' } }],
+  ['a header that is no text', 'ER2008', raw, 1, { tenant, headers: { a: 1 as unknown as string } }],
+  ['headers too large', 'ER2008', raw, 1, { tenant, headers: { a: 'x'.repeat(16_384) } }],
+  ['a traceparent of another form', 'ER2008', raw, 1, { tenant, traceparent: `${traceparent}-x` }],
+  ['a lock without a key', 'ER2008', raw, 1, { tenant, lock: 'entity' }],
+  ['a key that is no text', 'ER2008', badKey, 7, { tenant }],
+  ['an empty key', 'ER2008', badKey, '', { tenant }],
+  ['a key too long', 'ER2008', badKey, 'k'.repeat(1001), { tenant }],
+];
+
+test.each(refused)('%s is %s, and nothing is sent', async (_, code, event, data, options) => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter, maxPayloadBytes: 2001 });
+  const emitted = outbox.emit(tx, event as typeof raw, data, options);
+  await expect(emitted).rejects.toMatchObject({ code, retryable: false });
+  const { lock, ...own } = options ?? {};
+  const emissions = [{ event: raw, data: 1 } as const, { event: event as typeof raw, data, options: own }];
+  // A lock concerns the whole call, so its first event, which has no key, is the one that is refused.
+  const [shared, ordinal] = lock === undefined ? [{ tenant }, 2] : [{ tenant, lock }, 1];
+  const both = outbox.emitMany(tx, emissions, shared);
+  await expect(both).rejects.toMatchObject({ code, message: expect.stringContaining(`event ${ordinal}, `) });
+  expect(sent).toEqual([]);
+});
+
+test('values just within their limits are sent', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter, maxPayloadBytes: 2002 });
+  await outbox.emit(tx, raw, 'é'.repeat(1000), { tenant: '😀'.repeat(200), idempotencyKey: 'k'.repeat(500) });
+  await outbox.emit(tx, badKey, 'k'.repeat(1000), { tenant });
+  expect(sent).toHaveLength(2);
+});
+
+test('ER2001 says where and why, and no value', async () => {
+  const outbox = createOutbox({ catalog, adapter: recorder().adapter });
+  const emitted = outbox.emit(tx, placed, { id: 12_345_678 as unknown as string, total: -77 }, { tenant });
+  await expect(emitted).rejects.toThrow(
+    'order.placed v1: id: Invalid input: expected string, received number; ' +
+      'total: Too small: expected number to be >0',
+  );
+  await expect(emitted).rejects.not.toThrow(/12345678|77/);
+});
+
+test('one idempotency key for a whole emitMany is refused: all but the first event would be duplicates', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  const options = { tenant, idempotencyKey: 'k' } as { tenant: string };
+  await expect(outbox.emitMany(tx, [{ event: raw, data: 1 }], options)).rejects.toMatchObject({
+    code: 'ER2008',
+  });
+  expect(sent).toEqual([]);
+});
+
+test('the payloads of one emitMany are bounded together', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  const data = 'x'.repeat(8 * 1024 * 1024 - 2);
+  const emissions = Array.from({ length: 9 }, () => ({ event: raw, data }) as const);
+  await expect(outbox.emitMany(tx, emissions, { tenant })).rejects.toMatchObject({ code: 'ER2005' });
+  expect(sent).toEqual([]);
+});
+
+test.each([0, -1, Number.NaN, 32 * 1024 * 1024 + 1])('maxPayloadBytes %s is refused', (maxPayloadBytes) => {
+  expect(() => createOutbox({ catalog, maxPayloadBytes })).toThrow(
+    expect.objectContaining({ code: 'ER2008' }),
+  );
+});
+
+describe('the transaction', () => {
+  test('one that ends while a validator works is noticed before anything is sent', async () => {
+    let open = true;
+    const { sent, adapter } = recorder(() => open);
+    const emitted = createOutbox({ catalog, adapter }).emit(tx, shipped, { id: 'o1' }, { tenant });
+    open = false;
+    await expect(emitted).rejects.toMatchObject({ code: 'ER2003' });
+    expect(sent).toEqual([]);
+  });
+
+  test('a library that cannot tell is trusted', async () => {
+    const { sent, adapter } = recorder(() => undefined);
+    await createOutbox({ catalog, adapter }).emit(tx, raw, 1, { tenant });
+    expect(sent).toHaveLength(1);
+  });
+
+  test('an aborted signal sends nothing', async () => {
+    const { sent, adapter } = recorder();
+    const signal = AbortSignal.abort(new Error('stopping'));
+    const outbox = createOutbox({ catalog, adapter });
+    await expect(outbox.emit(tx, raw, 1, { tenant, signal })).rejects.toThrow('stopping');
+    await expect(outbox.emitMany(tx, [{ event: raw, data: 1 }], { tenant, signal })).rejects.toThrow(
+      'stopping',
+    );
+    expect(sent).toEqual([]);
+  });
+});
+
+test('traceparent: the active span, unless one is given, or none is wanted', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  const span = { traceId: '1'.repeat(32), spanId: '2'.repeat(16), traceFlags: 0 };
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  try {
+    await context.with(trace.setSpanContext(ROOT_CONTEXT, span), async () => {
+      await outbox.emit(tx, shipped, { id: 'o1' }, { tenant });
+      await outbox.emit(tx, raw, 1, { tenant, traceparent });
+      await outbox.emit(tx, raw, 1, { tenant, traceparent: null });
+    });
+  } finally {
+    context.disable();
+  }
+  const active = `00-${span.traceId}-${span.spanId}-00`;
+  expect(sent.map(({ values }) => values[10])).toEqual([active, traceparent, null]);
+});

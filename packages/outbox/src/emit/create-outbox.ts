@@ -1,0 +1,173 @@
+import { fromPg, type PgTransaction } from '../adapters/pg.ts';
+import type { Row, Statement, TransactionAdapter } from '../adapters/transaction-adapter.ts';
+import type { Catalog, EventOf } from '../catalog/define-catalog.ts';
+import type { EventDefinition } from '../catalog/define-event.ts';
+import type { InputOf } from '../catalog/standard-schema.ts';
+import { producerError } from '../errors/codes.ts';
+import { emitFailure } from './database-error.ts';
+import type { CallOptions, EmitManyOptions, EmitOptions, EmitResult, EventOptions } from './emit-options.ts';
+import { type EmitRow, emitManyStatement, emitStatement } from './emit-statement.ts';
+import { type EventInput, type PrepareContext, prepareEvent } from './prepare-event.ts';
+
+const mebibyte = 1024 * 1024;
+/** The database takes no larger payload. */
+const largestPayloadBytes = 32 * mebibyte;
+/** Of one `emitMany`: the statement holds all of it in memory several times over. */
+const largestCallBytes = 64 * mebibyte;
+
+export interface OutboxOptions<C extends Catalog> {
+  readonly catalog: C;
+  /** The largest payload in bytes of UTF-8, at most 32 MiB. Default 8 MiB. */
+  readonly maxPayloadBytes?: number;
+}
+
+/** One event of `emitMany`; the type keeps `data` fitting to `event`. */
+export type Emission<Event extends EventDefinition> = Event extends EventDefinition
+  ? {
+      readonly event: Event;
+      readonly data: InputOf<Event['schema']>;
+      readonly options?: EventOptions;
+    }
+  : never;
+
+/** Writes events into the caller's own transaction. */
+export interface Outbox<C extends Catalog, Transaction> {
+  /**
+   * Writes one event, in one round trip. It exists when the transaction commits, and only then.
+   *
+   * @param transaction where the business row is written; see the adapter for what it takes
+   * @throws ER2001 to ER2008 before anything is sent; ER2004, ER2006, ER2009 or ER2011 from the
+   *   database, after which PostgreSQL accepts nothing in this transaction but a rollback
+   */
+  emit<Event extends EventOf<C>>(
+    transaction: Transaction,
+    event: Event,
+    data: InputOf<Event['schema']>,
+    options?: EmitOptions,
+  ): Promise<EmitResult>;
+
+  /**
+   * Writes many events in one statement, in their order: all or none.
+   *
+   * @param emissions no event is fine too; their payloads together may have 64 MiB
+   * @param options for all events; an event's own options go before
+   * @returns one result for each, in their order
+   */
+  emitMany(
+    transaction: Transaction,
+    emissions: ReadonlyArray<Emission<EventOf<C>>>,
+    options?: EmitManyOptions,
+  ): Promise<EmitResult[]>;
+}
+
+/**
+ * Creates the outbox of a service.
+ *
+ * The adapter is given here, once, rather than around every transaction: the calls stay
+ * `outbox.emit(tx, event, data)` with any library, and what an adapter needs (Drizzle's `sql`) is named
+ * in one place. A service that uses two libraries creates two outboxes; they hold no state.
+ *
+ * @param options without `adapter`, a transaction is a `pg` client
+ * @throws ER2008 when `maxPayloadBytes` is out of range
+ */
+export function createOutbox<C extends Catalog>(options: OutboxOptions<C>): Outbox<C, PgTransaction>;
+export function createOutbox<C extends Catalog, Transaction>(
+  options: OutboxOptions<C> & { readonly adapter: TransactionAdapter<Transaction> },
+): Outbox<C, Transaction>;
+export function createOutbox<C extends Catalog>(
+  options: OutboxOptions<C> & { readonly adapter?: TransactionAdapter<never> },
+): Outbox<C, never> {
+  const { catalog, adapter = fromPg(), maxPayloadBytes = 8 * mebibyte } = options;
+  if (!(maxPayloadBytes >= 1 && maxPayloadBytes <= largestPayloadBytes)) {
+    throw producerError('ER2008', { detail: `maxPayloadBytes is not from 1 to ${largestPayloadBytes}.` });
+  }
+  return new TransactionalOutbox(adapter, { catalog, maxPayloadBytes });
+}
+
+class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, Transaction> {
+  readonly #adapter: TransactionAdapter<Transaction>;
+  readonly #context: PrepareContext;
+
+  constructor(adapter: TransactionAdapter<Transaction>, context: PrepareContext) {
+    this.#adapter = adapter;
+    this.#context = context;
+  }
+
+  async emit<Event extends EventOf<C>>(
+    transaction: Transaction,
+    event: Event,
+    data: InputOf<Event['schema']>,
+    options: EmitOptions = {},
+  ): Promise<EmitResult> {
+    const [row] = await this.#prepare(transaction, [{ event, data, options }]);
+    if (row === undefined) throw new TypeError('an event was lost');
+    const statement = emitStatement(row, options.lock === 'entity');
+    const [result] = await this.#send(transaction, statement, { rows: [row], options });
+    if (result === undefined) throw new TypeError(`${this.#adapter.library}: emit answered no row`);
+    return result;
+  }
+
+  async emitMany(
+    transaction: Transaction,
+    emissions: ReadonlyArray<Emission<EventOf<C>>>,
+    options: EmitManyOptions = {},
+  ): Promise<EmitResult[]> {
+    if ('idempotencyKey' in options) {
+      throw producerError('ER2008', { detail: 'idempotencyKey belongs to one event, not to all.' });
+    }
+    const inputs = (emissions as ReadonlyArray<Partial<EventInput>>).map((each, index) => ({
+      ...(each as EventInput),
+      options: { ...options, ...each.options },
+      ordinal: index + 1,
+    }));
+    const rows = await this.#prepare(transaction, inputs);
+    if (rows.length === 0) return [];
+    const bytes = rows.reduce((sum, row) => sum + Buffer.byteLength(row.payload), 0);
+    if (bytes > largestCallBytes) {
+      throw producerError('ER2005', {
+        detail: `All events of one call: ${bytes} bytes, at most ${largestCallBytes}.`,
+        remedy: 'Call emitMany several times in the transaction.',
+      });
+    }
+    const statement = emitManyStatement(rows, options.lock === 'entity');
+    const results = await this.#send(transaction, statement, { rows, options });
+    if (results.length !== rows.length) {
+      throw new TypeError(`${this.#adapter.library}: ${rows.length} events, ${results.length} answers`);
+    }
+    return results;
+  }
+
+  /** Every check that can be made here, for all events, before anything is sent. */
+  async #prepare(transaction: Transaction, inputs: readonly EventInput[]): Promise<EmitRow[]> {
+    this.#requireTransaction(transaction);
+    const rows: EmitRow[] = [];
+    for (const input of inputs) rows.push(await prepareEvent(input, this.#context));
+    return rows;
+  }
+
+  #requireTransaction(transaction: Transaction): void {
+    const known = typeof transaction === 'object' && transaction !== null;
+    if (!known || this.#adapter.inTransaction(transaction) === false) {
+      throw producerError('ER2003', { detail: `(${this.#adapter.library})` });
+    }
+  }
+
+  async #send(
+    transaction: Transaction,
+    statement: Statement,
+    call: { readonly rows: readonly EmitRow[]; readonly options: CallOptions },
+  ): Promise<EmitResult[]> {
+    // Once more: validators may have taken their time, and the transaction may have ended meanwhile.
+    this.#requireTransaction(transaction);
+    call.options.signal?.throwIfAborted();
+    try {
+      return (await this.#adapter.execute(transaction, statement)).map(toResult);
+    } catch (thrown) {
+      throw emitFailure(thrown, { idempotent: call.rows.some((row) => row.idempotencyKey !== null) });
+    }
+  }
+}
+
+function toResult(row: Row): EmitResult {
+  return { eventId: String(row['event_id']), duplicate: row['duplicate'] === 'true' };
+}

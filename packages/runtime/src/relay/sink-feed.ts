@@ -1,0 +1,236 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { deferred } from '../internal/deferred.ts';
+import { backoffDelay } from '../lifecycle/backoff.ts';
+import { comparePositions, type LoggedEvent, type Position } from '../log/outbox-event.ts';
+import type { DeliveryResult, Sink } from '../sinks/sink.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+export interface SinkFeedOptions {
+  readonly sink: Sink;
+  /** What the sink has already: events up to here are not handed over again. */
+  readonly from: Position;
+  readonly logger: Logger;
+  /** Called for an event that the sink refuses for good; it counts as done once this resolves. */
+  readonly onRejected: (event: LoggedEvent, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
+  /** Most events in one batch. Default 1,000. */
+  readonly maxBatchEvents?: number;
+  /** Most payload bytes in one batch (a single larger event still goes, alone). Default 4 MiB. */
+  readonly maxBatchBytes?: number;
+}
+
+interface Entry {
+  readonly logged: LoggedEvent;
+  readonly entity: string | undefined;
+  done: boolean;
+}
+
+/** Events of one entity that wait, in order, for a failed one of theirs to be tried again. */
+interface Held {
+  /** What waits; what was taken into the current batch is not among them. */
+  entries: Entry[];
+  until: number;
+}
+
+/**
+ * One sink's way through the log: hands events over in batches, keeps the order of each entity under
+ * retries, and knows up to where everything is delivered.
+ *
+ * Invariants (sink-feed.test.ts):
+ * 1. An event is handed over only after every earlier event of its entity was delivered or rejected.
+ * 2. A retry holds back its own entity only.
+ * 3. `delivered` covers a contiguous prefix of what was offered, and never goes back.
+ * 4. An event at or before `from` is never handed over.
+ */
+export class SinkFeed {
+  readonly #options: SinkFeedOptions;
+  readonly #maxEvents: number;
+  readonly #maxBytes: number;
+  /** Everything offered and not covered by `delivered`, in log order. */
+  #open: Entry[] = [];
+  /** Not yet handed over for the first time. */
+  #fresh: Entry[] = [];
+  readonly #held = new Map<string, Held>();
+  #bytes = 0;
+  #delivered: Position;
+  #wake = deferred();
+  #progress = deferred();
+
+  constructor(options: SinkFeedOptions) {
+    this.#options = options;
+    this.#delivered = options.from;
+    this.#maxEvents = options.maxBatchEvents ?? 1_000;
+    this.#maxBytes = options.maxBatchBytes ?? 4 * 1024 * 1024;
+  }
+
+  get sink(): Sink {
+    return this.#options.sink;
+  }
+
+  /** Everything up to here is delivered (or rejected and kept as a dead letter). */
+  get delivered(): Position {
+    return this.#delivered;
+  }
+
+  /** Payload bytes that wait here. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Resolves when `delivered` has moved on since this was asked for. */
+  get progress(): Promise<void> {
+    return this.#progress.promise;
+  }
+
+  /** Takes over events in log order. */
+  offer(events: readonly LoggedEvent[]): void {
+    for (const logged of events) {
+      if (comparePositions(logged.position, this.#options.from) <= 0) continue;
+      const { tenantId, entityKey } = logged.event;
+      const entity = entityKey === null ? undefined : `${tenantId}\u0000${entityKey}`;
+      const entry: Entry = { logged, entity, done: false };
+      this.#open.push(entry);
+      this.#fresh.push(entry);
+      this.#bytes += logged.event.payload.length;
+    }
+    this.#wake.resolve();
+  }
+
+  /** Hands over until the signal is aborted. Rejects only when that is aborted or a dead letter cannot be kept. */
+  async run(signal: AbortSignal): Promise<void> {
+    const aborted = deferred();
+    signal.addEventListener('abort', () => aborted.resolve(), { once: true });
+    while (!signal.aborted) {
+      const batch = this.#nextBatch(Date.now());
+      if (batch.length > 0) {
+        await this.#handOver(batch, signal);
+        continue;
+      }
+      this.#wake = deferred();
+      const waits: Array<Promise<unknown>> = [this.#wake.promise, aborted.promise];
+      const next = Math.min(...[...this.#held.values()].map((held) => held.until));
+      const timer = new AbortController();
+      if (Number.isFinite(next)) {
+        waits.push(
+          sleep(Math.max(1, next - Date.now()), undefined, { signal: timer.signal }).catch(() => undefined),
+        );
+      }
+      await Promise.race(waits);
+      timer.abort();
+    }
+  }
+
+  /** Held entities whose time has come first (they are older), then fresh events of entities that are not held. */
+  #nextBatch(now: number): Entry[] {
+    const batch: Entry[] = [];
+    let bytes = 0;
+    const fits = (entry: Entry): boolean => {
+      const size = entry.logged.event.payload.length;
+      if (batch.length > 0 && (batch.length >= this.#maxEvents || bytes + size > this.#maxBytes))
+        return false;
+      bytes += size;
+      batch.push(entry);
+      return true;
+    };
+    for (const held of this.#held.values()) {
+      if (held.until > now) continue;
+      const left = held.entries.findIndex((entry) => !fits(entry));
+      held.entries = left === -1 ? [] : held.entries.slice(left);
+    }
+    let taken = 0;
+    for (const entry of this.#fresh) {
+      const held = entry.entity === undefined ? undefined : this.#held.get(entry.entity);
+      if (held !== undefined) held.entries.push(entry);
+      else if (!fits(entry)) break;
+      taken += 1;
+    }
+    if (taken > 0) this.#fresh = this.#fresh.slice(taken);
+    return batch;
+  }
+
+  async #handOver(batch: readonly Entry[], signal: AbortSignal): Promise<void> {
+    const { sink, logger } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const last = batch.at(-1)?.logged.position ?? this.#delivered;
+        const events = batch.map((entry) => entry.logged);
+        const results = await sink.deliver({ events, position: last }, { signal });
+        if (results.length !== batch.length) {
+          throw new TypeError(`sink ${sink.name} gave ${results.length} results for ${batch.length} events`);
+        }
+        await this.#settle(batch, results);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const delayMs = backoffDelay(attempt);
+        logger.warn('relay.sink.retry', { sink: sink.name, error, attempt, delayMs });
+        await sleep(delayMs, undefined, { signal }).catch(() => undefined);
+        if (signal.aborted) return;
+      }
+    }
+  }
+
+  async #settle(batch: readonly Entry[], results: readonly DeliveryResult[]): Promise<void> {
+    const again = new Map<string, Entry[]>();
+    const until = new Map<string, number>();
+    const touched = new Set<string>();
+    for (const [index, entry] of batch.entries()) {
+      const result = results[index] as DeliveryResult;
+      // An event without an entity is an entity of its own.
+      const key = entry.entity ?? `\u0000${entry.logged.event.eventId}`;
+      touched.add(key);
+      switch (result.type) {
+        case 'delivered':
+          entry.done = true;
+          break;
+        case 'rejected':
+          await this.#options.onRejected(entry.logged, result);
+          entry.done = true;
+          break;
+        case 'retry':
+          again.set(key, [...(again.get(key) ?? []), entry]);
+          if (!until.has(key)) until.set(key, Date.now() + Math.max(0, result.afterMs));
+          this.#sayRetry(entry, result);
+          break;
+      }
+    }
+    for (const key of touched) {
+      const held = this.#held.get(key);
+      const entries = [...(again.get(key) ?? []), ...(held?.entries ?? [])];
+      const failed = until.get(key);
+      if (entries.length === 0) this.#held.delete(key);
+      else this.#held.set(key, { entries, until: failed ?? 0 });
+    }
+    this.#advance();
+  }
+
+  #sayRetry(entry: Entry, result: DeliveryResult & { type: 'retry' }): void {
+    const { sink, logger } = this.#options;
+    logger.warn('relay.sink.retry', {
+      sink: sink.name,
+      eventId: entry.logged.event.eventId,
+      error: result.error,
+      delayMs: result.afterMs,
+    });
+  }
+
+  #advance(): void {
+    let covered = 0;
+    let last: Position | undefined;
+    for (const entry of this.#open) {
+      if (!entry.done) break;
+      covered += 1;
+      last = entry.logged.position;
+      this.#bytes -= entry.logged.event.payload.length;
+    }
+    if (last === undefined) return;
+    this.#open = this.#open.slice(covered);
+    this.#advanceTo(last);
+  }
+
+  #advanceTo(position: Position): void {
+    this.#delivered = position;
+    const waiting = this.#progress;
+    this.#progress = deferred();
+    waiting.resolve();
+  }
+}

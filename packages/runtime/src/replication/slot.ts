@@ -1,0 +1,178 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runtimeError } from '../errors/codes.ts';
+import { type Lsn, parseLsn } from './lsn.ts';
+import { quoteLiteral } from './replication-connection.ts';
+import { streamError } from './server-error.ts';
+
+/** What runs SQL: a `pg` client, a pool, or a {@link ReplicationConnection}. Values are written into the text. */
+export interface SqlClient {
+  query(text: string): Promise<{ readonly rows: readonly unknown[] }>;
+}
+
+/** A row of `pg_replication_slots`. */
+export interface SlotState {
+  readonly slot: string;
+  /** Null for a physical slot. */
+  readonly database: string | null;
+  readonly plugin: string | null;
+  readonly temporary: boolean;
+  readonly active: boolean;
+  /** The walsender that reads it. */
+  readonly activePid: number | null;
+  /** WAL from here on is kept for the slot; null once it is lost. */
+  readonly restartLsn: Lsn | null;
+  /** Transactions that end before are never sent again. */
+  readonly confirmedFlushLsn: Lsn | null;
+  /** `lost` cannot be revived; `unreserved` may become lost at the next checkpoint. */
+  readonly walStatus: 'reserved' | 'extended' | 'unreserved' | 'lost' | null;
+  /** Bytes that may still be written before the slot may be lost; null: no limit. */
+  readonly safeWalBytes: bigint | null;
+  /** Why the slot can no longer be read (PostgreSQL 17 and later); null: it can, or the server does not say. */
+  readonly invalidationReason: string | null;
+}
+
+interface SlotRow {
+  readonly slot: string;
+  readonly database: string | null;
+  readonly plugin: string | null;
+  readonly temporary: boolean;
+  readonly active: boolean;
+  readonly active_pid: number | null;
+  readonly restart_lsn: string | null;
+  readonly confirmed_flush_lsn: string | null;
+  readonly wal_status: SlotState['walStatus'];
+  readonly safe_wal_bytes: string | null;
+  readonly invalidation_reason: string | null;
+}
+
+/** The slot as the server sees it; undefined: there is none of this name. */
+export async function describeSlot(client: SqlClient, slot: string): Promise<SlotState | undefined> {
+  // Through jsonb, because the column came with PostgreSQL 17.
+  const { rows } = await client.query(
+    `select s.slot_name as slot, s.database, s.plugin, s.temporary, s.active, s.active_pid,
+            s.restart_lsn::text as restart_lsn, s.confirmed_flush_lsn::text as confirmed_flush_lsn,
+            s.wal_status, s.safe_wal_size::text as safe_wal_bytes,
+            to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
+     from pg_catalog.pg_replication_slots s where s.slot_name = ${quoteLiteral(slot)}`,
+  );
+  const row = rows[0] as SlotRow | undefined;
+  if (row === undefined) return undefined;
+  return {
+    slot: row.slot,
+    database: row.database,
+    plugin: row.plugin,
+    temporary: row.temporary,
+    active: row.active,
+    activePid: row.active_pid,
+    restartLsn: row.restart_lsn === null ? null : parseLsn(row.restart_lsn),
+    confirmedFlushLsn: row.confirmed_flush_lsn === null ? null : parseLsn(row.confirmed_flush_lsn),
+    walStatus: row.wal_status,
+    safeWalBytes: row.safe_wal_bytes === null ? null : BigInt(row.safe_wal_bytes),
+    invalidationReason: row.invalidation_reason,
+  };
+}
+
+/**
+ * Makes a slot for pgoutput if there is none of this name. It waits for every transaction that is open at
+ * the moment, prepared ones too. The publication must be older: changes that were written before a
+ * publication existed can never be decoded for it.
+ * @returns whether it was made now. `temporary`: it ends with the client's session.
+ */
+export async function createSlot(
+  client: SqlClient,
+  options: { readonly slot: string; readonly temporary?: boolean },
+): Promise<boolean> {
+  if (options.temporary !== true && (await describeSlot(client, options.slot)) !== undefined) return false;
+  try {
+    await client.query(
+      `select pg_catalog.pg_create_logical_replication_slot(${quoteLiteral(options.slot)}, 'pgoutput', ${
+        options.temporary === true
+      })`,
+    );
+    return true;
+  } catch (cause) {
+    // duplicate_object: somebody else was faster.
+    if (options.temporary !== true && sqlState(cause) === '42710') return false;
+    throw cause;
+  }
+}
+
+export interface DropSlotOptions {
+  readonly slot: string;
+  /** Calls {@link terminateReader}, instead of only waiting. Default false. */
+  readonly terminateReader?: boolean;
+  /** How long to wait for the slot to be free. Milliseconds; default 10 000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Drops a slot once nobody reads it; the WAL that it kept is released.
+ * @returns whether there was one
+ * @throws ER1201 still in use after the timeout; the signal's reason
+ */
+export async function dropSlot(client: SqlClient, options: DropSlotOptions): Promise<boolean> {
+  const { slot, signal } = options;
+  const deadline = performance.now() + (options.timeoutMs ?? 10_000);
+  for (let pause = 10; ; pause = Math.min(pause * 2, 200)) {
+    signal?.throwIfAborted();
+    try {
+      await client.query(`select pg_catalog.pg_drop_replication_slot(${quoteLiteral(slot)})`);
+      return true;
+    } catch (cause) {
+      const state = sqlState(cause);
+      if (state === '42704') return false;
+      if (state !== '55006' || performance.now() >= deadline) {
+        throw streamError(cause, { slot, publication: '' });
+      }
+    }
+    if (options.terminateReader === true) await terminateReader(client, slot);
+    await sleep(pause, undefined, { ...(signal === undefined ? {} : { signal }) });
+  }
+}
+
+/**
+ * Ends the connection that reads the slot, unless that would make it stay: a walsender that waits for its
+ * client to read (the client was stopped, or lags) cannot get rid of its farewell, and once terminated it
+ * no longer looks at `wal_sender_timeout` either. It then holds the slot for as long as the client's
+ * socket lives (seen on PostgreSQL 15 and 18). Left alone it goes by itself when its client has given no
+ * sign of life for `wal_sender_timeout`, which a stream sets for its own connection.
+ * @returns whether a reader was told to end; it takes a moment to go
+ */
+export async function terminateReader(client: SqlClient, slot: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select pg_catalog.pg_terminate_backend(s.active_pid) as told
+     from pg_catalog.pg_replication_slots s
+     join pg_catalog.pg_stat_activity a on a.pid = s.active_pid
+     where s.slot_name = ${quoteLiteral(slot)} and a.wait_event is distinct from 'WalSenderWriteData'`,
+  );
+  return rows.length > 0;
+}
+
+/** @throws ER1202 missing or invalidated, ER1201 in use */
+export async function checkSlot(client: SqlClient, slot: string): Promise<void> {
+  const state = await describeSlot(client, slot);
+  if (state === undefined) throw runtimeError('ER1202', { detail: `There is no slot ${slot}.` });
+  if (state.walStatus === 'lost' || state.invalidationReason !== null) {
+    throw runtimeError('ER1202', {
+      detail: `Slot ${slot} is invalidated: ${state.invalidationReason ?? 'its WAL was removed'}.`,
+    });
+  }
+  if (state.active) {
+    throw runtimeError('ER1201', { detail: `Slot ${slot} is read by process ${state.activePid}.` });
+  }
+}
+
+/** @throws ER1204 there is none of this name */
+export async function checkPublication(client: SqlClient, publication: string): Promise<void> {
+  const { rows } = await client.query(
+    `select p.oid from pg_catalog.pg_publication p where p.pubname = ${quoteLiteral(publication)}`,
+  );
+  if (rows.length === 0) {
+    throw runtimeError('ER1204', { detail: `There is no publication ${publication} in this database.` });
+  }
+}
+
+function sqlState(cause: unknown): unknown {
+  return typeof cause === 'object' && cause !== null ? Reflect.get(cause, 'code') : undefined;
+}

@@ -1,0 +1,59 @@
+import pg from 'pg';
+import { runtimeError } from '../errors/codes.ts';
+
+export interface DirectConnectionOptions {
+  readonly connectionString: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+}
+
+/** A session of its own, ended at dispose. */
+export interface DirectConnection extends AsyncDisposable {
+  readonly client: pg.Client;
+}
+
+/**
+ * Connects to PostgreSQL itself, for work that needs a session: advisory locks, SET ROLE.
+ * An abort ends the connection at once, also in the middle of a statement; the statement is rolled back.
+ *
+ * @throws ER1001 not reachable, ER1004 a pooler in between
+ */
+export async function connectDirect(options: DirectConnectionOptions): Promise<DirectConnection> {
+  options.signal?.throwIfAborted();
+  const client = new pg.Client({
+    connectionString: options.connectionString,
+    application_name: options.applicationName,
+    client_encoding: 'UTF8',
+  });
+  // A connection that breaks while idle would end the process; the next statement reports it.
+  client.on('error', () => undefined);
+  const abort = (): void => destroy(client);
+  options.signal?.addEventListener('abort', abort, { once: true });
+  const close = async (): Promise<void> => {
+    options.signal?.removeEventListener('abort', abort);
+    await client.end().catch(() => undefined);
+  };
+  try {
+    await client.connect();
+    await refusePooler(client);
+  } catch (cause) {
+    await close();
+    options.signal?.throwIfAborted();
+    if (cause instanceof Error && cause.message.startsWith('ER1004')) throw cause;
+    throw runtimeError('ER1001', { cause });
+  }
+  return { client, [Symbol.asyncDispose]: close };
+}
+
+/** The process id that a server gives at connect is its backend's; a pooler invents one. */
+async function refusePooler(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  const announced = (client as { processID?: number | null }).processID;
+  if (announced !== rows[0]?.pid) throw runtimeError('ER1004');
+}
+
+function destroy(client: pg.Client): void {
+  const inner = client as unknown as { connection?: { stream?: { destroy(): void } } };
+  inner.connection?.stream?.destroy();
+}

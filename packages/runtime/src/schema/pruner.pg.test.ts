@@ -1,0 +1,113 @@
+import type pg from 'pg';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { createMigratedDatabase } from '../testing/migrated-database.ts';
+import { dayMs, dayPartitionedTables, gapsBetween, listPartitions } from './partition-catalog.ts';
+import { ensurePartitions } from './partitioner.ts';
+import { prunePartitions } from './pruner.ts';
+
+const days = (count: number): Date => new Date(Date.now() + count * dayMs);
+
+/** A schema that has been there for twenty days, with one event for each of them and two from before. */
+async function aged(major: '15' | '18'): Promise<pg.Client> {
+  const database = await createMigratedDatabase(inject('postgres')[major]);
+  onTestFinished(() => database[Symbol.asyncDispose]());
+  const client = await database.connect();
+  for (const table of dayPartitionedTables) {
+    for (const { name } of await listPartitions(client, table)) {
+      await client.query(`drop table event_runtime.${name}`);
+    }
+  }
+  await ensurePartitions(client, { today: days(-20) });
+  await client.query(
+    `insert into event_runtime.outbox (event_id, tenant_id, event_type, payload, recorded_at)
+     select gen_random_uuid(), 't', 'e', '1', now() - make_interval(days => d) from generate_series(0, 22) d`,
+  );
+  return client;
+}
+
+async function agesLeft(client: pg.Client): Promise<readonly number[]> {
+  const { rows } = await client.query<{ age: number }>(
+    'select extract(day from now() - recorded_at)::int as age from event_runtime.outbox order by 1',
+  );
+  return rows.map((row) => row.age);
+}
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  test('whole days older than the bound go, what ends after it stays', async () => {
+    const client = await aged(major);
+    const report = await prunePartitions(client, { table: 'outbox', before: days(-7) });
+    expect(report.dropped).toHaveLength(13);
+    // The day that the bound lies in has not ended before it.
+    expect(await agesLeft(client)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    const partitions = await listPartitions(client, 'outbox');
+    expect(gapsBetween(partitions)).toEqual([]);
+    expect(partitions.map(({ name }) => name)).not.toContain(report.dropped[0]);
+    expect(await prunePartitions(client, { table: 'outbox', before: days(-7) })).toEqual({
+      dropped: [],
+      kept: undefined,
+    });
+    // What is older than all days is still taken.
+    await client.query(
+      `insert into event_runtime.outbox (event_id, tenant_id, event_type, payload, recorded_at)
+       values (gen_random_uuid(), 't', 'e', '1', now() - interval '10 days')`,
+    );
+    expect(await agesLeft(client)).toContain(10);
+    await prunePartitions(client, { table: 'outbox', before: days(-7) });
+    expect(await agesLeft(client)).not.toContain(10);
+  });
+
+  test('the guard is asked for partitions with rows, oldest first; from where it says keep, all stays', async () => {
+    const client = await aged(major);
+    const asked: number[] = [];
+    const report = await prunePartitions(client, {
+      table: 'outbox',
+      before: days(-7),
+      keep: async ({ to }) => {
+        asked.push(to);
+        return to > days(-15).getTime();
+      },
+    });
+    expect(asked).toEqual(asked.toSorted((a, b) => a - b));
+    // Underflow, the days -20 to -16, and -15, which is kept.
+    expect(asked).toHaveLength(7);
+    expect(report.kept).toBeDefined();
+    expect((await agesLeft(client)).at(-1)).toBe(15);
+    expect(gapsBetween(await listPartitions(client, 'outbox'))).toEqual([]);
+  });
+
+  test('a guard that keeps the oldest keeps everything', async () => {
+    const client = await aged(major);
+    const before = await listPartitions(client, 'outbox');
+    const report = await prunePartitions(client, {
+      table: 'outbox',
+      before: days(-7),
+      keep: async () => true,
+    });
+    expect(report).toEqual({ dropped: [], kept: 'outbox_underflow' });
+    expect(await agesLeft(client)).toHaveLength(23);
+    expect(await listPartitions(client, 'outbox')).toEqual(before);
+  });
+
+  test('a bound in the future is a mistake', async () => {
+    const client = await aged(major);
+    await expect(prunePartitions(client, { table: 'outbox', before: days(1) })).rejects.toThrow(RangeError);
+    expect(await agesLeft(client)).toHaveLength(23);
+  });
+
+  test('cut off between two partitions, the next run finishes the work', async () => {
+    const client = await aged(major);
+    // Detached and not dropped, as a killed pruner leaves it.
+    const [, first, second] = await listPartitions(client, 'outbox');
+    await client.query(`alter table event_runtime.outbox detach partition event_runtime.${first?.name}`);
+    await client.query(`alter table event_runtime.outbox detach partition event_runtime.${second?.name}`);
+    await client.query(`drop table event_runtime.${second?.name}`);
+    await prunePartitions(client, { table: 'outbox', before: days(-7) });
+    expect(await agesLeft(client)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(gapsBetween(await listPartitions(client, 'outbox'))).toEqual([]);
+    const { rows } = await client.query(
+      "select c.relname from pg_class c where c.relnamespace = 'event_runtime'::regnamespace and c.relname = any($1)",
+      [[first?.name, second?.name]],
+    );
+    expect(rows).toEqual([]);
+  });
+});

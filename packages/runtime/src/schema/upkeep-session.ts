@@ -1,0 +1,83 @@
+import type { ClientBase } from 'pg';
+import { runtimeError } from '../errors/codes.ts';
+
+export interface UpkeepOptions {
+  /** How long one statement waits for a lock, in milliseconds. Nobody else waits meanwhile. Default 1000. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** How often a statement is tried before ER1105. Default 3. */
+  readonly attempts?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A session that works as the owner of the schema, alone among all that do upkeep. */
+export interface UpkeepSession {
+  readonly client: ClientBase;
+  /** Runs `step` again when a lock was not to be had in time. @throws ER1105 in the end */
+  retrying<T>(what: string, step: () => Promise<T>): Promise<T>;
+  /** Runs `step` in a transaction. */
+  transaction<T>(step: () => Promise<T>): Promise<T>;
+}
+
+/** Any fixed number does; it is the same for every version of this program. */
+const lockKey = '4409127756320017361';
+
+/**
+ * Lends the connection to partition upkeep: role `event_runtime_owner`, a short `lock_timeout`, and an
+ * advisory lock so that two never work at once. All three are taken back afterwards.
+ *
+ * @param client a direct connection of its own, outside a transaction; its role may SET ROLE to the owner
+ * @throws ER1105 when another session is at it
+ */
+export async function withUpkeepSession<T>(
+  client: ClientBase,
+  work: (session: UpkeepSession) => Promise<T>,
+  options: UpkeepOptions,
+): Promise<T> {
+  options.signal?.throwIfAborted();
+  const { rows } = await client.query<{ got: boolean }>('select pg_try_advisory_lock($1) as got', [lockKey]);
+  if (rows[0]?.got !== true) throw runtimeError('ER1105', { detail: 'Another session does upkeep now.' });
+  try {
+    await client.query('set role event_runtime_owner');
+    await client.query("select set_config('lock_timeout', $1, false)", [
+      `${options.lockTimeoutMs ?? 1000}ms`,
+    ]);
+    return await work(sessionOver(client, options));
+  } finally {
+    // Fails only on a broken connection, which has taken all three with it.
+    await client
+      .query(`reset lock_timeout; reset role; select pg_advisory_unlock(${lockKey})`)
+      .catch(() => undefined);
+  }
+}
+
+function sessionOver(client: ClientBase, options: UpkeepOptions): UpkeepSession {
+  return {
+    client,
+    async retrying(what, step) {
+      for (let attempt = 1; ; attempt += 1) {
+        options.signal?.throwIfAborted();
+        try {
+          return await step();
+        } catch (cause) {
+          if (!isLockTimeout(cause)) throw cause;
+          if (attempt >= (options.attempts ?? 3)) throw runtimeError('ER1105', { detail: what, cause });
+        }
+      }
+    },
+    async transaction(step) {
+      await client.query('begin');
+      try {
+        const result = await step();
+        await client.query('commit');
+        return result;
+      } catch (cause) {
+        await client.query('rollback');
+        throw cause;
+      }
+    },
+  };
+}
+
+function isLockTimeout(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === '55P03';
+}

@@ -1,0 +1,163 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runtimeError } from '../errors/codes.ts';
+import { freePort } from '../internal/free-port.ts';
+
+export interface NatsServerOptions {
+  /** Path of the nats-server program, 2.12 or newer. */
+  readonly program: string;
+  /** Gives up waiting for the server and stops it. */
+  readonly signal?: AbortSignal;
+}
+
+/** The part of a server's INFO line that is of use here. */
+export interface NatsServerFacts {
+  readonly version: string;
+  readonly jetstream: boolean;
+}
+
+/**
+ * A nats-server of our own with JetStream, on a free port of 127.0.0.1, its store in a temporary directory.
+ * It dies with this process, also when this process is killed: a watcher holds a pipe to it.
+ */
+export class NatsServer implements AsyncDisposable {
+  /** For a client: `nats://127.0.0.1:<port>`. */
+  readonly url: string;
+  readonly port: number;
+  /** Where JetStream keeps its streams; kept over {@link kill} and {@link resume}. */
+  readonly storeDirectory: string;
+  readonly #program: string;
+  #facts: NatsServerFacts | undefined;
+  #server: ChildProcess | undefined;
+  #watcher: ChildProcess | undefined;
+  #log = '';
+
+  private constructor(init: { program: string; port: number; storeDirectory: string }) {
+    this.#program = init.program;
+    this.port = init.port;
+    this.url = `nats://127.0.0.1:${init.port}`;
+    this.storeDirectory = init.storeDirectory;
+  }
+
+  /** @throws ER5005 it did not start within 20 s */
+  static async start(options: NatsServerOptions): Promise<NatsServer> {
+    const storeDirectory = await mkdtemp(join(tmpdir(), 'event-runtime-nats-'));
+    try {
+      const server = new NatsServer({ program: options.program, port: await freePort(), storeDirectory });
+      await server.resume(options.signal === undefined ? {} : { signal: options.signal });
+      return server;
+    } catch (cause) {
+      await rm(storeDirectory, { recursive: true, force: true });
+      throw cause;
+    }
+  }
+
+  /** What the server told of itself when it last became ready. */
+  get facts(): NatsServerFacts {
+    if (this.#facts === undefined) throw new TypeError('the server never became ready');
+    return this.#facts;
+  }
+
+  /** Starts the server again after {@link kill}. Same port, same streams. */
+  async resume(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#log = '';
+    const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.storeDirectory];
+    const server = spawn(this.#program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+    this.#server = server;
+    const keep = (text: string): void => {
+      this.#log = (this.#log + text).slice(-20_000);
+    };
+    server.stderr.on('data', (chunk: Buffer) => keep(chunk.toString()));
+    server.once('error', (error) => keep(error.message));
+    this.#watch(server);
+    server.unref();
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      const ended = server.pid === undefined || server.exitCode !== null || server.signalCode !== null;
+      if (ended || Date.now() > deadline || options.signal?.aborted === true) {
+        // The message of a program that cannot be run arrives in the next turn.
+        await sleep(0);
+        await this.#end('SIGKILL');
+        throw runtimeError('ER5005', { detail: `The log ends with: ${this.#log.slice(-2_000)}` });
+      }
+      const facts = await readInfo(this.port);
+      if (facts?.jetstream === true) {
+        this.#facts = facts;
+        return;
+      }
+      await sleep(20);
+    }
+  }
+
+  /** Kills the server as a crash would; its streams stay as they were on disk. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** Stops the server and removes its streams. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+    await rm(this.storeDirectory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** A shell that waits for our end of a pipe to close, then kills the server and removes its streams. */
+  #watch(server: ChildProcess): void {
+    if (process.platform === 'win32' || server.pid === undefined) return;
+    const script = 'cat >/dev/null; kill -KILL "$1" 2>/dev/null; sleep 0.2; rm -rf "$2"';
+    this.#watcher = spawn('sh', ['-c', script, 'watch', String(server.pid), this.storeDirectory], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    });
+    this.#watcher.unref();
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    this.#watcher?.kill('SIGKILL');
+    this.#watcher = undefined;
+    if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    server.ref();
+    await new Promise<void>((resolve) => {
+      server.once('exit', () => resolve());
+      server.kill(signal);
+    });
+  }
+}
+
+/**
+ * The first line that a NATS server sends to whoever connects; undefined while nobody answers within a second.
+ * https://docs.nats.io/reference/reference-protocols/nats-protocol#info
+ */
+async function readInfo(port: number): Promise<NatsServerFacts | undefined> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    let received = '';
+    const finish = (facts: NatsServerFacts | undefined): void => {
+      socket.destroy();
+      resolve(facts);
+    };
+    socket.setTimeout(1_000, () => finish(undefined));
+    socket.once('error', () => finish(undefined));
+    socket.once('close', () => finish(undefined));
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+      const end = received.indexOf('\r\n');
+      if (end >= 0) finish(parseInfo(received.slice(0, end)));
+    });
+  });
+}
+
+function parseInfo(line: string): NatsServerFacts | undefined {
+  if (!line.startsWith('INFO ')) return undefined;
+  const info = JSON.parse(line.slice('INFO '.length)) as { version?: unknown; jetstream?: unknown };
+  return { version: String(info.version), jetstream: info.jetstream === true };
+}

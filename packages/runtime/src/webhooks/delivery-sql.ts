@@ -1,0 +1,176 @@
+/** The key of the advisory lock that orders claims: the bytes of "evrthook". Per database. */
+const lockKey = '7311994421340106603';
+
+/** Alone: one claim at a time, and no settlement meanwhile. */
+export const lockForClaim: string = `select pg_advisory_xact_lock(${lockKey})`;
+
+/** Shared: settlements and renewals go beside each other. */
+export const lockForSettlement: string = `select pg_advisory_xact_lock_shared(${lockKey})`;
+
+/** An earlier row that keeps the group: another live claimer has it, or it waits for its time. Not our own. */
+const holdsBack = `
+        b.endpoint_id = d.endpoint_id and b.delivery_id < d.delivery_id
+        and b.claimed_by is distinct from $1::uuid
+        and (b.next_attempt_at > statement_timestamp()
+             or (b.claimed_by is not null and b.claimed_until > statement_timestamp()))`;
+
+/**
+ * $1 claimer, $2 limit, $3 endpoints to leave out, $4 limit for each endpoint, $5 bytes, $6 lease in ms.
+ *
+ * Whatever is cut off by a limit is cut off at the end of the order (of the endpoint, or of all), so that no
+ * row is taken while an earlier one of its group is left. Sizes are those of the stored value where it is not
+ * compressed: that needs no read of the value. The lateral joins are fenced by `offset 0`, so that the outbox
+ * is asked by its key for each row, in one partition, whatever the planner thinks of the sizes.
+ */
+export const claimSql: string = `
+with ready as materialized (
+  select d.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at, e.url, e.secret, e.ordering
+  from event_runtime.webhook_delivery as d
+  join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
+  where e.state = 'enabled'
+    and d.endpoint_id <> all ($3::uuid[])
+    and d.claimed_by is distinct from $1::uuid
+    and (d.claimed_by is null or d.claimed_until <= statement_timestamp())
+    and d.next_attempt_at <= statement_timestamp()
+    and case e.ordering
+      when 'none' then true
+      when 'endpoint' then not exists (
+        select from event_runtime.webhook_delivery as b where ${holdsBack}
+      )
+      else not exists (
+        select from event_runtime.webhook_delivery as b where b.entity_key = d.entity_key and ${holdsBack}
+      )
+    end
+  order by d.delivery_id
+  limit $2
+), placed as (
+  select r.delivery_id, r.endpoint_id, r.event_id, r.event_recorded_at, r.url, r.secret, r.ordering,
+         row_number() over (partition by r.endpoint_id order by r.delivery_id) as place
+  from ready as r
+), sized as (
+  select p.delivery_id, p.event_id, p.event_recorded_at, p.url, p.secret, p.ordering,
+         sum(coalesce(o.bytes, 0)) over (order by p.delivery_id) - coalesce(o.bytes, 0) as bytes_before
+  from placed as p
+  left join lateral (
+    select case when pg_column_compression(x.payload) is null then pg_column_size(x.payload)
+                else octet_length(x.payload::text) end as bytes
+    from event_runtime.outbox as x
+    where x.event_id = p.event_id and x.recorded_at = p.event_recorded_at
+    offset 0
+  ) as o on true
+  where p.place <= $4
+), claimed as (
+  update event_runtime.webhook_delivery as d
+  set state = 'claimed', claimed_by = $1::uuid,
+      claimed_until = statement_timestamp() + $6 * interval '1 millisecond'
+  from sized as s
+  where d.delivery_id = s.delivery_id and (s.bytes_before = 0 or s.bytes_before < $5)
+  returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
+            d.attempts, s.url, s.secret, s.ordering
+)
+select c.delivery_id::text, c.tenant_id, c.endpoint_id, c.url, c.secret, c.ordering, c.event_id,
+       c.seq::text, c.entity_key, c.attempts, (select count(*)::int from ready) as ready,
+       o.ecosystem, o.event_type, o.event_version, o.idempotency_key, o.correlation_id, o.causation_id,
+       o.source_service, o.traceparent, o.headers, o.payload,
+       rtrim(rtrim(to_char(c.event_recorded_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '0'), '.')
+         || '+00' as recorded_at
+from claimed as c
+left join lateral (
+  select x.ecosystem, x.event_type, x.event_version, x.idempotency_key, x.correlation_id, x.causation_id,
+         x.source_service, x.traceparent, x.headers::text, x.payload::text
+  from event_runtime.outbox as x
+  where x.event_id = c.event_id and x.recorded_at = c.event_recorded_at
+  offset 0
+) as o on true
+order by c.delivery_id`;
+
+/**
+ * $1 delivery ids, $2 claimers, $3 outcomes, $4 retry in ms, $5 statuses, $6 codes, $7 reasons, $8 excerpts,
+ * $9 durations, $10 ages in ms.
+ *
+ * `held` is the fence: rows that are still the claimer's, locked in one order, so that two settlements never
+ * wait for each other in a circle. Queue, attempts and dead letters change together.
+ */
+export const settleSql = `
+with result as (
+  select r.delivery_id, r.claimer, r.outcome, r.retry_in_ms, r.status_code, r.error_code, r.reason, r.excerpt,
+         r.duration_ms, r.age_ms
+  from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::int[], $6::text[], $7::text[],
+              $8::text[], $9::float8[], $10::float8[])
+    as r (delivery_id, claimer, outcome, retry_in_ms, status_code, error_code, reason, excerpt, duration_ms, age_ms)
+), held as materialized (
+  select d.delivery_id
+  from event_runtime.webhook_delivery as d
+  join result as r on r.delivery_id = d.delivery_id and r.claimer = d.claimed_by
+  order by d.delivery_id
+  for update of d
+), removed as (
+  delete from event_runtime.webhook_delivery as d
+  using held as h, result as r
+  where d.delivery_id = h.delivery_id and r.delivery_id = h.delivery_id and r.outcome in ('delivered', 'dead')
+  returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
+            d.attempts + 1 as attempt, d.first_failed_at
+), kept as (
+  update event_runtime.webhook_delivery as d
+  set claimed_by = null, claimed_until = null,
+      attempts = d.attempts + case r.outcome when 'retrying' then 1 else 0 end,
+      state = case when r.outcome = 'retrying' or d.attempts > 0 then 'retrying' else 'pending' end,
+      next_attempt_at = case r.outcome
+        when 'retrying' then statement_timestamp() + r.retry_in_ms * interval '1 millisecond'
+        else d.next_attempt_at end,
+      first_failed_at = case r.outcome
+        when 'retrying' then coalesce(d.first_failed_at, statement_timestamp())
+        else d.first_failed_at end
+  from held as h, result as r
+  where d.delivery_id = h.delivery_id and r.delivery_id = h.delivery_id and r.outcome in ('retrying', 'released')
+  returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.attempts as attempt
+), tried as (
+  select x.delivery_id, x.tenant_id, x.endpoint_id, x.event_id, x.attempt from removed as x
+  union all
+  select x.delivery_id, x.tenant_id, x.endpoint_id, x.event_id, x.attempt from kept as x
+), attempt as (
+  insert into event_runtime.webhook_attempt
+    (tenant_id, endpoint_id, event_id, attempt, outcome, status_code, error_code, duration_ms,
+     response_excerpt, attempted_at)
+  select t.tenant_id, t.endpoint_id, t.event_id, t.attempt, r.outcome, r.status_code, r.error_code,
+         r.duration_ms, r.excerpt, statement_timestamp() - r.age_ms * interval '1 millisecond'
+  from tried as t
+  join result as r on r.delivery_id = t.delivery_id
+  where r.outcome <> 'released'
+), dead as (
+  insert into event_runtime.dead_letter
+    (tenant_id, ecosystem, sink, endpoint_id, event_id, event_recorded_at, seq, entity_key, event_type,
+     reason_code, reason, attempts, payload, headers, first_failed_at)
+  select x.tenant_id, o.ecosystem, 'webhooks', x.endpoint_id, x.event_id, x.event_recorded_at, x.seq,
+         x.entity_key, coalesce(o.event_type, 'unknown'), coalesce(r.error_code, 'ER4007'),
+         coalesce(r.reason, ''), x.attempt, coalesce(o.payload, 'null'), o.headers,
+         coalesce(x.first_failed_at, statement_timestamp())
+  from removed as x
+  join result as r on r.delivery_id = x.delivery_id and r.outcome = 'dead'
+  left join lateral (
+    select y.ecosystem, y.event_type, y.payload, y.headers
+    from event_runtime.outbox as y
+    where y.event_id = x.event_id and y.recorded_at = x.event_recorded_at
+    offset 0
+  ) as o on true
+)
+select t.delivery_id::text from tried as t`;
+
+/** $1 claimer, $2 lease in ms. */
+export const renewSql = `
+update event_runtime.webhook_delivery as d
+set claimed_until = statement_timestamp() + $2 * interval '1 millisecond'
+where d.claimed_by = $1::uuid`;
+
+export const takeOverSql = `
+update event_runtime.webhook_delivery as d
+set claimed_by = null, claimed_until = null,
+    state = case when d.attempts > 0 then 'retrying' else 'pending' end
+where d.claimed_by is not null`;
+
+/** $1 claimer, $2 delivery ids that it keeps. */
+export const keepOnlySql = `
+update event_runtime.webhook_delivery as d
+set claimed_by = null, claimed_until = null,
+    state = case when d.attempts > 0 then 'retrying' else 'pending' end
+where d.claimed_by = $1::uuid and d.delivery_id <> all ($2::bigint[])`;

@@ -1,0 +1,142 @@
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { beginning } from '../log/outbox-event.ts';
+import { toLsn } from '../replication/lsn.ts';
+import type { WebhookSink } from './fan-out.ts';
+import { WebhookFixture } from './webhook-fixture.suite.ts';
+
+const signal = new AbortController().signal;
+const url = 'http://127.0.0.1:9/';
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  let fixture: WebhookFixture;
+  beforeAll(async () => {
+    fixture = await WebhookFixture.create(inject('postgres')[major]);
+  });
+  afterAll(async () => {
+    await fixture[Symbol.asyncDispose]();
+  });
+  afterEach(async () => {
+    await fixture.rows('delete from event_runtime.webhook_application');
+    await fixture.rows('delete from event_runtime.relay_checkpoint');
+  });
+
+  async function deliveries(): Promise<
+    Array<{ event_id: string; endpoint_id: string; entity_key: string | null }>
+  > {
+    return await fixture.rows(
+      'select event_id, endpoint_id, entity_key from event_runtime.webhook_delivery order by delivery_id',
+    );
+  }
+
+  test("to the enabled endpoints of the event's tenant whose subscription matches, in log order", async () => {
+    const all = await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const github = await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['x', 'github.*'] });
+    await fixture.endpoints.create({ tenantId: 'other', url, eventTypes: ['*'] });
+    const off = await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    await fixture.endpoints.disable({ tenantId: 'acme', endpointId: off.endpointId, reason: 'test' });
+    const logged = await fixture.publish([
+      { eventType: 'github.push', entityKey: 'b' },
+      { eventType: 'other', entityKey: null },
+      { eventType: 'github.ping', entityKey: 'a' },
+      { tenantId: 'nobody' },
+    ]);
+    const [push, other, ping] = logged.map(({ event }) => event.eventId);
+    const both = [all.endpointId, github.endpointId].toSorted();
+    expect(await deliveries()).toEqual([
+      ...both.map((endpoint_id) => ({ event_id: push, endpoint_id, entity_key: 'b' })),
+      { event_id: other, endpoint_id: all.endpointId, entity_key: null },
+      ...both.map((endpoint_id) => ({ event_id: ping, endpoint_id, entity_key: 'a' })),
+    ]);
+  });
+
+  test.each([
+    ['*', 'anything at all', true],
+    ['github.*', 'github.push.x', true],
+    ['github.*', 'github', false],
+    ['github.*', 'githubxpush', false],
+    ['*.push', 'github.push', true],
+    ['claim.approved', 'claim.approved', true],
+    ['claim.approved', 'claim.approved2', false],
+    ['claim_approved', 'claimxapproved', false],
+    ['claim%', 'claim.approved', false],
+    ['100%', '100%', true],
+    ['back\\slash', 'back\\slash', true],
+    ['a\\*', 'a\\b', true],
+    ['a\\*', 'ab', false],
+    ['Claim', 'claim', false],
+  ])('subscription %j and type %j: %j', async (pattern, eventType, matches) => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: [pattern] });
+    await fixture.publish([{ eventType }]);
+    expect(await deliveries()).toHaveLength(matches ? 1 : 0);
+  });
+
+  test('what is handed over again is not fanned out again, neither to old nor to new endpoints', async () => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const sink = fixture.sink();
+    const logged = await fixture.publish([{}, {}, {}], sink);
+    // Delivered meanwhile: the row is gone, and only the inbox remembers.
+    await fixture.rows('delete from event_runtime.webhook_delivery where event_id = $1', [
+      logged[0]!.event.eventId,
+    ]);
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const [next] = await fixture.emit([{}]);
+    const again = [...logged, logged[1]!, next!];
+    const results = await sink.deliver({ events: again, position: next!.position }, { signal });
+    expect(results).toEqual(again.map(() => ({ type: 'delivered' })));
+    const ids = (await deliveries()).map((row) => row.event_id);
+    const eventIds = [...logged, next!].map(({ event }) => event.eventId);
+    expect(ids).toEqual([eventIds[1], eventIds[2], eventIds[3], eventIds[3]]);
+  });
+
+  test('the position is stored with the work, in one transaction, and never goes back', async () => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const sink = fixture.sink();
+    expect(await sink.loadCheckpoint()).toEqual(beginning);
+    const logged = await fixture.publish([{}, {}], sink);
+    const { position } = logged[1]!;
+    expect(await sink.loadCheckpoint()).toEqual(position);
+    // A broken batch leaves neither position nor deliveries nor inbox rows behind.
+    const [good, bad] = await fixture.emit([{}, {}]);
+    const broken = { ...bad!, event: { ...bad!.event, recordedAt: 'not a time' } };
+    await expect(
+      sink.deliver({ events: [good!, broken], position: bad!.position }, { signal }),
+    ).rejects.toThrow();
+    expect(await sink.loadCheckpoint()).toEqual(position);
+    expect(await deliveries()).toHaveLength(2);
+    await sink.deliver({ events: [good!, bad!], position: bad!.position }, { signal });
+    expect(await deliveries()).toHaveLength(4);
+    await sink.deliver({ events: [], position: { lsn: toLsn(1n), ordinal: 0 } }, { signal });
+    expect(await sink.loadCheckpoint()).toEqual(bad!.position);
+  });
+
+  test('two relays with the same batches at once: each event once, delivery ids in log order', async () => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const logged = await fixture.emit(Array.from({ length: 60 }, () => ({})));
+    const run = async (sink: WebhookSink, size: number): Promise<void> => {
+      for (let at = 0; at < logged.length; at += size) {
+        const events = logged.slice(at, at + size);
+        await sink.deliver({ events, position: events.at(-1)!.position }, { signal });
+      }
+    };
+    await Promise.all([run(fixture.sink(), 7), run(fixture.sink(), 11), run(fixture.sink(), 60)]);
+    expect((await deliveries()).map((row) => row.event_id)).toEqual(logged.map(({ event }) => event.eventId));
+  });
+
+  test('it wakes with the number of deliveries, after the commit, and only if there are any', async () => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['a'] });
+    const seen: number[] = [];
+    const sink = fixture.sink({ onFanOut: (count) => seen.push(count) });
+    await fixture.publish([{ eventType: 'a' }, { eventType: 'a' }, { eventType: 'b' }], sink);
+    await fixture.publish([{ eventType: 'b' }], sink);
+    expect(seen).toEqual([2]);
+  });
+
+  test('an aborted signal: nothing is begun', async () => {
+    const [event] = await fixture.emit([{}]);
+    const sink = fixture.sink();
+    await expect(
+      sink.deliver({ events: [event!], position: event!.position }, { signal: AbortSignal.abort() }),
+    ).rejects.toThrow(/abort/i);
+    expect(await sink.loadCheckpoint()).toEqual(beginning);
+  });
+});

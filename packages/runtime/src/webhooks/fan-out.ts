@@ -1,0 +1,117 @@
+import type pg from 'pg';
+import { type CheckpointOwner, loadCheckpoint, saveCheckpoint } from '../log/checkpoint.ts';
+import type { LoggedEvent, Position } from '../log/outbox-event.ts';
+import type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sinks/sink.ts';
+import { transaction } from './transaction.ts';
+
+export interface WebhookSinkOptions {
+  /** The pool of the database with the schema `event_runtime`; it stays its owner's. */
+  readonly pool: pg.Pool;
+  /** Whose positions the sink stores: the slot, and the cluster it is in. */
+  readonly owner: CheckpointOwner;
+  /** The sink's name in `relay_checkpoint` and in the inbox. Default `webhooks`. */
+  readonly name?: string;
+  /** Told, after the commit, how many deliveries a batch made (never 0); to wake the deliverer. */
+  readonly onFanOut?: (deliveries: number) => void;
+}
+
+/**
+ * `fresh` is the inbox: only events that it has not seen make deliveries. The deliveries' identity is drawn
+ * after the sort, so that it follows the batch. A subscription's `*` becomes LIKE's `%`; LIKE's own signs
+ * are escaped.
+ */
+const fanOutSql = `
+with event as (
+  select e.event_id, e.recorded_at, e.tenant_id, e.event_type, e.entity_key, e.seq, e.place
+  from unnest($2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::bigint[])
+    with ordinality as e (event_id, recorded_at, tenant_id, event_type, entity_key, seq, place)
+), fresh as (
+  insert into event_runtime.consumer_idempotency (consumer, event_id, recorded_at)
+  select $1, event.event_id, event.recorded_at from event
+  on conflict do nothing
+  returning event_id
+)
+insert into event_runtime.webhook_delivery
+  (tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key)
+select event.tenant_id, endpoint.endpoint_id, event.event_id, event.recorded_at, event.seq, event.entity_key
+from event
+join fresh on fresh.event_id = event.event_id
+join event_runtime.webhook_endpoint as endpoint
+  on endpoint.tenant_id = event.tenant_id and endpoint.state = 'enabled'
+where exists (
+  select from event_runtime.webhook_subscriptions as s
+  where s.endpoint_id = endpoint.endpoint_id and s.tenant_id = endpoint.tenant_id
+    and event.event_type like
+      replace(replace(replace(replace(s.event_type, '\\', '\\\\'), '%', '\\%'), '_', '\\_'), '*', '%')
+)
+order by event.place, endpoint.endpoint_id
+on conflict (endpoint_id, event_id) do nothing`;
+
+/**
+ * The sink that turns events into deliveries to the tenant's endpoints.
+ *
+ * One transaction for each batch: the inbox rows, the deliveries of events that the inbox had not seen, and
+ * the position. So an event that is handed over again is not fanned out again, and the endpoints that count
+ * are those at the first time. Payloads are not copied: the outbox keeps them.
+ */
+export class WebhookSink implements Sink {
+  readonly name: string;
+  readonly features: SinkFeatures = { order: true, dedupe: true, ownCheckpoint: true };
+  readonly #options: WebhookSinkOptions;
+
+  constructor(options: WebhookSinkOptions) {
+    this.name = options.name ?? 'webhooks';
+    this.#options = options;
+  }
+
+  /**
+   * The stored position: everything up to it is fanned out. `beginning` before the first batch.
+   *
+   * @throws ER1206 it was stored for another cluster
+   */
+  async loadCheckpoint(options: { readonly signal?: AbortSignal } = {}): Promise<Position> {
+    options.signal?.throwIfAborted();
+    const { pool, owner } = this.#options;
+    return await loadCheckpoint(pool, { sink: this.name, owner });
+  }
+
+  async deliver(
+    batch: SinkBatch,
+    options: { readonly signal: AbortSignal },
+  ): Promise<readonly DeliveryResult[]> {
+    const { pool, owner, onFanOut } = this.#options;
+    const deliveries = await transaction(
+      pool,
+      async (client) => {
+        // First of all, for its row lock: fan-outs of one sink queue up behind it, also those of a relay that
+        // lost its slot and does not know it yet. So delivery ids follow the log and commit in their order.
+        await saveCheckpoint(client, { sink: this.name, owner, position: batch.position });
+        if (batch.events.length === 0) return 0;
+        const result = await client.query({
+          name: 'webhooks-fan-out',
+          text: fanOutSql,
+          values: [this.name, ...columns(batch.events)],
+        });
+        return result.rowCount ?? 0;
+      },
+      { signal: options.signal },
+    );
+    if (deliveries > 0) onFanOut?.(deliveries);
+    return batch.events.map(() => ({ type: 'delivered' }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Nothing is held between two batches; the pool is its owner's.
+  }
+}
+
+function columns(events: readonly LoggedEvent[]): unknown[] {
+  return [
+    events.map(({ event }) => event.eventId),
+    events.map(({ event }) => event.recordedAt),
+    events.map(({ event }) => event.tenantId),
+    events.map(({ event }) => event.eventType),
+    events.map(({ event }) => event.entityKey),
+    events.map(({ event }) => event.seq.toString()),
+  ];
+}

@@ -1,0 +1,40 @@
+import type pg from 'pg';
+
+/**
+ * Runs work in a READ COMMITTED transaction on a connection of the pool. The level is said, not assumed: a
+ * role or database may have another default, and the delivery queue needs a fresh snapshot per statement.
+ *
+ * A connection that failed is not given back to the pool. The signal is looked at before the transaction
+ * begins: what has begun is finished, for nobody could tell whether half of it is there.
+ */
+export async function transaction<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<T> {
+  options.signal?.throwIfAborted();
+  const client = await pool.connect();
+  let broken = false;
+  // Without a listener, a connection that dies between two statements would end the process.
+  const onError = (): void => {
+    broken = true;
+  };
+  client.on('error', onError);
+  try {
+    // A machine that vanishes in the middle must not keep its locks until TCP notices.
+    await client.query(
+      "begin isolation level read committed; set local idle_in_transaction_session_timeout = '10s'",
+    );
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } catch (cause) {
+    await client.query('rollback').catch(() => {
+      broken = true;
+    });
+    throw cause;
+  } finally {
+    client.off('error', onError);
+    client.release(broken);
+  }
+}

@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import { Command, InvalidArgumentError } from 'commander';
+import type { CommandContext } from './command-context.ts';
+import type { Composition } from './composition.ts';
+import type { ExitCode } from './exit-code.ts';
+
+/** What a run of the program needs beside its arguments. */
+export interface ProgramOptions {
+  readonly composition: Composition;
+  readonly context: Omit<CommandContext, 'json'>;
+  /** Told how the command ended. */
+  readonly onExit: (code: ExitCode) => void;
+}
+
+/** The command line: its words, their help, and which command they mean. Throws CommanderError to end. */
+export function program(options: ProgramOptions): Command {
+  const { composition, context, onExit } = options;
+  const { terminal } = context;
+  const root = new Command('event-runtime')
+    .description('Durable events for teams on PostgreSQL.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .showHelpAfterError('(run with --help for what there is)')
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.note(text.trimEnd()),
+    })
+    .exitOverride();
+  const run = async <Options>(
+    command: (context: CommandContext, options: Options) => Promise<ExitCode>,
+    given: Options & { readonly json?: boolean },
+  ): Promise<void> => onExit(await command({ ...context, json: given.json === true }, given));
+
+  root
+    .command('dev')
+    .description('run everything on this machine and show each event as it travels')
+    .option('--json', 'one JSON object a line, for programs')
+    .action(async (given: { json?: boolean }) => run(composition.dev, given));
+  root
+    .command('demo')
+    .description('send real payloads from committed transactions to a verified webhook, and compare')
+    .option('--events <number>', 'how many events are committed', whole(1), 1_000)
+    .option('--kill', 'kill the relay with SIGKILL again and again while it runs', false)
+    .option('--seed <number>', 'repeats the choices of an earlier run', whole(0))
+    .option(
+      '--rate <number>',
+      'committed events per second at most, 0 for no limit (default: 300, with --kill 0)',
+      whole(0),
+    )
+    .option('--json', 'print one JSON object at the end', false)
+    .action(async (given: { events: number; kill: boolean; seed?: number; rate?: number; json: boolean }) =>
+      run(composition.demo, {
+        ...given,
+        seed: given.seed ?? Math.floor(Math.random() * 0x1_0000_0000),
+        rate: given.rate ?? (given.kill ? 0 : 300),
+      }),
+    );
+  root
+    .command('start')
+    .description('run the service on the database that DATABASE_URL names')
+    .option('--json', 'report a failure as one JSON object', false)
+    .action(async (given: { json: boolean }) => run(composition.start, given));
+  root
+    .command('migrate')
+    .description('bring the event_runtime schema of the database that DATABASE_URL names up to date')
+    .option('--dry-run', 'print the SQL that would run, and run nothing', false)
+    .option('--json', 'print one JSON object at the end', false)
+    .action(async (given: { dryRun: boolean; json: boolean }) => run(composition.migrate, given));
+  return root;
+}
+
+/** Reads a whole number of at least `least`. */
+function whole(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`It must be a whole number, ${least} or more.`);
+    }
+    return value;
+  };
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
+}

@@ -1,0 +1,161 @@
+import { EventRuntimeError } from '@event-runtime/outbox';
+import { createColors } from 'picocolors';
+import { expect, test } from 'vitest';
+import { serverError } from '../server-error.ts';
+import type { Composition } from './composition.ts';
+import { exitCode } from './exit-code.ts';
+import { run } from './run.ts';
+import { type Terminal, terminalOf } from './terminal.ts';
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly notes: string;
+  readonly given: ReadonlyArray<readonly [string, unknown]>;
+}
+
+async function ran(
+  args: readonly string[],
+  options: { readonly work?: () => Promise<0 | 1 | 3>; readonly signal?: AbortSignal } = {},
+): Promise<Ran> {
+  const [out, notes, given] = [[] as string[], [] as string[], [] as Array<readonly [string, unknown]>];
+  const terminal: Terminal = {
+    out: (line) => void out.push(line),
+    note: (line) => void notes.push(line),
+    redraw: () => undefined,
+    interactive: false,
+    columns: 80,
+    colors: createColors(false),
+  };
+  const command = (name: string) => async (_context: unknown, asked: unknown) => {
+    given.push([name, asked]);
+    return await (options.work ?? (async () => exitCode.ok))();
+  };
+  const composition: Composition = {
+    start: command('start'),
+    dev: command('dev'),
+    migrate: command('migrate'),
+    demo: command('demo'),
+  };
+  const signal = options.signal ?? new AbortController().signal;
+  const code = await run({ args, terminal, env: {}, signal, composition });
+  return { code, out: out.join('\n'), notes: notes.join('\n'), given };
+}
+
+const failing = (error: unknown) => async (): Promise<0> => {
+  throw error;
+};
+
+test('the words mean their commands, with defaults', async () => {
+  expect((await ran(['start'])).given).toEqual([['start', { json: false }]]);
+  expect((await ran(['migrate', '--dry-run'])).given).toEqual([['migrate', { dryRun: true, json: false }]]);
+  expect((await ran(['demo', '--seed', '5'])).given).toEqual([
+    ['demo', { events: 1_000, kill: false, seed: 5, rate: 300, json: false }],
+  ]);
+  expect((await ran(['demo', '--events', '20000', '--kill', '--json', '--seed', '0'])).given).toEqual([
+    ['demo', { events: 20_000, kill: true, seed: 0, rate: 0, json: true }],
+  ]);
+});
+
+test('the exit code is what the command says', async () => {
+  expect((await ran(['start'])).code).toBe(0);
+  expect((await ran(['start'], { work: async () => exitCode.failed })).code).toBe(1);
+  expect((await ran(['start'], { work: async () => exitCode.notHealthy })).code).toBe(3);
+});
+
+test.each([
+  [['demmo'], /did you mean demo/i],
+  [['demo', '--events', '0'], /whole number, 1 or more/],
+  [['demo', '--events', '1e3'], /whole number/],
+  [['demo', '--evnets', '10'], /did you mean --events/i],
+  [['start', 'surplus'], /too many arguments/i],
+  [[], /Usage: event-runtime/],
+])('%j is a matter of usage', async (args, told) => {
+  const { code, out, notes, given } = await ran(args);
+  expect(code).toBe(2);
+  expect(notes).toMatch(told);
+  expect(out).toBe('');
+  expect(given).toEqual([]);
+});
+
+test('help and version that were asked for are no failure', async () => {
+  const help = await ran(['--help']);
+  expect(help.code).toBe(0);
+  for (const command of ['dev', 'demo', 'start', 'migrate']) expect(help.out).toContain(command);
+  expect(await ran(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+});
+
+test('a coded error is shown as code, meaning, detail, cause, remedy', async () => {
+  const cause = new Error('connect ECONNREFUSED 127.0.0.1:5432');
+  const { code, out, notes } = await ran(['start'], {
+    work: failing(serverError('ER1001', { detail: 'Host 127.0.0.1.', cause })),
+  });
+  expect(code).toBe(1);
+  expect(out).toBe('');
+  expect(notes.split('\n')).toEqual([
+    '✗ ER1001  The database cannot be reached.',
+    '    Host 127.0.0.1.',
+    '    cause: connect ECONNREFUSED 127.0.0.1:5432',
+    '    → Check DATABASE_URL, that PostgreSQL is running and that this machine may connect.',
+  ]);
+});
+
+test('with --json it is one object, and an invalid setting is usage', async () => {
+  const { code, out, notes } = await ran(['start', '--json'], {
+    work: failing(serverError('ER5001', { detail: 'DATABASE_URL is missing.', remedy: 'Set it.' })),
+  });
+  expect(code).toBe(2);
+  expect(notes).toBe('');
+  expect(JSON.parse(out)).toEqual({
+    error: {
+      code: 'ER5001',
+      meaning: 'A setting is missing or not valid.',
+      detail: 'DATABASE_URL is missing.',
+      remedy: 'Set it.',
+      retryable: false,
+    },
+  });
+});
+
+test('an error without a code, and one of a newer catalogue, are still told', async () => {
+  expect((await ran(['start'], { work: failing(new Error('boom')) })).notes).toBe('✗ boom');
+  const entry = { meaning: 'New trouble.', remedy: 'Act.', retryable: false };
+  const unknown = new EventRuntimeError({ code: 'ER7777', entry }, { detail: 'Here.' });
+  expect((await ran(['start'], { work: failing(unknown) })).notes).toBe(
+    '✗ ER7777  New trouble. Here.\n    → Act.',
+  );
+});
+
+test('a command that was stopped says so, and does not count as done', async () => {
+  const stop = new AbortController();
+  stop.abort();
+  const stopped = await ran(['start'], { signal: stop.signal, work: failing(stop.signal.reason) });
+  expect(stopped).toMatchObject({ code: 1, notes: 'stopped' });
+  const other = await ran(['start'], { signal: stop.signal, work: failing(new Error('boom')) });
+  expect(other.notes).toBe('✗ boom');
+});
+
+test.each([
+  [{ NO_COLOR: '1', FORCE_COLOR: '1' }, true, false],
+  [{ NO_COLOR: '' }, true, true],
+  [{}, true, true],
+  [{}, false, false],
+  [{ FORCE_COLOR: '1' }, false, true],
+  [{ FORCE_COLOR: '0' }, false, false],
+  [{ TERM: 'dumb' }, true, false],
+])('colours: %j, terminal %j: %j', (env, isTTY, colored) => {
+  const stream = { write: () => true, isTTY };
+  expect(terminalOf({ stdout: stream, stderr: stream, env }).colors.isColorSupported).toBe(colored);
+});
+
+test('a redrawn line is taken away before another is written, and never drawn where it cannot be', () => {
+  for (const isTTY of [true, false]) {
+    const written: string[] = [];
+    const stderr = { write: (text: string) => written.push(text), isTTY, columns: 10 };
+    const terminal = terminalOf({ stdout: { write: () => true }, stderr, env: {} });
+    terminal.redraw('0123456789abc');
+    terminal.note('done');
+    const all = written.join('');
+    expect(all).toBe(isTTY ? '\r\u001b[2K012345678\r\u001b[2Kdone\n' : 'done\n');
+  }
+});

@@ -1,0 +1,51 @@
+import { CommanderError } from 'commander';
+import type { Composition } from './composition.ts';
+import { type ExitCode, exitCode } from './exit-code.ts';
+import { program } from './program.ts';
+import { describeError, renderError } from './render-error.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface RunOptions {
+  /** The words after the program's name. */
+  readonly args: readonly string[];
+  readonly terminal: Terminal;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  readonly composition: Composition;
+}
+
+/** Runs one command line to its end. Never throws: a failure is printed, and told by the exit code. */
+export async function run(options: RunOptions): Promise<ExitCode> {
+  const { args, terminal, env, signal, composition } = options;
+  const end: { code: ExitCode } = { code: exitCode.ok };
+  try {
+    await program({
+      composition,
+      context: { terminal, env, signal },
+      onExit: (code) => {
+        end.code = code;
+      },
+    }).parseAsync([...args], { from: 'user' });
+    return end.code;
+  } catch (cause) {
+    // Commander has printed what it has to say; help and version that were asked for are no failure.
+    if (cause instanceof CommanderError) return cause.exitCode === 0 ? exitCode.ok : exitCode.usage;
+    if (signal.aborted && isAbort(cause, signal)) {
+      terminal.note('stopped');
+      return exitCode.failed;
+    }
+    if (args.includes('--json')) terminal.out(JSON.stringify({ error: describeError(cause) }));
+    else for (const line of renderError(cause, terminal)) terminal.note(line);
+    return isUsage(cause) ? exitCode.usage : exitCode.failed;
+  }
+}
+
+/** Whether the command ended because it was told to. */
+function isAbort(cause: unknown, signal: AbortSignal): boolean {
+  return cause === signal.reason || (cause instanceof Error && cause.name === 'AbortError');
+}
+
+/** A setting that is missing or not valid is a matter of how the program was called. */
+function isUsage(cause: unknown): boolean {
+  return describeError(cause).code === 'ER5001';
+}

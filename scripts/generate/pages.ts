@@ -1,0 +1,49 @@
+import * as producer from '../../packages/outbox/src/errors/codes.ts';
+import * as runtime from '../../packages/runtime/src/errors/codes.ts';
+import { type ErrorGroup, errorsPage } from './errors-page.ts';
+
+/** A file that is made from the sources and committed. */
+export interface Page {
+  /** Path below the repository. */
+  readonly path: string;
+  readonly make: () => string;
+}
+
+/** Headings of the catalogues, in the order of the page; a catalogue that is missing here is an error. */
+const titles: Readonly<Record<string, string>> = {
+  databaseErrors: 'The database and its set-up',
+  producerErrors: 'Emitting',
+  receiverErrors: 'Receiving webhooks',
+  replicationErrors: 'Replication',
+  deliveryErrors: 'Sinks and webhooks',
+  configurationErrors: 'Configuration and command line',
+  lifecycleErrors: 'The life of the process',
+};
+
+/** `runtimeErrors` is the others in one. */
+const merged = 'runtimeErrors';
+
+function errorGroups(): ErrorGroup[] {
+  const { [merged]: whole, ...parts } = { ...producer, ...runtime };
+  const catalogs = Object.entries(parts).filter(([, value]) => typeof value === 'object');
+  const groups: ErrorGroup[] = [];
+  for (const [name, title] of Object.entries(titles)) {
+    const catalog = catalogs.find(([candidate]) => candidate === name)?.[1];
+    if (typeof catalog !== 'object') throw new TypeError(`no error catalogue is called ${name}`);
+    groups.push({ title, catalog });
+  }
+  for (const [name] of catalogs) {
+    if (titles[name] === undefined)
+      throw new TypeError(`the error catalogue ${name} has no heading in scripts/generate/pages.ts`);
+  }
+  const listed = new Set(groups.flatMap(({ catalog }) => Object.keys(catalog)));
+  for (const code of Object.keys(whole)) {
+    if (!listed.has(code)) throw new TypeError(`${code} is in ${merged} and in no catalogue of its own`);
+  }
+  return groups;
+}
+
+/** Everything that `npm run generate` writes. A further generated reference is added here. */
+export const pages: readonly Page[] = [
+  { path: 'docs/reference/errors.md', make: () => errorsPage(errorGroups()) },
+];
