@@ -1,1 +1,38 @@
 export { runtimeErrors } from './errors/codes.ts';
+export { type RunContext, Service, type ServiceState, type StopOptions } from './lifecycle/service.ts';
+export { Supervisor } from './lifecycle/supervisor.ts';
+export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
+export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
+export { Relay, type RelayOptions } from './relay/relay.ts';
+export { createSlot, type DropSlotOptions, dropSlot } from './replication/slot.ts';
+export {
+  type MigrateOptions,
+  type MigrateResult,
+  type MigrationProgress,
+  migrate,
+  planMigrations,
+  type SchemaStatus,
+  schemaStatus,
+} from './schema/migrator.ts';
+export { PartitionUpkeep, type PartitionUpkeepOptions } from './schema/partition-upkeep.ts';
+export {
+  type EnsurePartitionsOptions,
+  ensurePartitions,
+  type PartitionReport,
+} from './schema/partitioner.ts';
+export { ConsumerSink, type ConsumerSinkOptions } from './sinks/consumer/consumer-sink.ts';
+export type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sinks/sink.ts';
+export { logEvents } from './telemetry/log-events.ts';
+export { createLogger, type Logger, type LoggerOptions, type LogLevel } from './telemetry/logger.ts';
+export { Deliverer } from './webhooks/deliverer.ts';
+export type { DelivererOptions } from './webhooks/deliverer-options.ts';
+export type {
+  AttemptObservation,
+  CycleFailure,
+  DeliveryObservation,
+} from './webhooks/delivery-observation.ts';
+export { DeliveryQueue } from './webhooks/delivery-queue.ts';
+export { EgressGuard, type EgressGuardOptions } from './webhooks/egress-guard.ts';
+export { type Endpoint, Endpoints, type NewEndpoint, type Ordering } from './webhooks/endpoints.ts';
+export { WebhookSink, type WebhookSinkOptions } from './webhooks/fan-out.ts';
+export { SecretBox } from './webhooks/secret-box.ts';

@@ -66,7 +66,7 @@ class ScriptedSink implements Sink {
 
 async function drain(feed: SinkFeed, last: LoggedEvent): Promise<void> {
   const controller = new AbortController();
-  const run = feed.run(controller.signal);
+  const run = feed.run({ stopping: controller.signal, aborted: controller.signal });
   while (comparePositions(feed.delivered, last.position) < 0) await feed.progress;
   controller.abort();
   await run;
@@ -165,7 +165,7 @@ test('3: delivered does not pass an event that waits, though later ones of other
   const events = [logged(0, 'b'), logged(1, 'a'), logged(2, 'b'), logged(3, 'c')];
   feed.offer(events);
   const controller = new AbortController();
-  const run = feed.run(controller.signal);
+  const run = feed.run({ stopping: controller.signal, aborted: controller.signal });
   while (sink.delivered.length < 3) await new Promise((resolve) => setImmediate(resolve));
   expect(feed.delivered).toEqual((events[0] as LoggedEvent).position);
   open = false;

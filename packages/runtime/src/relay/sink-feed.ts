@@ -95,18 +95,22 @@ export class SinkFeed {
     this.#wake.resolve();
   }
 
-  /** Hands over until the signal is aborted. Rejects only when that is aborted or a dead letter cannot be kept. */
-  async run(signal: AbortSignal): Promise<void> {
-    const aborted = deferred();
-    signal.addEventListener('abort', () => aborted.resolve(), { once: true });
-    while (!signal.aborted) {
+  /**
+   * Hands over until `stopping` is aborted; the batch under way is finished, unless `aborted` comes too.
+   * Rejects only when a dead letter cannot be kept.
+   */
+  async run(signals: { readonly stopping: AbortSignal; readonly aborted: AbortSignal }): Promise<void> {
+    const { stopping } = signals;
+    const stopped = deferred();
+    stopping.addEventListener('abort', () => stopped.resolve(), { once: true });
+    while (!stopping.aborted) {
       const batch = this.#nextBatch(Date.now());
       if (batch.length > 0) {
-        await this.#handOver(batch, signal);
+        await this.#handOver(batch, signals);
         continue;
       }
       this.#wake = deferred();
-      const waits: Array<Promise<unknown>> = [this.#wake.promise, aborted.promise];
+      const waits: Array<Promise<unknown>> = [this.#wake.promise, stopped.promise];
       const next = Math.min(...[...this.#held.values()].map((held) => held.until));
       const timer = new AbortController();
       if (Number.isFinite(next)) {
@@ -147,26 +151,39 @@ export class SinkFeed {
     return batch;
   }
 
-  async #handOver(batch: readonly Entry[], signal: AbortSignal): Promise<void> {
+  async #handOver(
+    batch: readonly Entry[],
+    signals: { readonly stopping: AbortSignal; readonly aborted: AbortSignal },
+  ): Promise<void> {
     const { sink, logger } = this.#options;
+    const handed = { events: batch.map((entry) => entry.logged), position: this.#positionAfter(batch) };
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const last = batch.at(-1)?.logged.position ?? this.#delivered;
-        const events = batch.map((entry) => entry.logged);
-        const results = await sink.deliver({ events, position: last }, { signal });
+        const results = await sink.deliver(handed, { signal: signals.aborted });
         if (results.length !== batch.length) {
           throw new TypeError(`sink ${sink.name} gave ${results.length} results for ${batch.length} events`);
         }
         await this.#settle(batch, results);
         return;
       } catch (error) {
-        if (signal.aborted) return;
+        if (signals.stopping.aborted) return;
         const delayMs = backoffDelay(attempt);
         logger.warn('relay.sink.retry', { sink: sink.name, error, attempt, delayMs });
-        await sleep(delayMs, undefined, { signal }).catch(() => undefined);
-        if (signal.aborted) return;
+        await sleep(delayMs, undefined, { signal: signals.stopping }).catch(() => undefined);
+        if (signals.stopping.aborted) return;
       }
     }
+  }
+
+  /** What is covered once all of the batch is delivered: up to the first event that waits outside of it. */
+  #positionAfter(batch: readonly Entry[]): Position {
+    const handed = new Set(batch);
+    let position = this.#delivered;
+    for (const entry of this.#open) {
+      if (!entry.done && !handed.has(entry)) break;
+      position = entry.logged.position;
+    }
+    return position;
   }
 
   async #settle(batch: readonly Entry[], results: readonly DeliveryResult[]): Promise<void> {

@@ -57,12 +57,14 @@ async function takeBack(
   const gaps = gapsBetween(await listPartitions(session.client, orphan.table));
   const range = rangeOfName(orphan.name) ?? (orphan.name.endsWith('_underflow') ? gaps.at(0) : gaps.at(-1));
   if (range === undefined || !gaps.some((gap) => gap.from <= range.from && range.to <= gap.to)) return;
-  const literal = (time: number, open: string): string =>
-    Number.isFinite(time) ? `'${toBound(time)}'` : open;
   await session.client.query(
     `alter table event_runtime.${orphan.table} attach partition event_runtime.${quote(orphan.name)}
      for values from (${literal(range.from, 'minvalue')}) to (${literal(range.to, 'maxvalue')})`,
   );
+}
+
+function literal(time: number, open: string): string {
+  return Number.isFinite(time) ? `'${toBound(time)}'` : open;
 }
 
 async function fill(

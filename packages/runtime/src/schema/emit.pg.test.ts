@@ -36,7 +36,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   const failure = async (call: string, values: readonly unknown[] = []): Promise<string> => {
     const error = await client.query(`select * from event_runtime.${call}`, [...values]).then(
       () => undefined,
-      (cause: pg.DatabaseError) => cause,
+      (cause: unknown) => cause as pg.DatabaseError,
     );
     // What was refused has a hint, and begins with the code.
     if (error?.hint === undefined) throw new Error(`not refused by us: ${call}: ${error?.message}`);

@@ -11,6 +11,7 @@ export const logEvents = {
   'schema.partitions': 'Partition upkeep ran; `ahead` is the number of days that have a partition.',
   'schema.upkeep.failed': 'Partition upkeep could not finish and will be tried again.',
   'relay.slot.created': 'The replication slot was created.',
+  'relay.slot.late': 'There were events before the slot was made; this version does not hand them over.',
   'relay.slot.unbounded': 'max_slot_wal_keep_size is unlimited: a stopped relay can fill the disk.',
   'relay.streaming': 'The relay reads the log from `lsn` on.',
   'relay.reconnecting': 'The log could not be read; the relay tries again after `delayMs`.',

@@ -19,7 +19,7 @@ export async function createMigratedDatabase(clusterUrl: string): Promise<Migrat
   return {
     url: database.url,
     name: database.name,
-    urlFor: database.urlFor,
+    urlFor: (role, password) => database.urlFor(role, password),
     async connect() {
       const client = new pg.Client({ connectionString: database.url });
       client.on('error', () => undefined);

@@ -35,6 +35,8 @@ export class Deliverer extends Service {
   #oldestOutcomeAt = 0;
   #claimDue = true;
   #claimedAt = 0;
+  /** Endpoints that the last claim left out, because they hold their share already. */
+  #crowded: ReadonlySet<string> = new Set();
   /** The last claim failed, and may be committed all the same. */
   #claimUncertain = false;
   #takeOverDue: boolean;
@@ -132,6 +134,7 @@ export class Deliverer extends Service {
     this.#claimedAt = began;
     this.#retryTimes = this.#retryTimes.filter((at) => at > began);
     if (tenure.idle) tenure.renewed(began);
+    this.#crowded = new Set(tenure.lanes.endpointsHolding(heldPerEndpoint));
     let claim: Claim;
     try {
       claim = await queue.claim({
@@ -140,7 +143,7 @@ export class Deliverer extends Service {
         limit: held - tenure.lanes.held,
         limitPerEndpoint: heldPerEndpoint,
         maxBytes: heldBytes - tenure.bytes,
-        exceptEndpoints: tenure.lanes.endpointsHolding(heldPerEndpoint),
+        exceptEndpoints: [...this.#crowded],
       });
     } catch (error) {
       this.#claimDue = true;
@@ -183,6 +186,9 @@ export class Deliverer extends Service {
       for (const waiting of behind) this.#record({ type: 'released', held: waiting, tenure });
     }
     this.#dispatch();
+    const { endpointId } = held;
+    const half = this.#settings.heldPerEndpoint / 2;
+    if (this.#crowded.has(endpointId) && tenure.lanes.heldBy(endpointId) < half) this.wake();
     if (tenure.lanes.inFlight === 0) this.#bell.resolve();
   }
 

@@ -5,6 +5,7 @@ import {
   keepOnlySql,
   lockForClaim,
   lockForSettlement,
+  planForClaim,
   renewSql,
   settleSql,
   takeOverSql,
@@ -99,7 +100,7 @@ export class DeliveryQueue {
     const rows = await transaction(
       this.#pool,
       async (client) => {
-        await client.query(lockForClaim);
+        await client.query(`${planForClaim}; ${lockForClaim}`);
         const result = await client.query<ClaimRow>({
           name: 'webhooks-claim',
           text: claimSql,

@@ -4,6 +4,17 @@ const lockKey = '7311994421340106603';
 /** Alone: one claim at a time, and no settlement meanwhile. */
 export const lockForClaim: string = `select pg_advisory_xact_lock(${lockKey})`;
 
+/**
+ * For the transaction of a claim. What is due is most of the queue, so the planner would read and judge all of
+ * it and sort; without these it walks the primary key, and stops as soon as it has enough.
+ */
+export const planForClaim = `
+set local enable_sort = off;
+set local enable_bitmapscan = off;
+set local enable_seqscan = off;
+set local enable_hashjoin = off;
+set local enable_mergejoin = off`;
+
 /** Shared: settlements and renewals go beside each other. */
 export const lockForSettlement: string = `select pg_advisory_xact_lock_shared(${lockKey})`;
 
@@ -89,70 +100,73 @@ order by c.delivery_id`;
  * $9 durations, $10 ages in ms.
  *
  * `held` is the fence: rows that are still the claimer's, locked in one order, so that two settlements never
- * wait for each other in a circle. Queue, attempts and dead letters change together.
+ * wait for each other in a circle. It carries the outcome along, for a second join of two intermediate results
+ * would have no index. Queue, attempts and dead letters change together.
  */
 export const settleSql = `
-with result as (
-  select r.delivery_id, r.claimer, r.outcome, r.retry_in_ms, r.status_code, r.error_code, r.reason, r.excerpt,
+with held as materialized (
+  select d.delivery_id, r.outcome, r.retry_in_ms, r.status_code, r.error_code, r.reason, r.excerpt,
          r.duration_ms, r.age_ms
   from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::int[], $6::text[], $7::text[],
               $8::text[], $9::float8[], $10::float8[])
     as r (delivery_id, claimer, outcome, retry_in_ms, status_code, error_code, reason, excerpt, duration_ms, age_ms)
-), held as materialized (
-  select d.delivery_id
-  from event_runtime.webhook_delivery as d
-  join result as r on r.delivery_id = d.delivery_id and r.claimer = d.claimed_by
+  join event_runtime.webhook_delivery as d on d.delivery_id = r.delivery_id
   order by d.delivery_id
   for update of d
 ), removed as (
   delete from event_runtime.webhook_delivery as d
-  using held as h, result as r
-  where d.delivery_id = h.delivery_id and r.delivery_id = h.delivery_id and r.outcome in ('delivered', 'dead')
+  using held as h
+  where d.delivery_id = h.delivery_id and h.outcome in ('delivered', 'dead')
   returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
-            d.attempts + 1 as attempt, d.first_failed_at
+            d.attempts + 1 as attempt, d.first_failed_at, h.outcome, h.status_code, h.error_code, h.reason,
+            h.excerpt, h.duration_ms, h.age_ms
 ), kept as (
   update event_runtime.webhook_delivery as d
   set claimed_by = null, claimed_until = null,
-      attempts = d.attempts + case r.outcome when 'retrying' then 1 else 0 end,
-      state = case when r.outcome = 'retrying' or d.attempts > 0 then 'retrying' else 'pending' end,
-      next_attempt_at = case r.outcome
-        when 'retrying' then statement_timestamp() + r.retry_in_ms * interval '1 millisecond'
+      attempts = d.attempts + case h.outcome when 'retrying' then 1 else 0 end,
+      state = case when h.outcome = 'retrying' or d.attempts > 0 then 'retrying' else 'pending' end,
+      next_attempt_at = case h.outcome
+        when 'retrying' then statement_timestamp() + h.retry_in_ms * interval '1 millisecond'
         else d.next_attempt_at end,
-      first_failed_at = case r.outcome
+      first_failed_at = case h.outcome
         when 'retrying' then coalesce(d.first_failed_at, statement_timestamp())
         else d.first_failed_at end
-  from held as h, result as r
-  where d.delivery_id = h.delivery_id and r.delivery_id = h.delivery_id and r.outcome in ('retrying', 'released')
-  returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.attempts as attempt
+  from held as h
+  where d.delivery_id = h.delivery_id and h.outcome in ('retrying', 'released')
+  returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.attempts as attempt, h.outcome,
+            h.status_code, h.error_code, h.excerpt, h.duration_ms, h.age_ms
 ), tried as (
-  select x.delivery_id, x.tenant_id, x.endpoint_id, x.event_id, x.attempt from removed as x
+  select x.delivery_id, x.tenant_id, x.endpoint_id, x.event_id, x.attempt, x.outcome, x.status_code,
+         x.error_code, x.excerpt, x.duration_ms, x.age_ms
+  from removed as x
   union all
-  select x.delivery_id, x.tenant_id, x.endpoint_id, x.event_id, x.attempt from kept as x
+  select x.delivery_id, x.tenant_id, x.endpoint_id, x.event_id, x.attempt, x.outcome, x.status_code,
+         x.error_code, x.excerpt, x.duration_ms, x.age_ms
+  from kept as x
 ), attempt as (
   insert into event_runtime.webhook_attempt
     (tenant_id, endpoint_id, event_id, attempt, outcome, status_code, error_code, duration_ms,
      response_excerpt, attempted_at)
-  select t.tenant_id, t.endpoint_id, t.event_id, t.attempt, r.outcome, r.status_code, r.error_code,
-         r.duration_ms, r.excerpt, statement_timestamp() - r.age_ms * interval '1 millisecond'
+  select t.tenant_id, t.endpoint_id, t.event_id, t.attempt, t.outcome, t.status_code, t.error_code,
+         t.duration_ms, t.excerpt, statement_timestamp() - t.age_ms * interval '1 millisecond'
   from tried as t
-  join result as r on r.delivery_id = t.delivery_id
-  where r.outcome <> 'released'
+  where t.outcome <> 'released'
 ), dead as (
   insert into event_runtime.dead_letter
     (tenant_id, ecosystem, sink, endpoint_id, event_id, event_recorded_at, seq, entity_key, event_type,
      reason_code, reason, attempts, payload, headers, first_failed_at)
   select x.tenant_id, o.ecosystem, 'webhooks', x.endpoint_id, x.event_id, x.event_recorded_at, x.seq,
-         x.entity_key, coalesce(o.event_type, 'unknown'), coalesce(r.error_code, 'ER4007'),
-         coalesce(r.reason, ''), x.attempt, coalesce(o.payload, 'null'), o.headers,
+         x.entity_key, coalesce(o.event_type, 'unknown'), coalesce(x.error_code, 'ER4007'),
+         coalesce(x.reason, ''), x.attempt, coalesce(o.payload, 'null'), o.headers,
          coalesce(x.first_failed_at, statement_timestamp())
   from removed as x
-  join result as r on r.delivery_id = x.delivery_id and r.outcome = 'dead'
   left join lateral (
     select y.ecosystem, y.event_type, y.payload, y.headers
     from event_runtime.outbox as y
     where y.event_id = x.event_id and y.recorded_at = x.event_recorded_at
     offset 0
   ) as o on true
+  where x.outcome = 'dead'
 )
 select t.delivery_id::text from tried as t`;
 

@@ -53,6 +53,11 @@ export class OrderingLanes<T extends Laned> {
     return this.#inFlight;
   }
 
+  /** Deliveries of one endpoint that are here. */
+  heldBy(endpointId: string): number {
+    return this.#heldBy.get(endpointId) ?? 0;
+  }
+
   /** Endpoints that hold at least so many deliveries here. */
   endpointsHolding(least: number): string[] {
     return [...this.#heldBy].filter(([, held]) => held >= least).map(([endpointId]) => endpointId);

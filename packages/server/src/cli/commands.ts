@@ -2,14 +2,17 @@ import type { Composition } from './composition.ts';
 
 /** The commands as shipped. Each loads its own code when it runs, so that `--help` is quick. */
 export const composition: Composition = {
-  start() {
-    throw new Error('start is not put together yet');
+  async start(context) {
+    const { startCommand } = await import('../service/start-command.ts');
+    return await startCommand(context);
   },
-  dev() {
-    throw new Error('dev is not put together yet');
+  async dev(context) {
+    const { devCommand } = await import('../dev/dev-command.ts');
+    return await devCommand(context);
   },
-  migrate() {
-    throw new Error('migrate is not put together yet');
+  async migrate(context, options) {
+    const { migrateCommand } = await import('../service/migrate-command.ts');
+    return await migrateCommand(context, options);
   },
   async demo(context, options) {
     const [{ demoCommand }, { processSetup }] = await Promise.all([

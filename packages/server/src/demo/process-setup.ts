@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { createSlot, EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
+import pg from 'pg';
 import type { DemoSetup } from './demo-setup.ts';
 import { RelayProcess } from './relay-process.ts';
+
+/** Where the demo's receiver listens, which is no public network. */
+const egressAllow = ['127.0.0.0/8'];
 
 /**
  * The demo on the product as users run it: `event-runtime start` in a process of its own, told by its
@@ -10,11 +15,27 @@ import { RelayProcess } from './relay-process.ts';
 export function processSetup(env: Readonly<Record<string, string | undefined>>): DemoSetup {
   // A slot's name is known in the whole cluster, and a demo may run beside another.
   const slot = `event_runtime_demo_${randomBytes(4).toString('hex')}`;
-  const secretKey = randomBytes(32).toString('base64');
+  const secretKey = SecretBox.newKey();
   return {
     slot,
-    prepare() {
-      throw new Error('the demo is not connected to the product yet');
+    async prepare(site, { signal }) {
+      await migrate({ connectionString: site.databaseUrl, signal });
+      const pool = new pg.Pool({ connectionString: site.databaseUrl, max: 1 });
+      pool.on('error', () => undefined);
+      try {
+        const endpoints = new Endpoints({
+          pool,
+          secretBox: new SecretBox([secretKey]),
+          guard: new EgressGuard({ allow: egressAllow }),
+        });
+        // Before the first event: what was written before there was a slot is not in its stream.
+        await createSlot(pool, { slot });
+        for (const { tenant, url, secret } of site.endpoints) {
+          await endpoints.create({ tenantId: tenant, url, secret, eventTypes: ['*'], signal });
+        }
+      } finally {
+        await pool.end();
+      }
     },
     relay(site, { onFailure }) {
       return new RelayProcess({
@@ -24,6 +45,10 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
           DATABASE_URL: site.databaseUrl,
           EVENT_RUNTIME_SLOT: slot,
           EVENT_RUNTIME_SECRET_KEY: secretKey,
+          EVENT_RUNTIME_EGRESS_ALLOW: egressAllow.join(','),
+          // The receiver refuses some events once, to show a retry; nobody wants to watch five seconds of that.
+          EVENT_RUNTIME_WEBHOOK_RETRIES: '100ms,500ms,2s,5s,10s,30s',
+          EVENT_RUNTIME_STOP_WITH_STDIN: 'true',
         },
         onFailure,
       });

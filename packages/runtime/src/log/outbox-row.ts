@@ -1,0 +1,84 @@
+import { runtimeError } from '../errors/codes.ts';
+import type { RelationMessage } from '../replication/pgoutput/messages.ts';
+import type { Tuple } from '../replication/pgoutput/tuple.ts';
+import type { OutboxEvent } from './outbox-event.ts';
+
+/** The columns of `event_runtime.outbox` that the log is read by. */
+const columns = [
+  'event_id',
+  'seq',
+  'tenant_id',
+  'ecosystem',
+  'event_type',
+  'event_version',
+  'entity_key',
+  'idempotency_key',
+  'correlation_id',
+  'causation_id',
+  'source_service',
+  'traceparent',
+  'headers',
+  'payload',
+  'recorded_at',
+] as const;
+
+type Column = (typeof columns)[number];
+
+/** Where each column stands in this version of the table, by the Relation message that rows refer to. */
+const places = new WeakMap<RelationMessage, Readonly<Record<Column, number>>>();
+
+/** Whether rows of this relation are events. */
+export function isOutbox(relation: RelationMessage): boolean {
+  return relation.schema === 'event_runtime' && relation.name === 'outbox';
+}
+
+/**
+ * Reads an outbox row from the stream. The payload's bytes are those of the stream, not decoded.
+ *
+ * @throws ER3005 a column is missing, or holds null where the table forbids it
+ */
+export function readOutboxRow(relation: RelationMessage, row: Tuple): OutboxEvent {
+  let at = places.get(relation);
+  if (at === undefined) {
+    at = placesIn(relation);
+    places.set(relation, at);
+  }
+  return {
+    eventId: required(row, at.event_id),
+    seq: BigInt(required(row, at.seq)),
+    tenantId: required(row, at.tenant_id),
+    ecosystem: row.text(at.ecosystem) ?? null,
+    eventType: required(row, at.event_type),
+    eventVersion: Number(required(row, at.event_version)),
+    entityKey: row.text(at.entity_key) ?? null,
+    idempotencyKey: row.text(at.idempotency_key) ?? null,
+    correlationId: row.text(at.correlation_id) ?? null,
+    causationId: row.text(at.causation_id) ?? null,
+    sourceService: row.text(at.source_service) ?? null,
+    traceparent: row.text(at.traceparent) ?? null,
+    headers: row.text(at.headers) ?? null,
+    payload: payloadOf(row, at.payload),
+    recordedAt: required(row, at.recorded_at),
+  };
+}
+
+function placesIn(relation: RelationMessage): Record<Column, number> {
+  const found = new Map(relation.columns.map((column, index) => [column.name, index]));
+  const missing = columns.filter((column) => !found.has(column));
+  if (missing.length > 0) throw runtimeError('ER3005', { detail: `Missing: ${missing.join(', ')}.` });
+  return Object.fromEntries(found) as Record<Column, number>;
+}
+
+function required(row: Tuple, column: number): string {
+  const text = row.text(column);
+  if (text === null || text === undefined)
+    throw runtimeError('ER3005', { detail: `Column ${column} holds no value.` });
+  return text;
+}
+
+function payloadOf(row: Tuple, column: number): Buffer {
+  const bytes = row.bytes(column);
+  if (bytes === null || bytes === undefined)
+    throw runtimeError('ER3005', { detail: 'The payload holds no value.' });
+  return bytes;
+}

@@ -1,0 +1,26 @@
+import { createLogger } from '@event-runtime/runtime';
+import type { CommandContext } from '../cli/command-context.ts';
+import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import { runUntil } from './run-until.ts';
+import { createService } from './service.ts';
+import { readSettings } from './settings.ts';
+
+/** `event-runtime start`: the service on the database of DATABASE_URL, until it is told to stop. */
+export async function startCommand(context: CommandContext): Promise<ExitCode> {
+  const settings = readSettings(context.env);
+  const logger = createLogger({ level: settings.logLevel });
+  await using service = createService({ settings, logger });
+  const stop = new AbortController();
+  if (context.env['EVENT_RUNTIME_STOP_WITH_STDIN'] === 'true') stopWithStdin(stop);
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  await runUntil(service.supervisor, { signal, logger });
+  return exitCode.ok;
+}
+
+/** For a parent that must not leave us behind: its end of the pipe closes however it ends. */
+function stopWithStdin(stop: AbortController): void {
+  process.stdin.on('close', () => stop.abort(new DOMException('standard input was closed', 'AbortError')));
+  process.stdin.on('error', () => undefined);
+  process.stdin.resume();
+  process.stdin.unref();
+}
