@@ -197,6 +197,11 @@ export const configurationErrors = {
     remedy: 'Read the log in the detail; `npm run services` says which nats-server is used.',
     retryable: false,
   },
+  ER5006: {
+    meaning: 'The database has webhook endpoints of its own, and dev would deliver to them.',
+    remedy: 'Use a database without endpoints, or unset DATABASE_URL to use embedded PostgreSQL.',
+    retryable: false,
+  },
 } as const;
 
 /** ER9xxx: the life of the process. */

@@ -110,7 +110,7 @@ with held as materialized (
   from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::int[], $6::text[], $7::text[],
               $8::text[], $9::float8[], $10::float8[])
     as r (delivery_id, claimer, outcome, retry_in_ms, status_code, error_code, reason, excerpt, duration_ms, age_ms)
-  join event_runtime.webhook_delivery as d on d.delivery_id = r.delivery_id
+  join event_runtime.webhook_delivery as d on d.delivery_id = r.delivery_id and d.claimed_by = r.claimer
   order by d.delivery_id
   for update of d
 ), removed as (

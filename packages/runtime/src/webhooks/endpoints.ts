@@ -146,6 +146,20 @@ export class Endpoints {
     return await this.#setState({ ...which, state: 'enabled', reason: null });
   }
 
+  /** Removes an endpoint with its pending deliveries; attempts stay. False if the tenant has no such endpoint. */
+  async remove(which: {
+    readonly tenantId: string;
+    readonly endpointId: string;
+    readonly signal?: AbortSignal;
+  }): Promise<boolean> {
+    which.signal?.throwIfAborted();
+    const result = await this.#pool.query(
+      'delete from event_runtime.webhook_endpoint where endpoint_id = $1 and tenant_id = $2',
+      [which.endpointId, which.tenantId],
+    );
+    return result.rowCount === 1;
+  }
+
   async #setState(change: {
     readonly tenantId: string;
     readonly endpointId: string;

@@ -1,4 +1,146 @@
+import {
+  ConsumerSink,
+  dropSlot,
+  EgressGuard,
+  Endpoints,
+  forgetCheckpoints,
+  type MigrateResult,
+  migrate,
+  SecretBox,
+} from '@event-runtime/runtime';
+import pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
-export async function devCommand(_context: CommandContext): Promise<0> {
-  return 0;
+import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import { runUntil } from '../service/run-until.ts';
+import { createService } from '../service/service.ts';
+import type { Settings } from '../service/settings.ts';
+import { type DevDatabase, devDatabase } from './dev-database.ts';
+import { EchoReceiver } from './echo-receiver.ts';
+import { Journeys, journeyLine } from './journey.ts';
+import { TenantEndpoints } from './tenant-endpoints.ts';
+import { terminalLogger } from './terminal-logger.ts';
+
+/** The slot of `dev`; a second `dev` on the same cluster waits for the first to end. */
+const slot = 'event_runtime_dev';
+
+/**
+ * `event-runtime dev`: PostgreSQL (embedded, or DATABASE_URL), schema, relay, webhooks and a receiver that
+ * verifies, with a line for each event. What it set up in a database that stays is taken away at the end:
+ * the slot above all, for a slot that nobody reads fills the disk.
+ */
+export async function devCommand(context: CommandContext): Promise<ExitCode> {
+  const { signal } = context;
+  await using database = await devDatabase(context.env['DATABASE_URL']);
+  signal.throwIfAborted();
+  const migrated = await migrate({ connectionString: database.url, signal });
+  await using receiver = await EchoReceiver.start();
+  await using pool = poolOf(database.url);
+  await TenantEndpoints.clear(pool.pool);
+  await runDev(context, { database, receiver, pool: pool.pool, migrated });
+  return exitCode.ok;
+}
+
+interface DevSite {
+  readonly database: DevDatabase;
+  readonly receiver: EchoReceiver;
+  readonly pool: pg.Pool;
+  readonly migrated: MigrateResult;
+}
+
+async function runDev(context: CommandContext, site: DevSite): Promise<void> {
+  const { terminal, json, signal } = context;
+  const settings: Settings = {
+    databaseUrl: site.database.url,
+    slot,
+    secretKeys: [SecretBox.newKey()],
+    egressAllow: ['127.0.0.0/8'],
+    retryDelaysMs: [1_000, 2_000, 5_000],
+    logLevel: 'warn',
+  };
+  const endpoints = new TenantEndpoints({
+    endpoints: new Endpoints({
+      pool: site.pool,
+      secretBox: new SecretBox(settings.secretKeys),
+      guard: new EgressGuard({ allow: settings.egressAllow }),
+    }),
+    receiver: site.receiver,
+  });
+  const journeys = new Journeys();
+  const logger = terminalLogger(terminal);
+  await using service = createService({
+    settings,
+    logger,
+    unboundedWal: 'warn',
+    sinks: [new ConsumerSink({ name: 'dev', handle: (event) => journeys.captured(event) })],
+    wrapWebhooks: (sink) => endpoints.before(sink),
+    observe: (observation) => {
+      const journey = journeys.attempted(observation);
+      terminal.out(json ? JSON.stringify(journey) : journeyLine(journey, terminal));
+    },
+  });
+  try {
+    await runUntil(service.supervisor, {
+      signal,
+      logger,
+      onReady: async () => {
+        banner(context, site);
+        if (site.database.embedded) await emitExample(site.pool);
+      },
+    });
+  } finally {
+    await cleanUp(site.pool, endpoints);
+  }
+  if (!json) terminal.out('  stopped; slot, checkpoints and endpoints of this run are removed');
+}
+
+function banner(context: CommandContext, site: DevSite): void {
+  const { terminal, json } = context;
+  if (json) {
+    terminal.out(
+      JSON.stringify({ type: 'ready', databaseUrl: site.database.url, slot, echo: site.receiver.origin }),
+    );
+    return;
+  }
+  const { colors } = terminal;
+  const rows = [
+    ['Postgres', site.database.description],
+    [
+      'Schema',
+      `event_runtime v${site.migrated.version}, ${site.migrated.applied.length} migrations applied now`,
+    ],
+    ['Relay', `slot ${slot}; dropped when this ends`],
+    ['Webhooks', `${site.receiver.origin}, verifies every signature, one endpoint for each tenant`],
+    ['Connect', `DATABASE_URL=${site.database.embedded ? site.database.url : '(yours)'}`],
+  ] as const;
+  terminal.out(`\n  ${colors.bold('event-runtime')}  ·  dev\n`);
+  for (const [name, value] of rows) terminal.out(`  ${colors.dim(name.padEnd(10))} ${value}`);
+  const call = `select event_runtime.emit('order.placed', '{"total": 990}', tenant_id => 'acme', entity_key => 'order-1');`;
+  terminal.out(`\n  Emit one:  ${colors.cyan(call)}`);
+  terminal.out(
+    `  ${colors.dim('Ctrl-C ends it. Each line below is one delivery; times in milliseconds.')}\n`,
+  );
+}
+
+/** Something to see at once, in a database that is empty. */
+async function emitExample(pool: pg.Pool): Promise<void> {
+  await pool.query(
+    `select event_runtime.emit('dev.started', '{"hello": "world"}', tenant_id => 'acme', entity_key => 'dev')`,
+  );
+}
+
+async function cleanUp(pool: pg.Pool, endpoints: TenantEndpoints): Promise<void> {
+  await dropSlot(pool, { slot, terminateReader: true });
+  await forgetCheckpoints(pool, slot);
+  await endpoints.remove();
+}
+
+function poolOf(connectionString: string): AsyncDisposable & { readonly pool: pg.Pool } {
+  const pool = new pg.Pool({ connectionString, max: 2 });
+  pool.on('error', () => undefined);
+  return {
+    pool,
+    async [Symbol.asyncDispose]() {
+      await pool.end();
+    },
+  };
 }
