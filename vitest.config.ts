@@ -21,7 +21,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts'],
+          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: needs.map((need) => `**/*.${need}.test.ts`).concat('**/*.e2e.test.ts'),
         },
       },
@@ -29,7 +29,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'pg',
-          include: ['packages/*/src/**/*.pg.test.ts'],
+          include: ['packages/*/src/**/*.pg.test.ts', 'bench/**/*.pg.test.ts'],
           globalSetup: ['test/postgres-setup.ts'],
           pool: 'forks',
           maxWorkers: 2,

@@ -1,18 +1,9 @@
 import type { ErrorCatalog } from '@event-runtime/outbox';
+import { cell } from './markdown-cell.ts';
 
 export interface ErrorGroup {
   readonly title: string;
   readonly catalog: ErrorCatalog;
-}
-
-/** Text of a Markdown table cell: a bar would end the cell; `<role>` outside of code would be taken for HTML. */
-function cell(text: string): string {
-  return text
-    .replaceAll('|', '\\|')
-    .replaceAll('\n', ' ')
-    .split('`')
-    .map((part, index) => (index % 2 === 0 ? part.replaceAll('<', '&lt;') : part))
-    .join('`');
 }
 
 /**

@@ -1,6 +1,8 @@
 import * as producer from '../../packages/outbox/src/errors/codes.ts';
 import * as runtime from '../../packages/runtime/src/errors/codes.ts';
+import { logEvents } from '../../packages/runtime/src/telemetry/log-events.ts';
 import { type ErrorGroup, errorsPage } from './errors-page.ts';
+import { logEventsPage } from './log-events-page.ts';
 
 /** A file that is made from the sources and committed. */
 export interface Page {
@@ -46,4 +48,5 @@ function errorGroups(): ErrorGroup[] {
 /** Everything that `npm run generate` writes. A further generated reference is added here. */
 export const pages: readonly Page[] = [
   { path: 'docs/reference/errors.md', make: () => errorsPage(errorGroups()) },
+  { path: 'docs/reference/log-events.md', make: () => logEventsPage(logEvents) },
 ];

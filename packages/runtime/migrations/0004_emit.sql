@@ -204,18 +204,18 @@ $$;
 comment on function event_runtime.emit is
   'Writes one event in the caller''s transaction. See docs/reference/emit-sql.md.';
 
--- An optional array: null stays null, one element serves all, as many as there are events stay as they are.
+-- An array that is given: one element serves all, as many as there are events stay as they are. For emit_many,
+-- and without a search_path of its own: setting one would cost more than the work.
 create function event_runtime.emit_spread(argument text, elements anyarray, wanted int) returns anyarray
 language plpgsql immutable
-set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if elements is null or cardinality(elements) = wanted then return elements; end if;
-  if cardinality(elements) = 1 then
-    return array_fill(elements[array_lower(elements, 1)], array[wanted]);
+  if pg_catalog.cardinality(elements) operator(pg_catalog.=) wanted then return elements; end if;
+  if pg_catalog.cardinality(elements) operator(pg_catalog.=) 1 then
+    return pg_catalog.array_fill(elements[pg_catalog.array_lower(elements, 1)], array[wanted]);
   end if;
-  perform event_runtime.emit_refuse(format(
-    'ER2008 %s has %s elements; there are %s events', argument, cardinality(elements), wanted));
+  perform event_runtime.emit_refuse(pg_catalog.format(
+    'ER2008 %s has %s elements; there are %s events', argument, pg_catalog.cardinality(elements), wanted));
 end
 $$;
 
@@ -257,17 +257,32 @@ begin
       'ER2008 payloads has %s elements; there are %s events', cardinality(payloads), wanted));
   end if;
   if wanted = 0 then return; end if;
-  tenant_ids := coalesce(event_runtime.emit_spread('tenant_ids', tenant_ids, wanted),
-                         array_fill(session_tenant, array[wanted]));
-  entity_keys := event_runtime.emit_spread('entity_keys', entity_keys, wanted);
-  ecosystems := event_runtime.emit_spread('ecosystems', ecosystems, wanted);
-  event_versions := event_runtime.emit_spread('event_versions', event_versions, wanted);
-  idempotency_keys := event_runtime.emit_spread('idempotency_keys', idempotency_keys, wanted);
-  correlation_ids := event_runtime.emit_spread('correlation_ids', correlation_ids, wanted);
-  causation_ids := event_runtime.emit_spread('causation_ids', causation_ids, wanted);
-  source_services := event_runtime.emit_spread('source_services', source_services, wanted);
-  traceparents := event_runtime.emit_spread('traceparents', traceparents, wanted);
-  headers := event_runtime.emit_spread('headers', headers, wanted);
+  if tenant_ids is null then
+    tenant_ids := array_fill(session_tenant, array[wanted]);
+  else
+    tenant_ids := event_runtime.emit_spread('tenant_ids', tenant_ids, wanted);
+  end if;
+  if entity_keys is not null then entity_keys := event_runtime.emit_spread('entity_keys', entity_keys, wanted); end if;
+  if ecosystems is not null then ecosystems := event_runtime.emit_spread('ecosystems', ecosystems, wanted); end if;
+  if event_versions is not null then
+    event_versions := event_runtime.emit_spread('event_versions', event_versions, wanted);
+  end if;
+  if idempotency_keys is not null then
+    idempotency_keys := event_runtime.emit_spread('idempotency_keys', idempotency_keys, wanted);
+  end if;
+  if correlation_ids is not null then
+    correlation_ids := event_runtime.emit_spread('correlation_ids', correlation_ids, wanted);
+  end if;
+  if causation_ids is not null then
+    causation_ids := event_runtime.emit_spread('causation_ids', causation_ids, wanted);
+  end if;
+  if source_services is not null then
+    source_services := event_runtime.emit_spread('source_services', source_services, wanted);
+  end if;
+  if traceparents is not null then
+    traceparents := event_runtime.emit_spread('traceparents', traceparents, wanted);
+  end if;
+  if headers is not null then headers := event_runtime.emit_spread('headers', headers, wanted); end if;
 
   -- Without a sort: it would copy every payload, and there is none to report as a rule.
   select overlay(f.fault placing format(' event %s:', f.ordinal) from 7 for 0) into fault

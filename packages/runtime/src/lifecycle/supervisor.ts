@@ -1,3 +1,4 @@
+import { orAborted } from '../internal/or-aborted.ts';
 import { type RunContext, Service } from './service.ts';
 
 /**
@@ -23,10 +24,12 @@ export class Supervisor extends Service {
       for (const service of this.#services) {
         if (context.stopping.aborted) return;
         started.push(service);
-        await service.start();
+        // A start may last: the relay waits for its database, and for another relay to let go of the slot.
+        const ready = service.start().then(() => 'ready' as const);
+        if ((await Promise.race([ready, over(context.stopping, started)])) !== 'ready') return;
       }
       context.ready();
-      await Promise.race([untilAborted(context.stopping), ...started.map((service) => service.finished)]);
+      await over(context.stopping, started);
     } finally {
       await this.#stopAll(started, context.aborted);
     }
@@ -35,17 +38,21 @@ export class Supervisor extends Service {
   /** One after another, so that a part never loses what it stands on; all of them at once when aborted. */
   async #stopAll(started: readonly Service[], aborted: AbortSignal): Promise<void> {
     const failures: unknown[] = [];
-    for (const service of started.toReversed()) {
-      const graceMs = aborted.aborted ? 0 : this.#graceMs;
+    const stop = async (service: Service, graceMs: number): Promise<void> => {
       await service.stop({ graceMs }).catch((error: unknown) => failures.push(error));
-    }
+    };
+    const stopNow = (): void => {
+      for (const service of started) void stop(service, 0);
+    };
+    aborted.addEventListener('abort', stopNow, { once: true });
+    if (aborted.aborted) stopNow();
+    for (const service of started.toReversed()) await stop(service, this.#graceMs);
+    aborted.removeEventListener('abort', stopNow);
     if (failures.length > 0) throw failures[0];
   }
 }
 
-async function untilAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+/** Resolves when the supervisor is to stop or one of the services has ended, rejects when one has failed. */
+async function over(stopping: AbortSignal, services: readonly Service[]): Promise<void> {
+  await orAborted(Promise.race(services.map((service) => service.finished)), stopping);
 }

@@ -24,8 +24,11 @@ const columns = [
 
 type Column = (typeof columns)[number];
 
+/** Where each column stands. */
+type Places = Readonly<Record<Column, number>>;
+
 /** Where each column stands in this version of the table, by the Relation message that rows refer to. */
-const places = new WeakMap<RelationMessage, Readonly<Record<Column, number>>>();
+const places = new WeakMap<RelationMessage, Places>();
 
 /** Whether rows of this relation are events. */
 export function isOutbox(relation: RelationMessage): boolean {
@@ -44,12 +47,12 @@ export function readOutboxRow(relation: RelationMessage, row: Tuple): OutboxEven
     places.set(relation, at);
   }
   return {
-    eventId: required(row, at.event_id),
-    seq: BigInt(required(row, at.seq)),
-    tenantId: required(row, at.tenant_id),
+    eventId: required(row, { name: 'event_id', at }),
+    seq: BigInt(required(row, { name: 'seq', at })),
+    tenantId: required(row, { name: 'tenant_id', at }),
     ecosystem: row.text(at.ecosystem) ?? null,
-    eventType: required(row, at.event_type),
-    eventVersion: Number(required(row, at.event_version)),
+    eventType: required(row, { name: 'event_type', at }),
+    eventVersion: Number(required(row, { name: 'event_version', at })),
     entityKey: row.text(at.entity_key) ?? null,
     idempotencyKey: row.text(at.idempotency_key) ?? null,
     correlationId: row.text(at.correlation_id) ?? null,
@@ -58,27 +61,27 @@ export function readOutboxRow(relation: RelationMessage, row: Tuple): OutboxEven
     traceparent: row.text(at.traceparent) ?? null,
     headers: row.text(at.headers) ?? null,
     payload: payloadOf(row, at.payload),
-    recordedAt: required(row, at.recorded_at),
+    recordedAt: required(row, { name: 'recorded_at', at }),
   };
 }
 
-function placesIn(relation: RelationMessage): Record<Column, number> {
+function placesIn(relation: RelationMessage): Places {
   const found = new Map(relation.columns.map((column, index) => [column.name, index]));
   const missing = columns.filter((column) => !found.has(column));
   if (missing.length > 0) throw runtimeError('ER3005', { detail: `Missing: ${missing.join(', ')}.` });
-  return Object.fromEntries(found) as Record<Column, number>;
+  return Object.fromEntries(found) as Places;
 }
 
-function required(row: Tuple, column: number): string {
-  const text = row.text(column);
+function required(row: Tuple, column: { readonly name: Column; readonly at: Places }): string {
+  const text = row.text(column.at[column.name]);
   if (text === null || text === undefined)
-    throw runtimeError('ER3005', { detail: `Column ${column} holds no value.` });
+    throw runtimeError('ER3005', { detail: `Column ${column.name} holds no value.` });
   return text;
 }
 
 function payloadOf(row: Tuple, column: number): Buffer {
   const bytes = row.bytes(column);
   if (bytes === null || bytes === undefined)
-    throw runtimeError('ER3005', { detail: 'The payload holds no value.' });
+    throw runtimeError('ER3005', { detail: 'Column payload holds no value.' });
   return bytes;
 }

@@ -1,18 +1,17 @@
 import type { Pool } from 'pg';
-import { runtimeError } from '../errors/codes.ts';
 import { retrying } from '../lifecycle/retrying.ts';
 import { type RunContext, Service } from '../lifecycle/service.ts';
-import { type CheckpointOwner, checkpointedSinks, loadCheckpoint } from '../log/checkpoint.ts';
+import { type CheckpointOwner, loadCheckpoint } from '../log/checkpoint.ts';
 import { WalReader } from '../log/wal-reader.ts';
-import { createSlot, describeSlot } from '../replication/slot.ts';
 import type { Sink } from '../sinks/sink.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { keepDeadLetter } from './dead-letter.ts';
 import { Session } from './session.ts';
 import { SinkFeed } from './sink-feed.ts';
+import { provisionSlot } from './slot-provision.ts';
 
 /** The publication that the migrations make. */
-export const publicationName = 'event_runtime';
+const publicationName = 'event_runtime';
 
 export interface RelayOptions {
   /** A direct connection string (no pooler in transaction mode), of a role that may use replication. */
@@ -31,7 +30,7 @@ export interface RelayOptions {
   readonly unboundedWal?: 'refuse' | 'warn';
   /** Milliseconds between two checkpoints of a sink, and two confirmations. Default 1,000. */
   readonly checkpointMs?: number;
-  /** Payload bytes that may wait for the sinks; reading stops above. Default 32 MiB. */
+  /** Bytes that may wait for a sink (see {@link SinkFeed.bytes}); reading stops above. Default 32 MiB. */
   readonly windowBytes?: number;
   /** See `wal_sender_timeout`; set for this connection only. Milliseconds; default 10,000. */
   readonly walSenderTimeoutMs?: number;
@@ -69,19 +68,34 @@ export class Relay extends Service {
   /** One connection's life. What was in memory dies with it: the next one begins at the checkpoints. */
   async #session(context: RunContext): Promise<void> {
     const { pool, slot } = this.#options;
-    await this.#checkWalBound();
-    await this.#ensureSlot();
-    await using reader = await WalReader.open({
+    await provisionSlot({
       connectionString: this.#options.connectionString,
+      pool,
       slot,
       publication: publicationName,
-      ...(this.#options.walSenderTimeoutMs === undefined
-        ? {}
-        : { walSenderTimeoutMs: this.#options.walSenderTimeoutMs }),
+      unboundedWal: this.#options.unboundedWal ?? 'refuse',
+      logger: this.#logger,
+      signal: context.stopping,
     });
+    await using reader = await this.#open(context.stopping);
     const owner: CheckpointOwner = { slot, systemIdentifier: reader.systemIdentifier };
     const sinks = this.#options.sinks(owner);
-    await using _sinks = disposing(sinks);
+    try {
+      await this.#stream({ reader, sinks, owner }, context);
+    } finally {
+      await Promise.allSettled(sinks.map(async (sink) => await sink[Symbol.asyncDispose]()));
+    }
+  }
+
+  async #stream(
+    connected: {
+      readonly reader: WalReader;
+      readonly sinks: readonly Sink[];
+      readonly owner: CheckpointOwner;
+    },
+    context: RunContext,
+  ): Promise<void> {
+    const { reader, sinks, owner } = connected;
     const feeds = await Promise.all(sinks.map(async (sink) => await this.#feed(sink, owner)));
     this.#logger.info('relay.streaming', { sinks: sinks.map((sink) => sink.name) });
     context.ready();
@@ -89,12 +103,32 @@ export class Relay extends Service {
       reader,
       feeds,
       owner,
-      pool,
+      pool: this.#options.pool,
       logger: this.#logger,
       checkpointMs: this.#options.checkpointMs ?? 1_000,
       windowBytes: this.#options.windowBytes ?? 32 * 1_024 * 1_024,
     });
     await session.run(context);
+  }
+
+  /** The signal ends the opening only: a stop needs the stream for its last confirmation. */
+  async #open(signal: AbortSignal): Promise<WalReader> {
+    const { connectionString, slot, walSenderTimeoutMs } = this.#options;
+    const opening = new AbortController();
+    const abort = (): void => opening.abort(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    try {
+      return await WalReader.open({
+        connectionString,
+        slot,
+        publication: publicationName,
+        walSenderTimeoutMs,
+        signal: opening.signal,
+      });
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
   }
 
   async #feed(sink: Sink, owner: CheckpointOwner): Promise<SinkFeed> {
@@ -109,47 +143,4 @@ export class Relay extends Service {
       },
     });
   }
-
-  async #ensureSlot(): Promise<void> {
-    const { pool, slot } = this.#options;
-    const state = await reached(describeSlot(pool, slot));
-    if (state !== undefined) return;
-    const sinks = await checkpointedSinks(pool, slot);
-    if (sinks.length > 0)
-      throw runtimeError('ER1205', { detail: `Slot ${slot}; sinks ${sinks.join(', ')}.` });
-    if (!(await createSlot(pool, { slot }))) return;
-    this.#logger.info('relay.slot.created');
-    const { rows } = await pool.query<{ earlier: boolean }>(
-      'select exists (select from event_runtime.outbox) as earlier',
-    );
-    if (rows[0]?.earlier === true) this.#logger.warn('relay.slot.late');
-  }
-
-  async #checkWalBound(): Promise<void> {
-    const { pool, unboundedWal } = this.#options;
-    const { rows } = await reached(
-      pool.query<{ bound: string }>("select current_setting('max_slot_wal_keep_size') as bound"),
-    );
-    if (rows[0]?.bound !== '-1') return;
-    if (unboundedWal !== 'warn') throw runtimeError('ER1203');
-    this.#logger.warn('relay.slot.unbounded');
-  }
-}
-
-/** A database that cannot be reached is worth another try, whatever the driver calls it. */
-async function reached<T>(query: Promise<T>): Promise<T> {
-  try {
-    return await query;
-  } catch (cause) {
-    if (cause instanceof Error && 'severity' in cause) throw cause;
-    throw runtimeError('ER1001', { cause });
-  }
-}
-
-function disposing(sinks: readonly Sink[]): AsyncDisposable {
-  return {
-    async [Symbol.asyncDispose]() {
-      await Promise.allSettled(sinks.map(async (sink) => await sink[Symbol.asyncDispose]()));
-    },
-  };
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
-import { deferred } from '../internal/deferred.ts';
+import { aborted, orAborted } from '../internal/or-aborted.ts';
 import type { RunContext } from '../lifecycle/service.ts';
 import { type CheckpointOwner, saveCheckpoint } from '../log/checkpoint.ts';
 import { comparePositions, type Position } from '../log/outbox-event.ts';
@@ -38,7 +38,7 @@ export class Session {
     for (const feed of options.feeds) this.#stored.set(feed, feed.delivered);
   }
 
-  /** Runs until `stopping`, then stores the last checkpoints. Rejects when the connection or a sink fails for good. */
+  /** Runs until `stopping`, then stores the last checkpoints. Rejects when the connection fails. */
   async run(context: Pick<RunContext, 'stopping' | 'aborted'>): Promise<void> {
     const failed = new AbortController();
     const stopping = AbortSignal.any([context.stopping, failed.signal]);
@@ -53,9 +53,10 @@ export class Session {
     const parts = [
       guard(this.#read(stopping)),
       guard(this.#keepCheckpoints(stopping)),
-      ...this.#options.feeds.map(
-        async (feed) => await guard(feed.run({ stopping, aborted: context.aborted })),
-      ),
+      // What is delivered after the connection broke is not stored any more: a sink need not finish it.
+      ...this.#options.feeds.map(async (feed) => {
+        await guard(feed.run({ stopping, aborted: AbortSignal.any([context.aborted, failed.signal]) }));
+      }),
     ];
     const outcomes = await Promise.allSettled(parts);
     if (!failed.signal.aborted) await this.#checkpoint();
@@ -64,16 +65,14 @@ export class Session {
 
   async #read(stopping: AbortSignal): Promise<void> {
     const { reader, feeds } = this.#options;
-    const stopped = deferred<'stopped'>();
-    stopping.addEventListener('abort', () => stopped.resolve('stopped'), { once: true });
     const batches = reader[Symbol.asyncIterator]();
     while (!stopping.aborted) {
-      const next = await Promise.race([batches.next(), stopped.promise]);
-      if (next === 'stopped') return;
+      const next = await orAborted(batches.next(), stopping);
+      if (next === aborted) return;
       if (next.done === true) throw runtimeError('ER3004');
       for (const feed of feeds) feed.offer(next.value.events);
       for (const transaction of next.value.transactions) this.#received(transaction);
-      await this.#room(stopped.promise);
+      await this.#room(stopping);
     }
   }
 
@@ -83,13 +82,12 @@ export class Session {
     else this.#unsettled.push(transaction);
   }
 
-  async #room(stopped: Promise<unknown>): Promise<void> {
+  async #room(stopping: AbortSignal): Promise<void> {
     const { feeds, windowBytes } = this.#options;
-    for (;;) {
+    while (!stopping.aborted) {
       const full = feeds.filter((feed) => feed.bytes > windowBytes);
       if (full.length === 0) return;
-      const outcome = await Promise.race([...full.map((feed) => feed.progress), stopped]);
-      if (outcome === 'stopped') return;
+      await orAborted(Promise.race(full.map((feed) => feed.progress)), stopping);
     }
   }
 

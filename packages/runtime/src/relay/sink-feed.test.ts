@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { beginning, comparePositions, type LoggedEvent } from '../log/outbox-event.ts';
@@ -94,7 +95,7 @@ test('1 to 4 hold for any script of retries, refusals and any batch size', async
           const fails = left.get(event.event.eventId) ?? 0;
           left.set(event.event.eventId, fails - 1);
           if (fails > 0) return 'retry';
-          return script[Number(event.event.seq)]?.poison === true ? 'rejected' : 'delivered';
+          return script[Number(event.event.seq)]?.poison ? 'rejected' : 'delivered';
         });
         const seen: bigint[] = [];
         const feed = new SinkFeed({
@@ -166,7 +167,7 @@ test('3: delivered does not pass an event that waits, though later ones of other
   feed.offer(events);
   const controller = new AbortController();
   const run = feed.run({ stopping: controller.signal, aborted: controller.signal });
-  while (sink.delivered.length < 3) await new Promise((resolve) => setImmediate(resolve));
+  while (sink.delivered.length < 3) await setImmediate();
   expect(feed.delivered).toEqual((events[0] as LoggedEvent).position);
   open = false;
   while (comparePositions(feed.delivered, (events[3] as LoggedEvent).position) < 0) await feed.progress;
@@ -187,4 +188,64 @@ test('a batch of which nothing can be said is handed over again, whole', async (
   feed.offer(events);
   await drain(feed, events[1] as LoggedEvent);
   expect(sink.delivered.map((event) => event.event.eventId)).toEqual(['event-0', 'event-1']);
+});
+
+test('a dead letter that cannot be kept is tried again by itself: the batch is not handed over again', async () => {
+  let broken = 2;
+  const kept: string[] = [];
+  const sink = new ScriptedSink((event) => (event.event.eventId === 'event-1' ? 'rejected' : 'delivered'));
+  const feed = new SinkFeed({
+    sink,
+    from: beginning,
+    logger: silentLogger,
+    onRejected: async (event) => {
+      if (broken-- > 0) throw new Error('the database is away');
+      kept.push(event.event.eventId);
+    },
+  });
+  const events = [logged(0, 'a'), logged(1, 'a'), logged(2, 'a')];
+  feed.offer(events);
+  await drain(feed, events[2] as LoggedEvent);
+  expect(sink.handed).toEqual(['event-0', 'event-1', 'event-2']);
+  expect(kept).toEqual(['event-1']);
+});
+
+test('3: stopped before a dead letter was kept, delivered stays before its event', async () => {
+  const controller = new AbortController();
+  const feed = new SinkFeed({
+    sink: new ScriptedSink((event) => (event.event.eventId === 'event-1' ? 'rejected' : 'delivered')),
+    from: beginning,
+    logger: silentLogger,
+    onRejected: async () => {
+      controller.abort();
+      throw new Error('the database is away');
+    },
+  });
+  const events = [logged(0, 'a'), logged(1, 'a'), logged(2, 'b')];
+  feed.offer(events);
+  await feed.run({ stopping: controller.signal, aborted: new AbortController().signal });
+  expect(feed.delivered).toEqual((events[0] as LoggedEvent).position);
+});
+
+test('bytes count small events too, and a great many held entities are no trouble', async () => {
+  let open = false;
+  const sink = new ScriptedSink(() => (open ? 'delivered' : 'retry'));
+  const feed = new SinkFeed({
+    sink,
+    from: beginning,
+    logger: silentLogger,
+    maxBatchEvents: 1_000_000,
+    onRejected: async () => undefined,
+  });
+  const events = Array.from({ length: 150_000 }, (_, index) => logged(index, null));
+  feed.offer(events);
+  expect(feed.bytes).toBeGreaterThan(150_000 * 1_000);
+  const controller = new AbortController();
+  const run = feed.run({ stopping: controller.signal, aborted: controller.signal });
+  while (sink.handed.length < 150_000) await setImmediate();
+  open = true;
+  while (feed.bytes > 0) await feed.progress;
+  controller.abort();
+  await run;
+  expect(sink.delivered).toHaveLength(150_000);
 });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deferred } from '../internal/deferred.ts';
+import { orAborted } from '../internal/or-aborted.ts';
 import { backoffDelay } from '../lifecycle/backoff.ts';
 import { comparePositions, type LoggedEvent, type Position } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
@@ -23,6 +24,12 @@ interface Entry {
   readonly entity: string | undefined;
   done: boolean;
 }
+
+/**
+ * What an event without its payload and headers takes in memory, roughly: so that a great many small events
+ * fill the window too.
+ */
+const eventOverheadBytes = 1_024;
 
 /** Events of one entity that wait, in order, for a failed one of theirs to be tried again. */
 interface Held {
@@ -71,7 +78,7 @@ export class SinkFeed {
     return this.#delivered;
   }
 
-  /** Payload bytes that wait here. */
+  /** Bytes that wait here: payloads and headers, and 1 KiB for the rest of each event. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -90,19 +97,17 @@ export class SinkFeed {
       const entry: Entry = { logged, entity, done: false };
       this.#open.push(entry);
       this.#fresh.push(entry);
-      this.#bytes += logged.event.payload.length;
+      this.#bytes += bytesOf(logged);
     }
     this.#wake.resolve();
   }
 
   /**
    * Hands over until `stopping` is aborted; the batch under way is finished, unless `aborted` comes too.
-   * Rejects only when a dead letter cannot be kept.
+   * Never rejects: a sink that fails, and a dead letter that cannot be kept, are tried again.
    */
   async run(signals: { readonly stopping: AbortSignal; readonly aborted: AbortSignal }): Promise<void> {
     const { stopping } = signals;
-    const stopped = deferred();
-    stopping.addEventListener('abort', () => stopped.resolve(), { once: true });
     while (!stopping.aborted) {
       const batch = this.#nextBatch(Date.now());
       if (batch.length > 0) {
@@ -110,17 +115,23 @@ export class SinkFeed {
         continue;
       }
       this.#wake = deferred();
-      const waits: Array<Promise<unknown>> = [this.#wake.promise, stopped.promise];
-      const next = Math.min(...[...this.#held.values()].map((held) => held.until));
       const timer = new AbortController();
-      if (Number.isFinite(next)) {
+      const waits = [this.#wake.promise];
+      const next = this.#nextRetryAt();
+      if (next !== undefined) {
         waits.push(
           sleep(Math.max(1, next - Date.now()), undefined, { signal: timer.signal }).catch(() => undefined),
         );
       }
-      await Promise.race(waits);
+      await orAborted(Promise.race(waits), stopping);
       timer.abort();
     }
+  }
+
+  #nextRetryAt(): number | undefined {
+    let next: number | undefined;
+    for (const { until } of this.#held.values()) if (next === undefined || until < next) next = until;
+    return next;
   }
 
   /** Held entities whose time has come first (they are older), then fresh events of entities that are not held. */
@@ -155,22 +166,28 @@ export class SinkFeed {
     batch: readonly Entry[],
     signals: { readonly stopping: AbortSignal; readonly aborted: AbortSignal },
   ): Promise<void> {
-    const { sink, logger } = this.#options;
+    const { sink } = this.#options;
     const handed = { events: batch.map((entry) => entry.logged), position: this.#positionAfter(batch) };
+    const results = await this.#insist(signals.stopping, async () => {
+      const given = await sink.deliver(handed, { signal: signals.aborted });
+      if (given.length === batch.length) return given;
+      throw new TypeError(`sink ${sink.name} gave ${given.length} results for ${batch.length} events`);
+    });
+    if (results !== undefined) await this.#settle({ batch, results, stopping: signals.stopping });
+  }
+
+  /** Tries again until it succeeds; undefined when `stopping` came first. */
+  async #insist<T>(stopping: AbortSignal, work: () => Promise<T>): Promise<T | undefined> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const results = await sink.deliver(handed, { signal: signals.aborted });
-        if (results.length !== batch.length) {
-          throw new TypeError(`sink ${sink.name} gave ${results.length} results for ${batch.length} events`);
-        }
-        await this.#settle(batch, results);
-        return;
+        return await work();
       } catch (error) {
-        if (signals.stopping.aborted) return;
+        if (stopping.aborted) return undefined;
         const delayMs = backoffDelay(attempt);
+        const { sink, logger } = this.#options;
         logger.warn('relay.sink.retry', { sink: sink.name, error, attempt, delayMs });
-        await sleep(delayMs, undefined, { signal: signals.stopping }).catch(() => undefined);
-        if (signals.stopping.aborted) return;
+        await sleep(delayMs, undefined, { signal: stopping }).catch(() => undefined);
+        if (stopping.aborted) return undefined;
       }
     }
   }
@@ -186,7 +203,12 @@ export class SinkFeed {
     return position;
   }
 
-  async #settle(batch: readonly Entry[], results: readonly DeliveryResult[]): Promise<void> {
+  async #settle(outcome: {
+    readonly batch: readonly Entry[];
+    readonly results: readonly DeliveryResult[];
+    readonly stopping: AbortSignal;
+  }): Promise<void> {
+    const { batch, results, stopping } = outcome;
     const again = new Map<string, Entry[]>();
     const until = new Map<string, number>();
     const touched = new Set<string>();
@@ -200,8 +222,8 @@ export class SinkFeed {
           entry.done = true;
           break;
         case 'rejected':
-          await this.#options.onRejected(entry.logged, result);
-          entry.done = true;
+          // By itself, not with the batch: the others must not be handed over again for it.
+          entry.done = await this.#kept(entry, { result, stopping });
           break;
         case 'retry':
           again.set(key, [...(again.get(key) ?? []), entry]);
@@ -218,6 +240,18 @@ export class SinkFeed {
       else this.#held.set(key, { entries, until: failed ?? 0 });
     }
     this.#advance();
+  }
+
+  /** False when `stopping` came before the dead letter was kept: the event then comes again. */
+  async #kept(
+    entry: Entry,
+    refused: { readonly result: DeliveryResult & { type: 'rejected' }; readonly stopping: AbortSignal },
+  ): Promise<boolean> {
+    const kept = await this.#insist(refused.stopping, async () => {
+      await this.#options.onRejected(entry.logged, refused.result);
+      return true;
+    });
+    return kept === true;
   }
 
   #sayRetry(entry: Entry, result: DeliveryResult & { type: 'retry' }): void {
@@ -237,7 +271,7 @@ export class SinkFeed {
       if (!entry.done) break;
       covered += 1;
       last = entry.logged.position;
-      this.#bytes -= entry.logged.event.payload.length;
+      this.#bytes -= bytesOf(entry.logged);
     }
     if (last === undefined) return;
     this.#open = this.#open.slice(covered);
@@ -250,4 +284,8 @@ export class SinkFeed {
     this.#progress = deferred();
     waiting.resolve();
   }
+}
+
+function bytesOf({ event }: LoggedEvent): number {
+  return event.payload.length + (event.headers?.length ?? 0) + eventOverheadBytes;
 }

@@ -328,7 +328,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   test("a caller's search_path and objects of the same name change nothing", async () => {
     const attacker = await database.connect();
     await attacker.query(
-      `create schema evil;
+      `create schema evil; grant usage on schema evil to public;
        create function evil.clock_timestamp() returns timestamptz language sql as 'select null::timestamptz';
        create function evil.length(text) returns int language sql as 'select 1 / 0';
        create function pg_temp.cardinality(anyarray) returns int language sql as 'select 1 / 0';

@@ -40,13 +40,14 @@ export function httpEnvelope(event: OutboxEvent): Record<string, string> {
   return headers;
 }
 
-/** The producer's own headers, with names that CloudEvents allows (lower-case letters and digits). */
+/**
+ * The producer's own headers. Their names are 1 to 20 lower-case letters and digits, which `event_runtime.emit`
+ * checks: so `ce-h` and the name is a header of its own for each, and none of the envelope's.
+ */
 function producerHeaders(event: OutboxEvent): Array<[string, string]> {
   if (event.headers === null) return [];
-  const own = JSON.parse(event.headers) as Record<string, unknown>;
-  return Object.entries(own)
-    .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
-    .map(([name, value]) => [name.toLowerCase().replaceAll(/[^a-z0-9]/g, ''), value]);
+  const own = JSON.parse(event.headers) as Record<string, string>;
+  return Object.entries(own);
 }
 
 /** Space, double quote, percent and all outside printable ASCII, as UTF-8 octets. */
@@ -61,5 +62,5 @@ function percentEncode(value: string): string {
 
 /** `2026-11-20 10:00:00.123456+00` → `2026-11-20T10:00:00.123456Z` */
 function toRfc3339(text: string): string {
-  return text.replace(' ', 'T').replace(/\+00(:?00)?$/, 'Z');
+  return text.replace(' ', 'T').replace(/\+00$/, 'Z');
 }

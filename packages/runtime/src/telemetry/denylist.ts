@@ -2,7 +2,7 @@
  * Field names whose values never leave the process in a log line: secrets, and what may be personal data.
  * Compared without case, `-` and `_`.
  */
-export const deniedFields: ReadonlySet<string> = new Set([
+const deniedFields: ReadonlySet<string> = new Set([
   'authorization',
   'body',
   'connectionstring',
@@ -25,7 +25,7 @@ const urlPassword = /\b([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s@/]*@/gi;
 const webhookSecret = /\bwhs(?:ec|k)_[A-Za-z0-9+/=]+/g;
 
 /** The text without passwords in URLs and without webhook secrets. */
-export function withoutSecrets(text: string): string {
+function withoutSecrets(text: string): string {
   return text.replaceAll(urlPassword, `$1:${removed}@`).replaceAll(webhookSecret, removed);
 }
 

@@ -13,7 +13,7 @@ export const logEvents = {
   'relay.slot.created': 'The replication slot was created.',
   'relay.slot.late': 'There were events before the slot was made; this version does not hand them over.',
   'relay.slot.unbounded': 'max_slot_wal_keep_size is unlimited: a stopped relay can fill the disk.',
-  'relay.streaming': 'The relay reads the log from `lsn` on.',
+  'relay.streaming': 'The relay reads the log and hands its events over to `sinks`.',
   'relay.reconnecting': 'The log could not be read; the relay tries again after `delayMs`.',
   'relay.sink.retry': 'A sink did not take a batch; it is handed over again after `delayMs`.',
   'relay.sink.rejected': 'A sink refused an event for good.',

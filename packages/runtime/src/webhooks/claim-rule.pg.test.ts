@@ -22,12 +22,9 @@ function claimable(rows: readonly Row[], me: number): Row[] {
   const stopped = new Set<string>();
   return rows.filter((row) => {
     const ordering = orderings[row.endpoint];
-    const group =
-      ordering === 'endpoint'
-        ? `${row.endpoint}`
-        : ordering === 'entity' && row.key !== null
-          ? `${row.endpoint}/${row.key}`
-          : `#${row.id}`;
+    let group = `#${row.id}`;
+    if (ordering === 'endpoint') group = `${row.endpoint}`;
+    if (ordering === 'entity' && row.key !== null) group = `${row.endpoint}/${row.key}`;
     if (stopped.has(group)) return false;
     if (row.claimer === me) return false;
     if ((row.claimer !== null && row.live) || !row.due) {

@@ -7,6 +7,7 @@ import {
   DeliveryQueue,
   type Settlement,
 } from './delivery-queue.ts';
+import { lockForClaim } from './delivery-sql.ts';
 import type { Ordering } from './endpoints.ts';
 import { WebhookFixture } from './webhook-fixture.suite.ts';
 
@@ -287,6 +288,39 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         logged!.event.eventId,
       ]),
     ).toEqual([{ event_type: 'unknown' }]);
+  });
+
+  test('a claim waits for the claim before it, and then sees what that one took', async () => {
+    await endpoint();
+    await fixture.publish([{ payload: '1' }, { payload: '2' }]);
+    const before = await fixture.database.connect();
+    await before.query('begin');
+    await before.query(lockForClaim);
+    await before.query(
+      `update event_runtime.webhook_delivery
+       set state = 'claimed', claimed_by = $1, claimed_until = now() + interval '1 h'`,
+      [other],
+    );
+    const waiting = claim();
+    await fixture.until(`exists (select from pg_locks where locktype = 'advisory' and not granted)`);
+    await before.query('commit');
+    expect((await waiting).deliveries).toEqual([]);
+  });
+
+  test.each(['settle', 'renew'] as const)('%s waits for a claim under way', async (what) => {
+    await endpoint();
+    await fixture.publish([{}]);
+    const { deliveries } = await claim();
+    const before = await fixture.database.connect();
+    await before.query('begin');
+    await before.query(lockForClaim);
+    const waiting =
+      what === 'settle'
+        ? fixture.queue.settle([settled(deliveries[0]!, 'retrying')])
+        : fixture.queue.renew({ claimerId: me, leaseMs: 60_000 });
+    await fixture.until(`exists (select from pg_locks where locktype = 'advisory' and not granted)`);
+    await before.query('commit');
+    await expect(waiting).resolves.not.toThrow();
   });
 
   test('many claimers at once: nobody gets what another has, and no group is split', async () => {

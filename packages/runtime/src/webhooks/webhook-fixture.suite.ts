@@ -124,7 +124,7 @@ export class WebhookFixture implements AsyncDisposable {
   /** Resolves when a statement gives true. Asked again and again: another process may make it so. */
   async until(text: string, values: unknown[] = []): Promise<void> {
     for (;;) {
-      const [row] = await this.rows<{ value: boolean }>(`select (${text}) as value`, values);
+      const [row] = await this.rows<{ value: boolean | null }>(`select (${text}) as value`, values);
       if (row?.value === true) return;
       await this.rows('select pg_sleep(0.01)');
     }

@@ -20,4 +20,6 @@ export async function main(): Promise<void> {
   const args = process.argv.slice(2);
   process.exitCode = await run({ args, terminal, env: process.env, signal: stop.signal, composition });
   process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  // Fires only if something that did not stop in time (ER9002) still keeps the process alive.
+  setTimeout(() => process.exit(), 3_000).unref();
 }

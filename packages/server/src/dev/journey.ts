@@ -67,16 +67,14 @@ export function journeyLine(journey: Journey, terminal: Pick<Terminal, 'colors'>
   const what = `${journey.eventType.padEnd(24)} ${colors.dim(journey.eventId)}  ${journey.tenant}`;
   const key = journey.entityKey === null ? '' : `  key=${journey.entityKey}`;
   const answer = String(journey.status ?? journey.errorCode ?? '');
-  switch (journey.type) {
-    case 'delivered':
-      return `  ${time}  ${colors.green('✓')} ${what}${key}  ${answer}  ${phases(journey)}`;
-    case 'retrying': {
-      const wait = ((journey.retryInMs ?? 0) / 1_000).toFixed(1);
-      return `  ${time}  ${colors.yellow('✗')} ${what}${key}  ${answer}  attempt ${journey.attempt}, again in ${wait} s`;
-    }
-    case 'dead':
-      return `  ${time}  ${colors.red('✗')} ${what}${key}  ${answer}  dead letter after ${journey.attempt} attempts`;
-  }
+  const wait = ((journey.retryInMs ?? 0) / 1_000).toFixed(1);
+  const ends = {
+    delivered: { mark: colors.green('✓'), end: phases(journey) },
+    retrying: { mark: colors.yellow('✗'), end: `attempt ${journey.attempt}, again in ${wait} s` },
+    dead: { mark: colors.red('✗'), end: `dead letter after ${journey.attempt} attempts` },
+  };
+  const { mark, end } = ends[journey.type];
+  return `  ${time}  ${mark} ${what}${key}  ${answer}  ${end}`;
 }
 
 function phases(journey: Journey): string {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AttemptObservation,
   Deliverer,
@@ -18,7 +19,7 @@ import type { Settings } from './settings.ts';
 export interface ServiceOptions {
   readonly settings: Settings;
   readonly logger: Logger;
-  /** Sinks beside the webhooks. */
+  /** Sinks beside the webhooks. They serve every connection one after another: disposing them must not end them. */
   readonly sinks?: readonly Sink[];
   /** Puts something between the relay and the webhook sink. */
   readonly wrapWebhooks?: (sink: Sink) => Sink;
@@ -42,6 +43,8 @@ export function createService(options: ServiceOptions): EventService {
     max: 10,
     application_name: 'event-runtime',
     client_encoding: 'UTF8',
+    // A host that swallows packets is an error like one that refuses them, and is tried again.
+    connectionTimeoutMillis: 10_000,
   });
   // An idle connection that breaks is replaced; the statement that needs one says what is wrong.
   pool.on('error', () => undefined);
@@ -73,7 +76,11 @@ export function createService(options: ServiceOptions): EventService {
     supervisor: new Supervisor([upkeep, relay, deliverer], { name: 'event-runtime' }),
     pool,
     async [Symbol.asyncDispose]() {
-      await pool.end();
+      // A part that did not stop in time may keep a connection; the process ends all the same.
+      const late = new AbortController();
+      const patience = sleep(2_000, undefined, { signal: late.signal }).catch(() => undefined);
+      await Promise.race([pool.end(), patience]);
+      late.abort();
     },
   };
 }

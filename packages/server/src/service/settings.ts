@@ -1,3 +1,4 @@
+import { EgressGuard, SecretBox } from '@event-runtime/runtime';
 import { serverError } from '../server-error.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -29,6 +30,8 @@ export function readSettings(env: Environment): Settings {
       remedy: 'Make one with `openssl rand -base64 32`, keep it where you keep secrets, and set it.',
     });
   }
+  // Made only to be checked: it throws ER5001, without the value.
+  void new SecretBox(secretKeys);
   const slot = env['EVENT_RUNTIME_SLOT'] ?? 'event_runtime';
   if (!/^[a-z0-9_]{1,63}$/.test(slot)) {
     throw serverError('ER5001', {
@@ -47,20 +50,34 @@ export function readSettings(env: Environment): Settings {
     databaseUrl: databaseUrl(env),
     slot,
     secretKeys,
-    egressAllow: list(env['EVENT_RUNTIME_EGRESS_ALLOW']),
+    egressAllow: list(env['EVENT_RUNTIME_EGRESS_ALLOW']).map(network),
     retryDelaysMs: retries.length === 0 ? undefined : retries.map(duration),
     logLevel,
   };
 }
 
-/** `DATABASE_URL`. @throws ER5001 when it is missing */
+/** `DATABASE_URL`. @throws ER5001 when it is missing or no URL of PostgreSQL */
 export function databaseUrl(env: Environment): string {
-  const url = env['DATABASE_URL'];
-  if (url !== undefined && url !== '') return url;
+  const url = env['DATABASE_URL'] ?? '';
+  if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return url;
   throw serverError('ER5001', {
-    detail: 'DATABASE_URL is missing.',
-    remedy: 'Set it: DATABASE_URL=postgres://user:password@host:5432/database',
+    // Never the value: there is a password in it.
+    detail: url === '' ? 'DATABASE_URL is missing.' : 'DATABASE_URL is not a URL of PostgreSQL.',
+    remedy:
+      'Set DATABASE_URL=postgres://user:password@host:5432/database (a password is percent-encoded: / is %2F).',
   });
+}
+
+function network(text: string): string {
+  try {
+    void new EgressGuard({ allow: [text] });
+    return text;
+  } catch (cause) {
+    throw serverError('ER5001', {
+      detail: `EVENT_RUNTIME_EGRESS_ALLOW has ${JSON.stringify(text)}; a network is 10.0.0.0/8 or ::1.`,
+      cause,
+    });
+  }
 }
 
 function list(text: string | undefined): string[] {
@@ -70,15 +87,18 @@ function list(text: string | undefined): string[] {
     .filter((part) => part !== '');
 }
 
+const longestDelayMs = 30 * 86_400_000;
+
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 function duration(text: string): number {
   const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
   const unit = units[match?.[2] ?? ''];
-  if (match === null || unit === undefined) {
+  const milliseconds = Number(match?.[1]) * (unit ?? Number.NaN);
+  if (!(milliseconds <= longestDelayMs)) {
     throw serverError('ER5001', {
-      detail: `EVENT_RUNTIME_WEBHOOK_RETRIES has ${JSON.stringify(text)}; a delay is a number with ms, s, m or h.`,
+      detail: `EVENT_RUNTIME_WEBHOOK_RETRIES has ${JSON.stringify(text)}; a delay is a number with ms, s, m or h, at most 720h.`,
     });
   }
-  return Number(match[1]) * unit;
+  return milliseconds;
 }

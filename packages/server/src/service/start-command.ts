@@ -22,5 +22,6 @@ function stopWithStdin(stop: AbortController): void {
   process.stdin.on('close', () => stop.abort(new DOMException('standard input was closed', 'AbortError')));
   process.stdin.on('error', () => undefined);
   process.stdin.resume();
-  process.stdin.unref();
+  // A pipe has it; a file, which Node reads as one, has not.
+  if ('unref' in process.stdin) process.stdin.unref();
 }

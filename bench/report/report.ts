@@ -1,0 +1,23 @@
+import type { Figure } from '../measure/figure.ts';
+import type { Machine } from './machine.ts';
+
+/** What a benchmark answers; `--json` prints it as one object. */
+export interface BenchReport {
+  readonly figures: readonly Figure[];
+  readonly versions: Readonly<Record<string, string>>;
+  readonly machine: Machine;
+  readonly settings: Readonly<Record<string, string | number>>;
+}
+
+/** What the command line gives to a benchmark. */
+export interface BenchRequest {
+  readonly runs: number;
+  readonly progress: (line: string) => void;
+}
+
+/** A benchmark that `npm run bench -- <name>` runs. */
+export interface Bench {
+  readonly name: string;
+  readonly about: string;
+  run(request: BenchRequest): Promise<BenchReport>;
+}

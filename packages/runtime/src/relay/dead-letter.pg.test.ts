@@ -1,0 +1,100 @@
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import type { Sink } from '../sinks/sink.ts';
+import { RelayFixture } from './relay-fixture.suite.ts';
+
+/** Refuses events of the type `poison`, for a reason that is their own. */
+function pickySink(handed: string[]): Sink {
+  return {
+    name: 'picky',
+    features: { order: true, dedupe: false, ownCheckpoint: false },
+    async deliver(batch) {
+      return batch.events.map(({ event }) => {
+        handed.push(event.eventType);
+        return event.eventType === 'poison'
+          ? { type: 'rejected', reason: 'too bitter' }
+          : { type: 'delivered' };
+      });
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  let fixture: RelayFixture;
+  beforeEach(async () => {
+    fixture = await RelayFixture.create(inject('postgres')[major]);
+  });
+  afterEach(async () => {
+    await fixture[Symbol.asyncDispose]();
+  });
+
+  test('what a sink refuses is kept with its bytes and the reason, once, and later events go on', async () => {
+    const handed: string[] = [];
+    // No checkpoint in time: everything is handed over again after the cut.
+    const relay = fixture.relay(() => [pickySink(handed)], { checkpointMs: 60_000 });
+    await relay.start();
+    const payload = ' { "a": 1.0, "a": 9007199254740993, "s": "\\u0000 é😀" }\n';
+    await fixture.rows(
+      `select event_runtime.emit('poison', $1::json, tenant_id => 'acme', entity_key => 'e', ecosystem => 'opin',
+                                 headers => '{"b": "1","a": "2"}')`,
+      [payload],
+    );
+    await fixture.emit({ eventType: 'next', entityKey: 'e' });
+    await eventually(
+      async () => handed.length,
+      (count) => count === 2,
+    );
+    const lines = fixture.logs.length;
+    await fixture.cut();
+    await fixture.logged('relay.sink.rejected', { after: lines });
+    await eventually(
+      async () => handed.length,
+      (count) => count === 4,
+    );
+    expect(handed).toEqual(['poison', 'next', 'poison', 'next']);
+    const letters = await fixture.rows(
+      `select d.tenant_id, d.ecosystem, d.sink, d.endpoint_id, d.entity_key, d.event_type, d.reason_code, d.reason,
+              d.attempts, d.payload::text as payload, d.headers::text as headers,
+              d.event_id = o.event_id and d.seq = o.seq and d.event_recorded_at = o.recorded_at as same
+       from event_runtime.dead_letter d, event_runtime.outbox o where o.event_type = 'poison'`,
+    );
+    expect(letters).toEqual([
+      {
+        tenant_id: 'acme',
+        ecosystem: 'opin',
+        sink: 'picky',
+        endpoint_id: null,
+        entity_key: 'e',
+        event_type: 'poison',
+        reason_code: 'rejected',
+        reason: 'too bitter',
+        attempts: 1,
+        payload,
+        headers: '{"b": "1","a": "2"}',
+        same: true,
+      },
+    ]);
+  });
+
+  test('while a dead letter cannot be kept, nothing is handed over twice and the slot waits', async () => {
+    const handed: string[] = [];
+    const relay = fixture.relay(() => [pickySink(handed)]);
+    await relay.start();
+    await fixture.rows('revoke insert on event_runtime.dead_letter from event_runtime_service');
+    await fixture.sql.query('begin');
+    for (const eventType of ['one', 'poison', 'two']) await fixture.emit({ eventType });
+    await fixture.sql.query('commit');
+    await eventually(
+      async () => fixture.logs.filter((line) => line['event'] === 'relay.sink.retry').length,
+      (count) => count >= 2,
+    );
+    // The event before it may be covered already, in the same transaction.
+    expect(await fixture.rows('select from event_runtime.relay_checkpoint where ordinal > 0')).toEqual([]);
+    await fixture.rows('grant insert on event_runtime.dead_letter to event_runtime_service');
+    const end = await fixture.walPosition();
+    await fixture.confirmedReaches(end);
+    expect(handed).toEqual(['one', 'poison', 'two']);
+    expect(await fixture.rows('select from event_runtime.dead_letter')).toHaveLength(1);
+  });
+});

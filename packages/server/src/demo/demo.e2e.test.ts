@@ -1,0 +1,72 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const program = fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url));
+
+interface Outcome {
+  readonly code: number;
+  readonly json: Record<string, unknown>;
+  readonly notes: string;
+}
+
+/** The demo as users run it: its own process, embedded PostgreSQL, the relay in another process. */
+async function demo(
+  args: readonly string[],
+  account?: { readonly uid: number; readonly gid: number },
+): Promise<Outcome> {
+  const child = promisify(execFile)(process.execPath, [program, 'demo', '--json', ...args], {
+    env: { PATH: process.env['PATH'], NO_COLOR: '1' },
+    maxBuffer: 10 * 1_024 * 1_024,
+    ...account,
+  });
+  const ended = await child.then(
+    (output) => ({ ...output, code: 0 }),
+    (error: unknown) => error as { code: number; stdout: string; stderr: string },
+  );
+  const lines = ended.stdout.trim().split('\n');
+  expect(lines, ended.stderr).toHaveLength(1);
+  return {
+    code: ended.code,
+    json: JSON.parse(lines[0] ?? '') as Record<string, unknown>,
+    notes: ended.stderr,
+  };
+}
+
+const exact = {
+  lost: 0,
+  phantom: 0,
+  reordered: 0,
+  corrupted: 0,
+  badSignatures: 0,
+  confirmedFlushReached: true,
+};
+
+test('every example arrives exactly as committed', async () => {
+  const { code, json, notes } = await demo(['--events', '600', '--rate', '0']);
+  expect(json, notes).toMatchObject({ ...exact, events: 600, delivered: 600, kills: 0 });
+  expect(Number(json['rolledBack'])).toBeGreaterThan(0);
+  expect(Number(json['slotTransactions'])).toBeGreaterThanOrEqual(Number(json['committed']));
+  expect(code).toBe(0);
+}, 120_000);
+
+test('so it does while the relay is killed again and again', async () => {
+  const { code, json, notes } = await demo(['--events', '3000', '--kill']);
+  expect(json, notes).toMatchObject({ ...exact, events: 3_000, delivered: 3_000 });
+  expect(Number(json['kills'])).toBeGreaterThan(5);
+  expect(json['killsWithBacklog']).toBe(json['kills']);
+  expect(Number(json['slotTransactions'])).toBeGreaterThanOrEqual(Number(json['committed']));
+  expect(code).toBe(0);
+}, 180_000);
+
+// Root and an ordinary user take different ways to a server that refuses to run as root.
+test.runIf(process.getuid?.() === 0)(
+  'an ordinary user can run it too',
+  async () => {
+    const { code, json, notes } = await demo(['--events', '60', '--rate', '0'], { uid: 65_534, gid: 65_534 });
+    expect(json, notes).toMatchObject({ ...exact, events: 60, delivered: 60 });
+    expect(code).toBe(0);
+  },
+  120_000,
+);
