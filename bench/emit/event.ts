@@ -27,7 +27,7 @@ const schema = z.object({
 /** What a claim's event says. */
 export type Claim = z.output<typeof schema>;
 
-export const claimApproved = defineEvent('claim.approved', { schema, key: (claim: Claim) => claim.claimId });
+export const claimApproved = defineEvent('claim.approved', { schema, key: (data: Claim) => data.claimId });
 
 /** A claim whose JSON has {@link payloadBytes} bytes. */
 export function claim(claimId: string): Claim {

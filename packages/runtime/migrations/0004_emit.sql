@@ -65,10 +65,11 @@ as $$
     when event_version < 1 then 'ER2008 event_version must be 1 or more'
     when pg_catalog.length(ecosystem) not between 1 and 100
       then 'ER2008 ecosystem must have 1 to 100 characters'
-    when pg_catalog.length(entity_key) not between 1 and 1000
-      then 'ER2008 entity_key must have 1 to 1000 characters'
-    when pg_catalog.length(idempotency_key) not between 1 and 500
-      then 'ER2008 idempotency_key must have 1 to 500 characters'
+    -- In bytes as well: both stand in indexes, beside others, and an index row has at most 2704 bytes.
+    when pg_catalog.length(entity_key) not between 1 and 1000 or pg_catalog.octet_length(entity_key) > 2000
+      then 'ER2008 entity_key must have 1 to 1000 characters in at most 2000 bytes'
+    when pg_catalog.length(idempotency_key) not between 1 and 500 or pg_catalog.octet_length(idempotency_key) > 1500
+      then 'ER2008 idempotency_key must have 1 to 500 characters in at most 1500 bytes'
     when pg_catalog.length(correlation_id) not between 1 and 200
       then 'ER2008 correlation_id must have 1 to 200 characters'
     when pg_catalog.length(causation_id) not between 1 and 200
@@ -211,8 +212,12 @@ language plpgsql immutable
 as $$
 begin
   if pg_catalog.cardinality(elements) operator(pg_catalog.=) wanted then return elements; end if;
-  if pg_catalog.cardinality(elements) operator(pg_catalog.=) 1 then
+  if pg_catalog.cardinality(elements) operator(pg_catalog.=) 1
+     and pg_catalog.array_ndims(elements) operator(pg_catalog.=) 1 then
     return pg_catalog.array_fill(elements[pg_catalog.array_lower(elements, 1)], array[wanted]);
+  end if;
+  if pg_catalog.cardinality(elements) operator(pg_catalog.=) 1 then
+    perform event_runtime.emit_refuse(pg_catalog.format('ER2008 %s is no array of one dimension', argument));
   end if;
   perform event_runtime.emit_refuse(pg_catalog.format(
     'ER2008 %s has %s elements; there are %s events', argument, pg_catalog.cardinality(elements), wanted));

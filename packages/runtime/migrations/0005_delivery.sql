@@ -4,13 +4,15 @@ set local role event_runtime_owner;
 
 -- How far each sink has got: all up to (lsn, ordinal) is delivered, and all that is visible in snapshot.
 create table event_runtime.relay_checkpoint (
-  sink text primary key,
-  slot_name text,
-  system_identifier text,
-  lsn pg_lsn,
-  ordinal int,
+  slot_name text not null,
+  sink text not null,
+  system_identifier text not null,
+  lsn pg_lsn not null,
+  ordinal int not null,
   snapshot pg_snapshot,
   updated_at timestamptz not null default clock_timestamp(),
+  -- By slot: a position means nothing without the slot that it was read from, and there may be several.
+  primary key (slot_name, sink),
   constraint relay_checkpoint_sink_length check (length(sink) between 1 and 200)
 ) with (fillfactor = 50);
 comment on table event_runtime.relay_checkpoint is 'How far each sink of the relay has got.';

@@ -289,6 +289,18 @@ export function describeAdapter<Transaction>(
       expect(await stored('late')).toEqual([]);
     });
 
+    test('an emit that nobody awaited ends with its transaction', async () => {
+      let forgotten: Promise<unknown> | undefined;
+      const work = host.transaction(async (tx) => {
+        await host.insertOrder(tx, 'forgotten');
+        forgotten = outbox.emit(tx, plain, 1, { tenant: 'forgotten' }).catch(() => undefined);
+        throw new Error('business');
+      });
+      await expect(work).rejects.toThrow('business');
+      await forgotten;
+      expect(await stored('forgotten')).toEqual([]);
+    });
+
     test('a role that may not emit is told what to grant', async () => {
       const stranger = await open(database.strangerUrl);
       try {

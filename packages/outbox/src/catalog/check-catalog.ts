@@ -31,9 +31,9 @@ export async function checkCatalog(
     for (const [example, data] of event.examples.entries()) {
       options.signal?.throwIfAborted();
       try {
-        const parsed = await parseData(event, { data, label });
-        toPayload(label, parsed);
-        entityKeyOf(event, { data: parsed, label });
+        const { value } = await parseData(event, { data, label });
+        toPayload(label, value);
+        entityKeyOf(event, { data: value, label });
       } catch (error) {
         if (!isEventRuntimeError(error)) throw error;
         findings.push({ event: label, example, code: error.code, message: error.message });

@@ -95,7 +95,7 @@ const refused: Array<[what: string, code: string, event: unknown, data: unknown,
   ['a namesake of an event', 'ER2002', defineEvent('raw', { schema: anything }), 1, { tenant }],
   ['no event at all', 'ER2002', undefined, 1, { tenant }],
   ['an empty tenant', 'ER2004', raw, 1, { tenant: '' }],
-  ['a payload too large, counted in bytes', 'ER2005', raw, 'é'.repeat(1000), { tenant }],
+  ['a payload too large, counted in bytes', 'ER2005', raw, 'é'.repeat(1001), { tenant }],
   ['a bigint', 'ER2007', raw, { n: 1n }, { tenant }],
   ['a circle', 'ER2007', raw, circular, { tenant }],
   ['undefined', 'ER2007', raw, undefined, { tenant }],
@@ -105,6 +105,22 @@ const refused: Array<[what: string, code: string, event: unknown, data: unknown,
   ['a tenant that is no text', 'ER2008', raw, 1, { tenant: 7 as unknown as string }],
   ['a tenant too long', 'ER2008', raw, 1, { tenant: 'é'.repeat(201) }],
   ['an idempotency key too long', 'ER2008', raw, 1, { tenant, idempotencyKey: 'k'.repeat(501) }],
+  [
+    'an idempotency key of too many bytes',
+    'ER2008',
+    raw,
+    1,
+    { tenant, idempotencyKey: '漢'.repeat(500) + 'é' },
+  ],
+  [
+    'headers in a Map',
+    'ER2008',
+    raw,
+    1,
+    { tenant, headers: new Map([['a', 'x']]) as unknown as Record<string, string> },
+  ],
+  ['headers in a text', 'ER2008', raw, 1, { tenant, headers: 'abc' as unknown as Record<string, string> }],
+  ['headers that are null', 'ER2008', raw, 1, { tenant, headers: null as unknown as Record<string, string> }],
   ['an empty correlation id', 'ER2008', raw, 1, { tenant, correlationId: '' }],
   ['a header name in upper case', 'ER2008', raw, 1, { tenant, headers: { A: 'x' } }],
   ['a header name too long', 'ER2008', raw, 1, { tenant, headers: { ['a'.repeat(21)]: 'x' } }],
@@ -115,11 +131,12 @@ const refused: Array<[what: string, code: string, event: unknown, data: unknown,
   ['a key that is no text', 'ER2008', badKey, 7, { tenant }],
   ['an empty key', 'ER2008', badKey, '', { tenant }],
   ['a key too long', 'ER2008', badKey, 'k'.repeat(1001), { tenant }],
+  ['a key of too many bytes', 'ER2008', badKey, '漢'.repeat(667), { tenant }],
 ];
 
 test.each(refused)('%s is %s, and nothing is sent', async (_, code, event, data, options) => {
   const { sent, adapter } = recorder();
-  const outbox = createOutbox({ catalog, adapter, maxPayloadBytes: 2001 });
+  const outbox = createOutbox({ catalog, adapter, maxPayloadBytes: 2003 });
   const emitted = outbox.emit(tx, event as typeof raw, data, options);
   await expect(emitted).rejects.toMatchObject({ code, retryable: false });
   const { lock, ...own } = options ?? {};
@@ -129,6 +146,35 @@ test.each(refused)('%s is %s, and nothing is sent', async (_, code, event, data,
   const both = outbox.emitMany(tx, emissions, shared);
   await expect(both).rejects.toMatchObject({ code, message: expect.stringContaining(`event ${ordinal}, `) });
   expect(sent).toEqual([]);
+});
+
+test('a lock that is not known is refused: no lock would be taken', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  const options = { tenant, lock: 'Entity' as 'entity' };
+  await expect(outbox.emit(tx, raw, 1, options)).rejects.toMatchObject({ code: 'ER2008' });
+  await expect(outbox.emitMany(tx, [{ event: raw, data: 1 }], options)).rejects.toMatchObject({
+    code: 'ER2008',
+  });
+  expect(sent).toEqual([]);
+});
+
+test('an undefined option of an event does not hide what holds for all', async () => {
+  const { sent, adapter } = recorder();
+  const options = { tenant: undefined, traceparent: null } as unknown as { traceparent: null };
+  await createOutbox({ catalog, adapter }).emitMany(tx, [{ event: raw, data: 1, options }], { tenant });
+  expect(sent[0]?.values[2]).toBe(`{"${tenant}"}`);
+});
+
+test('without an async validator the statement is sent before emit returns', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  const emitted = [
+    outbox.emit(tx, raw, 1, { tenant }),
+    outbox.emitMany(tx, [{ event: raw, data: 1 }], { tenant }),
+  ];
+  expect(sent).toHaveLength(2);
+  await Promise.all(emitted);
 });
 
 test('values just within their limits are sent', async () => {

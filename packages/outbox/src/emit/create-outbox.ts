@@ -99,7 +99,8 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     data: InputOf<Event['schema']>,
     options: EmitOptions = {},
   ): Promise<EmitResult> {
-    const [row] = await this.#prepare(transaction, [{ event, data, options }]);
+    const prepared = this.#prepare(transaction, [{ event, data, options }]);
+    const [row] = prepared instanceof Promise ? await prepared : prepared;
     if (row === undefined) throw new TypeError('an event was lost');
     const statement = emitStatement(row, options.lock === 'entity');
     const [result] = await this.#send(transaction, statement, { rows: [row], options });
@@ -117,10 +118,11 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     }
     const inputs = (emissions as ReadonlyArray<Partial<EventInput>>).map((each, index) => ({
       ...(each as EventInput),
-      options: { ...options, ...each.options },
+      options: { ...options, ...withoutUndefined(each.options) },
       ordinal: index + 1,
     }));
-    const rows = await this.#prepare(transaction, inputs);
+    const prepared = this.#prepare(transaction, inputs);
+    const rows = prepared instanceof Promise ? await prepared : prepared;
     if (rows.length === 0) return [];
     const bytes = rows.reduce((sum, row) => sum + Buffer.byteLength(row.payload), 0);
     if (bytes > largestCallBytes) {
@@ -137,11 +139,28 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     return results;
   }
 
-  /** Every check that can be made here, for all events, before anything is sent. */
-  async #prepare(transaction: Transaction, inputs: readonly EventInput[]): Promise<EmitRow[]> {
+  /**
+   * Every check that can be made here, for all events, before anything is sent. Without a promise where no
+   * validator needs one: an emit that somebody forgot to await is then still sent before the COMMIT or
+   * ROLLBACK that follows, not behind it, where it would be a transaction of its own.
+   */
+  #prepare(transaction: Transaction, inputs: readonly EventInput[]): EmitRow[] | Promise<EmitRow[]> {
     this.#requireTransaction(transaction);
     const rows: EmitRow[] = [];
-    for (const input of inputs) rows.push(await prepareEvent(input, this.#context));
+    for (const [index, input] of inputs.entries()) {
+      const row = prepareEvent(input, this.#context);
+      if (row instanceof Promise) return this.#prepareRest(rows, { row, rest: inputs.slice(index + 1) });
+      rows.push(row);
+    }
+    return rows;
+  }
+
+  async #prepareRest(
+    rows: EmitRow[],
+    open: { readonly row: Promise<EmitRow>; readonly rest: readonly EventInput[] },
+  ): Promise<EmitRow[]> {
+    rows.push(await open.row);
+    for (const input of open.rest) rows.push(await prepareEvent(input, this.#context));
     return rows;
   }
 
@@ -166,6 +185,11 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
       throw emitFailure(thrown, { idempotent: call.rows.some((row) => row.idempotencyKey !== null) });
     }
   }
+}
+
+/** An option that is there but undefined was left out: what holds for the whole call holds. */
+function withoutUndefined(options: EventOptions | undefined): EventOptions {
+  return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined));
 }
 
 function toResult(row: Row): EmitResult {

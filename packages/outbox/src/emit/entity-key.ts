@@ -1,6 +1,6 @@
 import type { EventDefinition } from '../catalog/define-event.ts';
 import { producerError } from '../errors/codes.ts';
-import { checkText, longest } from './check-text.ts';
+import { checkText, limits } from './check-text.ts';
 
 /**
  * The entity that an event belongs to, from its definition's `key`.
@@ -20,5 +20,5 @@ export function entityKeyOf(
   } catch (cause) {
     throw producerError('ER2008', { detail: `${subject.label}: its key function threw.`, cause });
   }
-  return key === null ? null : checkText(`${subject.label}: its key`, key, { longest: longest.entityKey });
+  return key === null ? null : checkText(`${subject.label}: its key`, key, limits.entityKey);
 }

@@ -14,6 +14,7 @@ export function toHeaders(
   label: string,
 ): string | null {
   if (headers === undefined) return null;
+  if (!isRecord(headers)) throw invalid(label, 'headers is no plain object');
   const entries: Array<[string, unknown]> = Object.entries(headers);
   if (entries.length === 0) return null;
   for (const [name, value] of entries) {
@@ -28,6 +29,13 @@ export function toHeaders(
   const text = JSON.stringify(Object.fromEntries(entries));
   if (Buffer.byteLength(text) > mostBytes) throw invalid(label, `the headers exceed ${mostBytes} bytes`);
   return text;
+}
+
+/** A Map or a Headers object has no entries of its own: what it holds would be left out without a word. */
+function isRecord(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function invalid(label: string, what: string): Error {

@@ -1,27 +1,46 @@
 import type { EventDefinition } from '../catalog/define-event.ts';
+import type { SchemaResult } from '../catalog/standard-schema.ts';
 import { producerError } from '../errors/codes.ts';
 import { issueText } from './issue-text.ts';
 
+/** A validator's output: what is emitted. */
+export interface ParsedData {
+  readonly value: unknown;
+}
+
 /**
- * Runs an event's validator, synchronous or not.
+ * Runs an event's validator. A promise only where the validator answers one: so that an emit with any other
+ * is sent before its caller's next statement, awaited or not.
  *
  * @param subject `label` is how messages name the event
- * @returns the validator's output: what is emitted
  * @throws ER2001 with one `path: message` per issue, or with the validator's own error as cause
  */
-export async function parseData(
+export function parseData(
   event: EventDefinition,
   subject: { readonly data: unknown; readonly label: string },
-): Promise<unknown> {
+): ParsedData | Promise<ParsedData> {
   const { data, label } = subject;
   const standard = event.schema['~standard'];
-  let result: Awaited<ReturnType<typeof standard.validate>>;
+  const threw = (cause: unknown): Error =>
+    producerError('ER2001', { detail: `${label}: the validator threw.`, cause });
+  const accept = (result: SchemaResult<unknown>): ParsedData => {
+    if (result.issues === undefined) return { value: result.value };
+    const issues = issueText(result.issues, { vendor: standard.vendor, data });
+    throw producerError('ER2001', { detail: `${label}: ${issues}` });
+  };
+  let result: ReturnType<typeof standard.validate>;
   try {
-    result = await standard.validate(data);
+    result = standard.validate(data);
   } catch (cause) {
-    throw producerError('ER2001', { detail: `${label}: the validator threw.`, cause });
+    throw threw(cause);
   }
-  if (result.issues === undefined) return result.value;
-  const issues = issueText(result.issues, { vendor: standard.vendor, data });
-  throw producerError('ER2001', { detail: `${label}: ${issues}` });
+  if (!isThenable(result)) return accept(result);
+  return Promise.resolve(result).then(accept, (cause: unknown) => {
+    throw threw(cause);
+  });
+}
+
+/** A promise of another realm or library is one too. */
+function isThenable(result: object): result is PromiseLike<SchemaResult<unknown>> {
+  return 'then' in result && typeof result.then === 'function';
 }

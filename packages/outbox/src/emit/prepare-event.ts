@@ -2,12 +2,12 @@ import { type Catalog, eventName } from '../catalog/define-catalog.ts';
 import type { EventDefinition } from '../catalog/define-event.ts';
 import { producerError } from '../errors/codes.ts';
 import { activeTraceparent, isTraceparent } from './active-traceparent.ts';
-import { checkText, longest } from './check-text.ts';
+import { checkText, type LimitedText, limits } from './check-text.ts';
 import type { CallOptions, EventOptions } from './emit-options.ts';
 import type { EmitRow } from './emit-statement.ts';
 import { entityKeyOf } from './entity-key.ts';
 import { toHeaders } from './event-headers.ts';
-import { parseData } from './parse-data.ts';
+import { type ParsedData, parseData } from './parse-data.ts';
 import { toPayload } from './payload.ts';
 
 /** One event to be written. */
@@ -26,16 +26,30 @@ export interface PrepareContext {
 }
 
 /**
- * All checks of one event, and its form as the database takes it. Nothing is sent.
+ * All checks of one event, and its form as the database takes it. Nothing is sent. A promise only for a
+ * validator that answers one.
  *
  * @throws ER2001, ER2002, ER2004, ER2005, ER2007 or ER2008
  */
-export async function prepareEvent(input: EventInput, context: PrepareContext): Promise<EmitRow> {
+export function prepareEvent(input: EventInput, context: PrepareContext): EmitRow | Promise<EmitRow> {
   const { event, options } = input;
   const place = input.ordinal === undefined ? '' : `event ${input.ordinal}, `;
+  if (options.lock !== undefined && options.lock !== 'entity') {
+    throw producerError('ER2008', { detail: `${place}lock: only 'entity' is known.` });
+  }
   requireKnown(event, { catalog: context.catalog, place });
   const label = `${place}${eventName(event)}`;
-  const data = await parseData(event, { data: input.data, label });
+  const parsed = parseData(event, { data: input.data, label });
+  return parsed instanceof Promise
+    ? parsed.then((each: ParsedData) => toRow(input, { context, data: each.value, label }))
+    : toRow(input, { context, data: parsed.value, label });
+}
+
+function toRow(
+  { event, options }: EventInput,
+  subject: { readonly context: PrepareContext; readonly data: unknown; readonly label: string },
+): EmitRow {
+  const { context, data, label } = subject;
   const payload = toPayload(label, data);
   const bytes = Buffer.byteLength(payload);
   if (bytes > context.maxPayloadBytes) {
@@ -75,7 +89,7 @@ function requireKnown(
   throw producerError('ER2002', { detail });
 }
 
-type TextOption = Exclude<keyof typeof longest, 'entityKey'>;
+type TextOption = Exclude<LimitedText, 'entityKey'>;
 
 /** Null for an option left out; for the tenant the database then takes the transaction's own. */
 function textOption(name: TextOption, options: EventOptions, label: string): string | null {
@@ -84,7 +98,7 @@ function textOption(name: TextOption, options: EventOptions, label: string): str
   if (name === 'tenant' && value === '') {
     throw producerError('ER2004', { detail: `${label}: the tenant option is empty.` });
   }
-  return checkText(`${label}: ${name}`, value, { longest: longest[name] });
+  return checkText(`${label}: ${name}`, value, limits[name]);
 }
 
 function traceparentOf(given: string | null | undefined, label: string): string | null {

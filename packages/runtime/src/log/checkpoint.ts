@@ -45,11 +45,10 @@ export async function saveCheckpoint(
   await client.query(
     `insert into event_runtime.relay_checkpoint as c (sink, slot_name, system_identifier, lsn, ordinal)
      values ($1, $2, $3, $4::pg_lsn, $5)
-     on conflict (sink) do update
-        set slot_name = excluded.slot_name, system_identifier = excluded.system_identifier,
-            lsn = excluded.lsn, ordinal = excluded.ordinal, updated_at = now()
-      where (c.slot_name, c.system_identifier) is distinct from (excluded.slot_name, excluded.system_identifier)
-         or (c.lsn, c.ordinal) < (excluded.lsn, excluded.ordinal)`,
+     on conflict (slot_name, sink) do update
+        set system_identifier = excluded.system_identifier,
+            lsn = excluded.lsn, ordinal = excluded.ordinal, updated_at = clock_timestamp()
+      where (c.lsn, c.ordinal) < (excluded.lsn, excluded.ordinal)`,
     [
       options.sink,
       options.owner.slot,

@@ -268,7 +268,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     );
     const end = await fixture.walPosition();
     await consumer.has(50_000);
-    expect(seen).toEqual(seen.toSorted((a, b) => Number(a - b)));
+    expect(seen.findIndex((seq, at) => at > 0 && seq <= seen[at - 1]!)).toBe(-1);
     expect(new Set(consumer.events.map(({ position }) => position.ordinal)).size).toBe(50_000);
     expect(new Set(consumer.events.map(({ position }) => position.lsn)).size).toBe(1);
     await fixture.confirmedReaches(end);

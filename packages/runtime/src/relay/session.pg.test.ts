@@ -95,6 +95,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
          array_fill('bulk'::text, array[$1::int]), array_fill($2::json, array[$1::int]), array['acme'])`,
         [count, payload],
       );
+      const end = await fixture.walPosition();
       await using reader = await WalReader.open({
         connectionString: fixture.database.url,
         slot: fixture.slot,
@@ -126,15 +127,16 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         async () => feed.bytes,
         (bytes) => bytes > windowBytes,
       );
-      // Stopped for good: the server waits for its client to read.
+      // The server waits for its client to read, or has sent everything into the buffers in between.
       await eventually(
         () =>
-          fixture.rows<{ w: string }>(
-            `select a.wait_event as w from pg_stat_activity a join pg_replication_slots s on s.active_pid = a.pid
+          fixture.rows<{ idle: boolean }>(
+            `select a.wait_event = 'WalSenderWriteData' or r.sent_lsn - '0/0'::pg_lsn >= $2 as idle
+               from pg_stat_activity a join pg_replication_slots s on s.active_pid = a.pid join pg_stat_replication r on r.pid = a.pid
          where s.slot_name = $1`,
-            [fixture.slot],
+            [fixture.slot, String(end)],
           ),
-        ([row]) => row?.w === 'WalSenderWriteData',
+        ([row]) => row?.idle ?? false,
       );
       expect(consumer.events).toEqual([]);
       gate.resolve();
@@ -175,5 +177,6 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await hung.promise;
     await fixture.cut();
     await consumer.has(1);
+    expect(consumer.types).toEqual(['thing.happened']);
   });
 });

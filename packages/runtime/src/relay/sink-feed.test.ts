@@ -120,7 +120,7 @@ test('1 to 4 hold for any script of retries, refusals and any batch size', async
           const mine = sink.delivered
             .filter((event) => event.event.entityKey === entity)
             .map((e) => e.event.seq);
-          expect(mine).toEqual(mine.toSorted((x, y) => Number(x - y)));
+          expect(mine).toEqual(mine.toSorted((x, y) => (x < y ? -1 : 1)));
           seen.push(...mine);
         }
         expect(feed.bytes).toBe(0);

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import { backoffDelay } from '../lifecycle/backoff.ts';
@@ -112,6 +112,8 @@ export class SinkFeed {
       const batch = this.#nextBatch(Date.now());
       if (batch.length > 0) {
         await this.#handOver(batch, signals);
+        // A sink that answers without any I/O would otherwise keep timers, sockets and signals from their turn.
+        await nextTurn();
         continue;
       }
       this.#wake = deferred();

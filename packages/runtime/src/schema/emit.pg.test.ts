@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
@@ -162,6 +163,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     ["emit('e', '1', 't', event_version => 0)", 'ER2008 event_version'],
     ["emit('e', '1', 't', idempotency_key => repeat('k', 501))", 'ER2008 idempotency_key'],
     ["emit('e', '1', 't', idempotency_key => '')", 'ER2008 idempotency_key'],
+    ["emit('e', '1', 't', idempotency_key => repeat(U&'\\6F22', 500) || 'k')", 'ER2008 idempotency_key'],
+    ["emit('e', '1', 't', entity_key => repeat(U&'\\6F22', 667))", 'ER2008 entity_key'],
     ["emit('e', '1', 't', correlation_id => '')", 'ER2008 correlation_id'],
     ["emit('e', '1', 't', causation_id => repeat('k', 201))", 'ER2008 causation_id'],
     ["emit('e', '1', 't', source_service => '')", 'ER2008 source_service'],
@@ -187,6 +190,10 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       'ER2008 tenant_ids has 2 elements; there are 3 events',
     ],
     [
+      "emit_many(array['e','e'], array['1','1']::json[], array['t'], idempotency_keys => array[array['k']])",
+      'ER2008 idempotency_keys is no array of one dimension',
+    ],
+    [
       "emit_many(array['e','','e'], array['1','1','1']::json[], array['t'])",
       'ER2008 event 2: event_type is missing',
     ],
@@ -196,6 +203,38 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     ],
   ])('%s is refused: %s', async (call, message) => {
     expect(await failure(call)).toContain(`22023 ${message}`);
+  });
+
+  test('the longest keys that are taken fit into every index that they come into', async () => {
+    // Of four bytes each and not to be compressed, which is the longest that an index row can get.
+    const letters = (count: number): string =>
+      Array.from({ length: count }, () => String.fromCodePoint(0x2_0000 + randomInt(40_000))).join('');
+    const [tenant, entityKey] = [letters(200), letters(500)];
+    const told = await emit("'e', '1', $1, entity_key => $2, idempotency_key => $3, correlation_id => $4", [
+      tenant,
+      entityKey,
+      letters(375),
+      letters(200),
+    ]);
+    const delivery = await observer.query(
+      `with application as (
+         insert into event_runtime.webhook_application (tenant_id, name) values ($2, 'a') returning application_id
+       ), endpoint as (
+         insert into event_runtime.webhook_endpoint (tenant_id, application_id, url, secret)
+         select $2, application_id, 'https://example.com', '' from application returning endpoint_id
+       )
+       select endpoint_id, $1::uuid as event_id from endpoint`,
+      [told.event_id, tenant],
+    );
+    const { endpoint_id, event_id } = delivery.rows[0] as Record<string, string>;
+    const queued = await observer.query(
+      `insert into event_runtime.webhook_delivery
+         (tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key)
+       select tenant_id, $1, event_id, recorded_at, seq, entity_key
+         from event_runtime.outbox where event_id = $2`,
+      [endpoint_id, event_id],
+    );
+    expect(queued.rowCount).toBe(1);
   });
 
   test('a payload of 32 MiB is taken, one byte more is not', async () => {

@@ -54,7 +54,8 @@ function tablesOn(today: string): readonly Table[] {
       name: 'relay_checkpoint',
       service: ['select', 'insert', 'update', 'delete'],
       viewer: 'nothing',
-      insert: '(sink) values (gen_random_uuid()::text || $t)',
+      insert:
+        "(slot_name, sink, system_identifier, lsn, ordinal) values ('s', gen_random_uuid()::text || $t, '1', '0/1', 0)",
       column: 'sink',
     },
     {

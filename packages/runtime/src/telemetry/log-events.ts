@@ -3,11 +3,10 @@
  * alerts and searches are built on them. The reference page is generated from this table.
  */
 export const logEvents = {
-  'service.started': 'A part of the process is ready.',
-  'service.stopped': 'A part of the process has ended as asked.',
+  'service.started': 'All parts of the process are ready.',
+  'service.stopped': 'The process has stopped as asked, or ended by itself without an error.',
   'service.failed': 'A part of the process ended with an error; the process ends too.',
   'process.stopping': 'The process was asked to stop and finishes what is under way.',
-  'schema.migrated': 'A migration was applied.',
   'schema.partitions': 'Partition upkeep ran; `ahead` is the number of days that have a partition.',
   'schema.upkeep.failed': 'Partition upkeep could not finish and will be tried again.',
   'relay.slot.created': 'The replication slot was created.',

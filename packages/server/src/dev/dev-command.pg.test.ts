@@ -35,6 +35,11 @@ class Dev implements AsyncDisposable {
     return this.lines.join('\n');
   }
 
+  /** Closes our end of its standard output, as `| head` does. */
+  closeOutput(): void {
+    this.#child.stdout?.destroy();
+  }
+
   /** Waits for a line; fails with what was printed when the process ends before. */
   async line(pattern: RegExp): Promise<string> {
     for (;;) {
@@ -99,7 +104,8 @@ describe.each(['15', '18'] as const)('dev on DATABASE_URL, PostgreSQL %s', (majo
     await query(database.url, emit('{"n": 2}'));
     await using second = new Dev({ DATABASE_URL: database.url }, ['--json']);
     const ready = await second.line(/"type":"ready"/);
-    expect(JSON.parse(ready)).toMatchObject({ type: 'ready', slot: 'event_runtime_dev' });
+    // The given URL has a password, so it is not printed.
+    expect(JSON.parse(ready)).toMatchObject({ type: 'ready', slot: 'event_runtime_dev', databaseUrl: null });
     const journey = JSON.parse(await second.line(/"type":"delivered"/)) as Record<string, unknown>;
     expect(journey).toMatchObject({
       eventType: 'order.placed',
@@ -109,6 +115,45 @@ describe.each(['15', '18'] as const)('dev on DATABASE_URL, PostgreSQL %s', (majo
     });
     expect(await second.end('SIGTERM')).toBe(0);
     expect(await query(database.url, slots)).toEqual([]);
+  });
+
+  test('a second dev ends, and takes nothing away from the first', async () => {
+    const server = inject('postgres')[major];
+    await using database = await createTestDatabase(server);
+    await using neighbour = await createTestDatabase(server);
+    await using first = new Dev({ DATABASE_URL: database.url });
+    await first.line(/Emit one:/);
+    await query(database.url, emit('{"n": 1}'));
+    await first.line(/✓ order\.placed/);
+    for (const url of [database.url, neighbour.url]) {
+      await using second = new Dev({ DATABASE_URL: url });
+      await second.line(/ER1201/);
+      expect(await second.end()).toBe(1);
+    }
+    expect(await query(database.url, slots)).toHaveLength(1);
+    await query(
+      database.url,
+      `select event_runtime.emit('order.paid', '1', tenant_id => 'Übung & Co', entity_key => 'order-1')`,
+    );
+    await first.line(/✓ order\.paid/);
+    expect(await first.end('SIGINT')).toBe(0);
+    expect(await query(database.url, slots)).toEqual([]);
+  });
+
+  test.each(['closed output', 'SIGHUP'] as const)('%s ends it as Ctrl-C does', async (how) => {
+    await using database = await createTestDatabase(inject('postgres')[major]);
+    await using dev = new Dev({ DATABASE_URL: database.url });
+    await dev.line(/Emit one:/);
+    if (how === 'closed output') {
+      dev.closeOutput();
+      // It notices when it writes.
+      await query(database.url, emit('{"n": 1}'));
+      await dev.end();
+    } else {
+      await dev.end('SIGHUP');
+    }
+    expect(await query(database.url, slots)).toEqual([]);
+    expect(await query(database.url, 'select endpoint_id from event_runtime.webhook_endpoint')).toEqual([]);
   });
 
   test('a database with endpoints of its own is refused before anything is sent', async () => {

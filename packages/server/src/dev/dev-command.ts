@@ -15,12 +15,13 @@ import { runUntil } from '../service/run-until.ts';
 import { createService } from '../service/service.ts';
 import type { Settings } from '../service/settings.ts';
 import { type DevDatabase, devDatabase } from './dev-database.ts';
+import { lockDev } from './dev-lock.ts';
 import { EchoReceiver } from './echo-receiver.ts';
 import { Journeys, journeyLine } from './journey.ts';
 import { TenantEndpoints } from './tenant-endpoints.ts';
 import { terminalLogger } from './terminal-logger.ts';
 
-/** The slot of `dev`; a second `dev` on the same cluster waits for the first to end. */
+/** The slot of `dev`. Its name is known in the whole cluster, so one `dev` runs there at a time. */
 const slot = 'event_runtime_dev';
 
 /**
@@ -33,6 +34,7 @@ export async function devCommand(context: CommandContext): Promise<ExitCode> {
   await using database = await devDatabase(context.env['DATABASE_URL']);
   signal.throwIfAborted();
   const migrated = await migrate({ connectionString: database.url, signal });
+  await using _lock = await lockDev(database.url, { slot, signal });
   await using receiver = await EchoReceiver.start();
   await using pool = poolOf(database.url);
   await TenantEndpoints.clear(pool.pool);
@@ -96,9 +98,9 @@ async function runDev(context: CommandContext, site: DevSite): Promise<void> {
 function banner(context: CommandContext, site: DevSite): void {
   const { terminal, json } = context;
   if (json) {
-    terminal.out(
-      JSON.stringify({ type: 'ready', databaseUrl: site.database.url, slot, echo: site.receiver.origin }),
-    );
+    // A URL that was given is known to whoever gave it, and has a password.
+    const databaseUrl = site.database.embedded ? site.database.url : null;
+    terminal.out(JSON.stringify({ type: 'ready', databaseUrl, slot, echo: site.receiver.origin }));
     return;
   }
   const { colors } = terminal;

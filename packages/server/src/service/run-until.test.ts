@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createLogger, type Logger, type RunContext, Service, Supervisor } from '@event-runtime/runtime';
 import { expect, test } from 'vitest';
 import { runUntil } from './run-until.ts';
@@ -73,7 +74,7 @@ test.each([
     'while it runs',
     async (context: RunContext) => {
       context.ready();
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       throw new Error('broken');
     },
   ],

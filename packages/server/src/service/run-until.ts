@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Logger, Supervisor } from '@event-runtime/runtime';
 
 /** Longer than the parts may take one after another as a rule; container platforms give 30 seconds in all. */
@@ -20,14 +21,11 @@ export interface RunUntilOptions {
  */
 export async function runUntil(supervisor: Supervisor, options: RunUntilOptions): Promise<void> {
   const { signal, logger, graceMs = stopGraceMs } = options;
-  let giveUp: (error: Error) => void = () => undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    giveUp = reject;
-  });
-  late.catch(() => undefined);
+  const stuck = new AbortController();
+  const late = rejectedBy(stuck.signal);
   const stop = (): void => {
     logger.info('process.stopping');
-    supervisor.stop({ graceMs }).catch(giveUp);
+    supervisor.stop({ graceMs }).catch((error: unknown) => stuck.abort(error));
   };
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
@@ -46,6 +44,15 @@ export async function runUntil(supervisor: Supervisor, options: RunUntilOptions)
   } finally {
     signal.removeEventListener('abort', stop);
   }
+}
+
+/** Rejects with the signal's reason; nobody need look. */
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  const rejected = once(signal, 'abort').then((): never => {
+    throw signal.reason as Error;
+  });
+  rejected.catch(() => undefined);
+  return rejected;
 }
 
 /** Stopped before it was ready, it is no failure here: `finished` says how it ended. */

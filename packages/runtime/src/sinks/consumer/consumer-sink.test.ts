@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { toLsn } from '../../replication/lsn.ts';
@@ -37,7 +38,7 @@ test('one at a time, in order', async () => {
     name: 'x',
     handle: async ({ event }) => {
       log.push(`+${event.eventId}`);
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       log.push(`-${event.eventId}`);
     },
   });
