@@ -1,6 +1,6 @@
 /**
  * Field names whose values never leave the process in a log line: secrets, and what may be personal data.
- * Compared without case, `-` and `_`.
+ * Compared without case, `-` and `_`, and their plurals too.
  */
 const deniedFields: ReadonlySet<string> = new Set([
   'authorization',
@@ -21,7 +21,8 @@ const deniedFields: ReadonlySet<string> = new Set([
 ]);
 
 const removed = '[removed]';
-const urlPassword = /\b([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s@/]*@/gi;
+/** Up to the last `@` before a slash or white space: a password may hold an `@` that nobody escaped. */
+const urlPassword = /\b([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s/]*@/gi;
 const webhookSecret = /\bwhs(?:ec|k)_[A-Za-z0-9+/=]+/g;
 
 /** The text without passwords in URLs and without webhook secrets. */
@@ -40,10 +41,11 @@ export function sanitised(value: unknown, depth = 4): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (depth === 0) return '[deep]';
   if (value instanceof Error) return sanitisedError(value, depth);
-  if (Buffer.isBuffer(value)) return `[${value.length} bytes]`;
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (Array.isArray(value)) return value.slice(0, 100).map((item) => sanitised(item, depth - 1));
   const fields = Object.entries(value).map(([name, field]): [string, unknown] => {
-    const denied = deniedFields.has(name.toLowerCase().replaceAll(/[-_]/g, ''));
+    const plain = name.toLowerCase().replaceAll(/[-_]/g, '');
+    const denied = deniedFields.has(plain) || (plain.endsWith('s') && deniedFields.has(plain.slice(0, -1)));
     return [name, denied ? removed : sanitised(field, depth - 1)];
   });
   return Object.fromEntries(fields);

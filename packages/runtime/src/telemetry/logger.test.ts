@@ -53,9 +53,12 @@ test('nothing secret and no payload gets out, however deep it is hidden', () => 
     nested: { Authorization: 'Bearer abc', database_url: 'postgres://a:b@c/d', list: [{ secret_key: 'k' }] },
     note: `signed with ${secret}`,
     bytes: Buffer.from('{"cpf":"123"}'),
+    view: new Uint8Array([99, 112, 102]),
+    secret_keys: ['hunter2'],
+    at: 'postgres://app:hun@ter2@db/x',
   });
   const text = JSON.stringify(lines());
-  for (const hidden of ['hunter2', 'whsec_', '123"', 'Bearer', 'a:b@', 'cpf'])
+  for (const hidden of ['hunter2', 'whsec_', '123"', 'Bearer', 'a:b@', 'cpf', 'ter2@', '112'])
     expect(text).not.toContain(hidden);
   expect(text).toContain('ER1001');
   expect(text).toContain('23505');

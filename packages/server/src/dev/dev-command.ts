@@ -34,11 +34,10 @@ export async function devCommand(context: CommandContext): Promise<ExitCode> {
   await using database = await devDatabase(context.env['DATABASE_URL']);
   signal.throwIfAborted();
   const migrated = await migrate({ connectionString: database.url, signal });
-  await using _lock = await lockDev(database.url, { slot, signal });
+  await using alone = await lockedPool(database.url, signal);
   await using receiver = await EchoReceiver.start();
-  await using pool = poolOf(database.url);
-  await TenantEndpoints.clear(pool.pool);
-  await runDev(context, { database, receiver, pool: pool.pool, migrated });
+  await clearLeftovers(alone.pool);
+  await runDev(context, { database, receiver, pool: alone.pool, migrated });
   return exitCode.ok;
 }
 
@@ -136,13 +135,28 @@ async function cleanUp(pool: pg.Pool, endpoints: TenantEndpoints): Promise<void>
   await endpoints.remove();
 }
 
-function poolOf(connectionString: string): AsyncDisposable & { readonly pool: pg.Pool } {
+/** What a `dev` that was killed left behind, and what stays of a slot that was dropped by hand since. */
+async function clearLeftovers(pool: pg.Pool): Promise<void> {
+  await TenantEndpoints.clear(pool);
+  const { rowCount } = await pool.query('select from pg_catalog.pg_replication_slots where slot_name = $1', [
+    slot,
+  ]);
+  if (rowCount === 0) await forgetCheckpoints(pool, slot);
+}
+
+/** The pool, and that no other `dev` runs on this database. */
+async function lockedPool(
+  connectionString: string,
+  signal: AbortSignal,
+): Promise<AsyncDisposable & { readonly pool: pg.Pool }> {
+  const lock = await lockDev(connectionString, { slot, signal });
   const pool = new pg.Pool({ connectionString, max: 2 });
   pool.on('error', () => undefined);
   return {
     pool,
     async [Symbol.asyncDispose]() {
       await pool.end();
+      await lock[Symbol.asyncDispose]();
     },
   };
 }

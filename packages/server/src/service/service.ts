@@ -45,6 +45,7 @@ export function createService(options: ServiceOptions): EventService {
     client_encoding: 'UTF8',
     // A host that swallows packets is an error like one that refuses them, and is tried again.
     connectionTimeoutMillis: 10_000,
+    query_timeout: 30_000,
   });
   // An idle connection that breaks is replaced; the statement that needs one says what is wrong.
   pool.on('error', () => undefined);
