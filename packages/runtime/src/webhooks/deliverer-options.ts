@@ -26,11 +26,14 @@ export interface DelivererOptions {
   readonly requestTimeoutMs?: number;
   /** Bytes of an answer that are read. Default 16,384. */
   readonly maxResponseBytes?: number;
-  /** Most requests at once. Default 128. */
+  /**
+   * Most requests at once. Default 512: far above what one endpoint may have, so that it takes dozens of endpoints
+   * that hang to keep the others waiting.
+   */
   readonly inFlight?: number;
   /** Most requests at once to one endpoint. Default 16. */
   readonly inFlightPerEndpoint?: number;
-  /** Most deliveries held in memory. Default 1,000. */
+  /** Most deliveries held in memory. Default 4,000; `heldBytes` bounds them too. */
   readonly held?: number;
   /** Most deliveries of one endpoint in one claim; an endpoint that holds as many gets no more. Default 128. */
   readonly heldPerEndpoint?: number;
@@ -51,9 +54,9 @@ export function delivererSettings(options: DelivererOptions): DelivererSettings 
     settleMs: 5,
     requestTimeoutMs: 15_000,
     maxResponseBytes: 16_384,
-    inFlight: 128,
+    inFlight: 512,
     inFlightPerEndpoint: 16,
-    held: 1_000,
+    held: 4_000,
     heldPerEndpoint: 128,
     heldBytes: 32 * 1024 * 1024,
     ...options,
