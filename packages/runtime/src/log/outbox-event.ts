@@ -44,6 +44,12 @@ export interface OutboxEvent {
   readonly recordedAt: string;
 }
 
+/** What order is kept by: the tenant and its entity key as one text. Undefined: no order is asked for. */
+export function entityOf(event: Pick<OutboxEvent, 'tenantId' | 'entityKey'>): string | undefined {
+  // PostgreSQL stores no U+0000 in text, so that two pairs never make the same text.
+  return event.entityKey === null ? undefined : `${event.tenantId}\u0000${event.entityKey}`;
+}
+
 /** An event with what the log knows of its commit. */
 export interface LoggedEvent {
   readonly event: OutboxEvent;

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import { backoffDelay } from '../lifecycle/backoff.ts';
-import { comparePositions, type LoggedEvent, type Position } from '../log/outbox-event.ts';
+import { comparePositions, entityOf, type LoggedEvent, type Position } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -92,9 +92,7 @@ export class SinkFeed {
   offer(events: readonly LoggedEvent[]): void {
     for (const logged of events) {
       if (comparePositions(logged.position, this.#options.from) <= 0) continue;
-      const { tenantId, entityKey } = logged.event;
-      const entity = entityKey === null ? undefined : `${tenantId}\u0000${entityKey}`;
-      const entry: Entry = { logged, entity, done: false };
+      const entry: Entry = { logged, entity: entityOf(logged.event), done: false };
       this.#open.push(entry);
       this.#fresh.push(entry);
       this.#bytes += bytesOf(logged);

@@ -1,4 +1,4 @@
-import type { LoggedEvent } from '../../log/outbox-event.ts';
+import { entityOf, type LoggedEvent } from '../../log/outbox-event.ts';
 import type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
 
 export interface ConsumerSinkOptions {
@@ -32,8 +32,7 @@ export class ConsumerSink implements Sink {
     const results: DeliveryResult[] = [];
     const failed = new Map<string, Error>();
     for (const event of batch.events) {
-      const { tenantId, entityKey } = event.event;
-      const entity = entityKey === null ? undefined : `${tenantId}\u0000${entityKey}`;
+      const entity = entityOf(event.event);
       const before = entity === undefined ? undefined : failed.get(entity);
       const error = before ?? (await this.#handle(event, options.signal));
       if (error === undefined) {
