@@ -27,6 +27,7 @@ create table plain_outbox (
   primary key (event_id, recorded_at)
 ) partition by range (recorded_at);
 create index plain_outbox_tx_id_seq on plain_outbox (tx_id, seq);
+create index plain_outbox_seq on plain_outbox (seq);
 create index plain_outbox_correlation on plain_outbox (tenant_id, correlation_id) where correlation_id is not null;
 
 -- A unique key over days cannot be in a table that is partitioned by day: once as a table of its own, ...
@@ -62,6 +63,7 @@ create table unique_outbox (
   primary key (event_id, recorded_at)
 );
 create index unique_outbox_tx_id_seq on unique_outbox (tx_id, seq);
+create index unique_outbox_seq on unique_outbox (seq);
 create index unique_outbox_correlation on unique_outbox (tenant_id, correlation_id)
   where correlation_id is not null;
 create unique index unique_outbox_key on unique_outbox (tenant_id, idempotency_key);

@@ -6,11 +6,11 @@ set local role event_runtime_owner;
 -- statement (seven of them cost three times the INSERT). The one that guards tenants stays.
 create table event_runtime.outbox (
   event_id uuid not null,
+  -- The producing transaction (its top level). Defaults are computed in the order of the columns: the transaction
+  -- has its id before seq is drawn, and both are there before recorded_at. The table reader counts on it.
+  tx_id xid8 not null default pg_current_xact_id(),
   -- One by one, never cached: within an entity it grows in commit order.
   seq bigint not null generated always as identity,
-  -- The producing transaction (its top level). Before recorded_at: defaults are computed in this order,
-  -- so that recorded_at is never earlier than the moment the transaction got its id.
-  tx_id xid8 not null default pg_current_xact_id(),
   tenant_id text not null,
   ecosystem text,
   event_type text not null,

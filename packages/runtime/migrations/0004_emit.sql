@@ -29,17 +29,19 @@ create function event_runtime.emit_suspect(
 language sql immutable
 as $$
   select tenant is null or event_type is null or payload is null
-      or '' = any (array[tenant, event_type, entity_key, ecosystem, idempotency_key, correlation_id, causation_id,
-                         source_service])
       or tenant <> session_tenant
       or event_type ~ '[\u0001-\u001f\u007f-\u009f]'
       or pg_catalog.octet_length(payload::text) > 33554432
       or event_version < 1
-      -- The smallest of the limits; what is longer may still be right.
-      or greatest(pg_catalog.length(tenant), pg_catalog.length(event_type), pg_catalog.length(entity_key),
-                  pg_catalog.length(ecosystem), pg_catalog.length(idempotency_key),
-                  pg_catalog.length(correlation_id), pg_catalog.length(causation_id),
-                  pg_catalog.length(source_service)) > 100
+      -- In bytes, which nobody has to count, against the smallest of the limits: what has more may still be right.
+      or least(pg_catalog.octet_length(tenant), pg_catalog.octet_length(event_type),
+               pg_catalog.octet_length(entity_key), pg_catalog.octet_length(ecosystem),
+               pg_catalog.octet_length(idempotency_key), pg_catalog.octet_length(correlation_id),
+               pg_catalog.octet_length(causation_id), pg_catalog.octet_length(source_service)) = 0
+      or greatest(pg_catalog.octet_length(tenant), pg_catalog.octet_length(event_type),
+                  pg_catalog.octet_length(entity_key), pg_catalog.octet_length(ecosystem),
+                  pg_catalog.octet_length(idempotency_key), pg_catalog.octet_length(correlation_id),
+                  pg_catalog.octet_length(causation_id), pg_catalog.octet_length(source_service)) > 100
       or traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'
       or headers is not null
       or lock_entity and entity_key is null
@@ -289,29 +291,39 @@ begin
   end if;
   if headers is not null then headers := event_runtime.emit_spread('headers', headers, wanted); end if;
 
-  -- Without a sort: it would copy every payload, and there is none to report as a rule.
-  select overlay(f.fault placing format(' event %s:', f.ordinal) from 7 for 0) into fault
-    from (
-      select u.ordinal,
-             case when event_runtime.emit_suspect(
-               coalesce(u.tenant, session_tenant), session_tenant, u.event_type, u.payload, u.entity_key,
-               u.ecosystem, u.event_version, u.key, u.correlation_id, u.causation_id, u.source_service,
-               u.traceparent, u.headers, lock_entity
-             ) then event_runtime.emit_fault(
-               coalesce(u.tenant, session_tenant), session_tenant, u.event_type, u.payload, u.entity_key,
-               u.ecosystem, u.event_version, u.key, u.correlation_id, u.causation_id, u.source_service,
-               u.traceparent, u.headers, lock_entity
-             ) end as fault
-        from unnest(tenant_ids, event_types, payloads, entity_keys, ecosystems, event_versions,
-                    idempotency_keys, correlation_ids, causation_ids, source_services, traceparents, headers)
-             with ordinality as u(tenant, event_type, payload, entity_key, ecosystem, event_version, key,
-                                  correlation_id, causation_id, source_service, traceparent, headers, ordinal)
-      offset 0 -- Keeps the expression from being computed once for the filter and once for the result.
-    ) f
-   where f.fault is not null
-   order by f.ordinal
-   limit 1;
-  if fault is not null then perform event_runtime.emit_refuse(fault); end if;
+  -- Arrays are taken apart side by side in a list of columns, which hands each element on; as a table they would be
+  -- written down first, payloads and all.
+  if exists (
+    select
+      from (select unnest(tenant_ids) as tenant, unnest(event_types) as event_type, unnest(payloads) as payload,
+                   unnest(entity_keys) as entity_key, unnest(ecosystems) as ecosystem,
+                   unnest(event_versions) as event_version, unnest(idempotency_keys) as key,
+                   unnest(correlation_ids) as correlation_id, unnest(causation_ids) as causation_id,
+                   unnest(source_services) as source_service, unnest(traceparents) as traceparent,
+                   unnest(headers) as headers) u
+     where event_runtime.emit_suspect(
+             coalesce(u.tenant, session_tenant), session_tenant, u.event_type, u.payload, u.entity_key,
+             u.ecosystem, u.event_version, u.key, u.correlation_id, u.causation_id, u.source_service,
+             u.traceparent, u.headers, lock_entity)
+  ) then
+    select overlay(f.fault placing format(' event %s:', f.ordinal) from 7 for 0) into fault
+      from (
+        select u.ordinal,
+               event_runtime.emit_fault(
+                 coalesce(u.tenant, session_tenant), session_tenant, u.event_type, u.payload, u.entity_key,
+                 u.ecosystem, u.event_version, u.key, u.correlation_id, u.causation_id, u.source_service,
+                 u.traceparent, u.headers, lock_entity) as fault
+          from unnest(tenant_ids, event_types, payloads, entity_keys, ecosystems, event_versions,
+                      idempotency_keys, correlation_ids, causation_ids, source_services, traceparents, headers)
+               with ordinality as u(tenant, event_type, payload, entity_key, ecosystem, event_version, key,
+                                    correlation_id, causation_id, source_service, traceparent, headers, ordinal)
+        offset 0 -- Keeps the expression from being computed once for the filter and once for the result.
+      ) f
+     where f.fault is not null
+     order by f.ordinal
+     limit 1;
+    if fault is not null then perform event_runtime.emit_refuse(fault); end if;
+  end if;
 
   if lock_entity then
     -- Sorted: two calls with the same entities in another order wait, and do not deadlock.
@@ -349,8 +361,8 @@ begin
     end loop;
   end if;
 
-  -- One scan of one function, and an INSERT never runs in parallel: rows come, and draw their seq, in the order
-  -- of the input. A sort would copy every payload.
+  -- One scan, and an INSERT never runs in parallel: rows come, and draw their seq, in the order of the input. A
+  -- sort would copy every payload.
   insert into event_runtime.outbox (
     event_id, tx_id, tenant_id, ecosystem, event_type, event_version, entity_key, idempotency_key,
     correlation_id, causation_id, source_service, traceparent, headers, payload, recorded_at
@@ -358,17 +370,19 @@ begin
   select u.id, tx, coalesce(u.tenant, session_tenant), u.ecosystem, u.event_type,
          coalesce(u.event_version, 1), u.entity_key, u.key, u.correlation_id, u.causation_id,
          u.source_service, u.traceparent, u.headers, u.payload, now_recorded
-    from unnest(new_ids, final_ids, tenant_ids, event_types, payloads, entity_keys, ecosystems,
-                event_versions, idempotency_keys, correlation_ids, causation_ids, source_services,
-                traceparents, headers)
-         as u(id, final_id, tenant, event_type, payload, entity_key, ecosystem, event_version, key,
-              correlation_id, causation_id, source_service, traceparent, headers)
+    from (select unnest(new_ids) as id, unnest(final_ids) as final_id, unnest(tenant_ids) as tenant,
+                 unnest(event_types) as event_type, unnest(payloads) as payload,
+                 unnest(entity_keys) as entity_key, unnest(ecosystems) as ecosystem,
+                 unnest(event_versions) as event_version, unnest(idempotency_keys) as key,
+                 unnest(correlation_ids) as correlation_id, unnest(causation_ids) as causation_id,
+                 unnest(source_services) as source_service, unnest(traceparents) as traceparent,
+                 unnest(headers) as headers) u
    where u.id = u.final_id;
 
+  -- In the order of the input as it is.
   return query
     select u.ordinal::int, u.final_id, u.final_id <> u.id
-      from unnest(new_ids, final_ids) with ordinality as u(id, final_id, ordinal)
-     order by u.ordinal;
+      from unnest(new_ids, final_ids) with ordinality as u(id, final_id, ordinal);
 end
 $$;
 comment on function event_runtime.emit_many is

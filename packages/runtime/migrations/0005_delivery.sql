@@ -1,21 +1,6 @@
--- What follows the outbox: checkpoints, the inbox, dead letters, webhooks.
+-- What follows the outbox: the inbox, dead letters, webhooks.
 
 set local role event_runtime_owner;
-
--- How far each sink has got: all up to (lsn, ordinal) is delivered, and all that is visible in snapshot.
-create table event_runtime.relay_checkpoint (
-  slot_name text not null,
-  sink text not null,
-  system_identifier text not null,
-  lsn pg_lsn not null,
-  ordinal int not null,
-  snapshot pg_snapshot,
-  updated_at timestamptz not null default clock_timestamp(),
-  -- By slot: a position means nothing without the slot that it was read from, and there may be several.
-  primary key (slot_name, sink),
-  constraint relay_checkpoint_sink_length check (length(sink) between 1 and 200)
-) with (fillfactor = 50);
-comment on table event_runtime.relay_checkpoint is 'How far each sink of the relay has got.';
 
 -- The inbox. By the event's own day, not by the day of processing: so the key stays unique.
 create table event_runtime.consumer_idempotency (
@@ -137,7 +122,6 @@ declare
 begin
   for guarded in
     select g.table_name, g.service_may, g.of_tenant, g.viewer_columns from (values
-      ('relay_checkpoint', 'select, insert, update, delete', false, null),
       ('consumer_idempotency', 'select, insert, delete', false, null),
       ('dead_letter', 'select, insert, delete', true, null),
       ('webhook_application', 'select, insert, update, delete', true, null),

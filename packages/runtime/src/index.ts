@@ -3,7 +3,9 @@ export { type RunContext, Service, type ServiceState, type StopOptions } from '.
 export { Supervisor } from './lifecycle/supervisor.ts';
 export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
 export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
-export { Relay, type RelayOptions } from './relay/relay.ts';
+export type { SinkStatus } from './relay/lead.ts';
+export { Leased, type LeasedOptions } from './relay/leased.ts';
+export { Relay, type RelayOptions, type SinkSource } from './relay/relay.ts';
 export { createSlot, type DropSlotOptions, dropSlot } from './replication/slot.ts';
 export {
   type MigrateOptions,
@@ -21,6 +23,11 @@ export {
   type PartitionReport,
 } from './schema/partitioner.ts';
 export { ConsumerSink, type ConsumerSinkOptions } from './sinks/consumer/consumer-sink.ts';
+export type { FileSinkEntry } from './sinks/file/event-line.ts';
+export { FileSink, type FileSinkOptions } from './sinks/file/file-sink.ts';
+export { readFileSink } from './sinks/file/read-file-sink.ts';
+export { MemorySink, type MemorySinkOptions } from './sinks/memory/memory-sink.ts';
+export { NullSink, type NullSinkOptions } from './sinks/null/null-sink.ts';
 export type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sinks/sink.ts';
 export { logEvents } from './telemetry/log-events.ts';
 export { createLogger, type Logger, type LoggerOptions, type LogLevel } from './telemetry/logger.ts';

@@ -1,4 +1,13 @@
 export {
+  type Direction,
+  type DirectionOptions,
+  FaultProxy,
+  type FaultProxyOptions,
+  type WaitOptions,
+} from './fault-proxy/fault-proxy.ts';
+export type { ByteCounts } from './fault-proxy/lane-faults.ts';
+export type { ProxyTarget } from './fault-proxy/proxy-target.ts';
+export {
   type Answer,
   type AnswerScript,
   type ReceivedRequest,

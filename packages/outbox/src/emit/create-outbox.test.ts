@@ -47,7 +47,7 @@ function recorder(open: () => boolean | undefined = () => true): {
   readonly adapter: TransactionAdapter<object>;
 } {
   const sent: Statement[] = [];
-  const row = { event_id: '01890000-0000-7000-8000-000000000000', duplicate: 'false' };
+  const row = { event: '(1,01890000-0000-7000-8000-000000000000,f)' };
   const adapter: TransactionAdapter<object> = {
     library: 'recorder',
     async execute(_, statement) {
@@ -59,6 +59,14 @@ function recorder(open: () => boolean | undefined = () => true): {
   };
   return { sent, adapter };
 }
+
+/** The argument of `emit` at a place of the function's list, from 0: a parameter, or null. */
+function argument({ text, values }: Statement, place: number): string | null {
+  const [, list = ''] = /emit\((.*)\)::text/.exec(text) ?? [];
+  const parameter = /^\$(\d+)/.exec(list.split(', ')[place] ?? '')?.[1];
+  return parameter === undefined ? null : (values[Number(parameter) - 1] ?? null);
+}
+
 const tx = {};
 const tenant = 'acme';
 
@@ -67,9 +75,12 @@ test("what is emitted is the validator's output, serialised once", async () => {
   const outbox = createOutbox({ catalog, adapter });
   await outbox.emit(tx, placed, { id: 'o1', total: 5 }, { tenant });
   await outbox.emit(tx, shipped, { id: ' o1 ' }, { tenant });
-  expect(sent.map(({ values }) => values[1])).toEqual(['{"id":"o1","total":5,"note":"none"}', '{"id":"o1"}']);
-  expect(sent.map(({ values }) => values[3])).toEqual(['o1', null]);
-  expect(sent.map(({ values }) => values[5])).toEqual(['1', '3']);
+  expect(sent.map((each) => argument(each, 1))).toEqual([
+    '{"id":"o1","total":5,"note":"none"}',
+    '{"id":"o1"}',
+  ]);
+  expect(sent.map((each) => argument(each, 3))).toEqual(['o1', null]);
+  expect(sent.map((each) => argument(each, 5))).toEqual(['1', '3']);
 });
 
 test('every value sent is a text or null, and every placeholder occurs once, in order', async () => {
@@ -164,6 +175,51 @@ test('an undefined option of an event does not hide what holds for all', async (
   const options = { tenant: undefined, traceparent: null } as unknown as { traceparent: null };
   await createOutbox({ catalog, adapter }).emitMany(tx, [{ event: raw, data: 1, options }], { tenant });
   expect(sent[0]?.values[2]).toBe(`{"${tenant}"}`);
+});
+
+test('events with options of their own and events without, in one call: each gets its own', async () => {
+  const { sent, adapter } = recorder();
+  const own = { tenant: 'other', correlationId: 'c', traceparent };
+  await createOutbox({ catalog, adapter }).emitMany(
+    tx,
+    [
+      { event: raw, data: 1 },
+      { event: raw, data: 2, options: own },
+      { event: raw, data: 3 },
+    ],
+    { tenant, headers: { a: 'x' } },
+  );
+  expect(sent[0]?.values[2]).toBe(`{"${tenant}","other","${tenant}"}`);
+  expect(sent[0]?.values[7]).toBe('{NULL,"c",NULL}');
+  expect(sent[0]?.values[10]).toBe(`{NULL,"${traceparent}",NULL}`);
+  expect(sent[0]?.values[11]).toBe('{"{\\"a\\":\\"x\\"}"}');
+});
+
+test('what parts the payloads of emitMany is never in one', async () => {
+  const { sent, adapter } = recorder();
+  const data = ['a\u001eb', { 'a\u001eb': '\u001e' }, '\\"\u001e"'];
+  await createOutbox({ catalog, adapter }).emitMany(
+    tx,
+    data.map((each) => ({ event: raw, data: each })),
+    { tenant },
+  );
+  const payloads = sent[0]?.values[1]?.split('\u001e') ?? [];
+  expect(payloads.map((each): unknown => JSON.parse(each))).toEqual(data);
+});
+
+test('an answer that is not in the form of the database is no result', async () => {
+  const id = '01890000-0000-7000-8000-000000000000';
+  const answering = (event: unknown): TransactionAdapter<object> => ({
+    ...recorder().adapter,
+    execute: () => Promise.resolve([{ event }]),
+  });
+  const emitted = (event: unknown): Promise<unknown> =>
+    createOutbox({ catalog, adapter: answering(event) }).emit(tx, raw, 1, { tenant });
+  expect(await emitted(`(${id},t)`)).toEqual({ eventId: id, duplicate: true });
+  expect(await emitted(`(${id},f)`)).toEqual({ eventId: id, duplicate: false });
+  for (const other of [undefined, null, '', `(${id},)`, `(,f)`, { event_id: id }]) {
+    await expect(emitted(other)).rejects.toThrow(TypeError);
+  }
 });
 
 test('without an async validator the statement is sent before emit returns', async () => {
@@ -263,5 +319,5 @@ test('traceparent: the active span, unless one is given, or none is wanted', asy
     context.disable();
   }
   const active = `00-${span.traceId}-${span.spanId}-00`;
-  expect(sent.map(({ values }) => values[10])).toEqual([active, traceparent, null]);
+  expect(sent.map((each) => argument(each, 10))).toEqual([active, traceparent, null]);
 });

@@ -1,13 +1,15 @@
 import { fromPg, type PgTransaction } from '../adapters/pg.ts';
-import type { Row, Statement, TransactionAdapter } from '../adapters/transaction-adapter.ts';
+import type { Statement, TransactionAdapter } from '../adapters/transaction-adapter.ts';
 import type { Catalog, EventOf } from '../catalog/define-catalog.ts';
 import type { EventDefinition } from '../catalog/define-event.ts';
 import type { InputOf } from '../catalog/standard-schema.ts';
 import { producerError } from '../errors/codes.ts';
+import { optionsCheck } from './checked-options.ts';
 import { emitFailure } from './database-error.ts';
 import type { CallOptions, EmitManyOptions, EmitOptions, EmitResult, EventOptions } from './emit-options.ts';
-import { type EmitRow, emitManyStatement, emitStatement } from './emit-statement.ts';
+import { type EmitRow, emitManyStatement, emitStatement, toResult } from './emit-statement.ts';
 import { type EventInput, type PrepareContext, prepareEvent } from './prepare-event.ts';
+import { bytesBeyond } from './utf8-bytes.ts';
 
 const mebibyte = 1024 * 1024;
 /** The database takes no larger payload. */
@@ -86,11 +88,11 @@ export function createOutbox<C extends Catalog>(
 
 class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, Transaction> {
   readonly #adapter: TransactionAdapter<Transaction>;
-  readonly #context: PrepareContext;
+  readonly #settings: Omit<PrepareContext, 'checkOptions'>;
 
-  constructor(adapter: TransactionAdapter<Transaction>, context: PrepareContext) {
+  constructor(adapter: TransactionAdapter<Transaction>, settings: Omit<PrepareContext, 'checkOptions'>) {
     this.#adapter = adapter;
-    this.#context = context;
+    this.#settings = settings;
   }
 
   async emit<Event extends EventOf<C>>(
@@ -116,16 +118,19 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     if ('idempotencyKey' in options) {
       throw producerError('ER2008', { detail: 'idempotencyKey belongs to one event, not to all.' });
     }
-    const inputs = (emissions as ReadonlyArray<Partial<EventInput>>).map((each, index) => ({
+    const inputs = (emissions as ReadonlyArray<Partial<EventInput> | undefined>).map((each, index) => ({
       ...(each as EventInput),
-      options: { ...options, ...withoutUndefined(each.options) },
+      options: withOwn(options, each?.options),
       ordinal: index + 1,
     }));
     const prepared = this.#prepare(transaction, inputs);
     const rows = prepared instanceof Promise ? await prepared : prepared;
     if (rows.length === 0) return [];
-    const bytes = rows.reduce((sum, row) => sum + Buffer.byteLength(row.payload), 0);
-    if (bytes > largestCallBytes) {
+    const bytes = bytesBeyond(
+      largestCallBytes,
+      rows.map((row) => row.payload),
+    );
+    if (bytes !== undefined) {
       throw producerError('ER2005', {
         detail: `All events of one call: ${bytes} bytes, at most ${largestCallBytes}.`,
         remedy: 'Call emitMany several times in the transaction.',
@@ -146,21 +151,13 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
    */
   #prepare(transaction: Transaction, inputs: readonly EventInput[]): EmitRow[] | Promise<EmitRow[]> {
     this.#requireTransaction(transaction);
+    const context = { ...this.#settings, checkOptions: optionsCheck() };
     const rows: EmitRow[] = [];
     for (const [index, input] of inputs.entries()) {
-      const row = prepareEvent(input, this.#context);
-      if (row instanceof Promise) return this.#prepareRest(rows, { row, rest: inputs.slice(index + 1) });
+      const row = prepareEvent(input, context);
+      if (row instanceof Promise) return prepareRest(rows, { row, rest: inputs.slice(index + 1), context });
       rows.push(row);
     }
-    return rows;
-  }
-
-  async #prepareRest(
-    rows: EmitRow[],
-    open: { readonly row: Promise<EmitRow>; readonly rest: readonly EventInput[] },
-  ): Promise<EmitRow[]> {
-    rows.push(await open.row);
-    for (const input of open.rest) rows.push(await prepareEvent(input, this.#context));
     return rows;
   }
 
@@ -187,11 +184,24 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
   }
 }
 
-/** An option that is there but undefined was left out: what holds for the whole call holds. */
-function withoutUndefined(options: EventOptions | undefined): EventOptions {
-  return Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined));
+async function prepareRest(
+  rows: EmitRow[],
+  open: {
+    readonly row: Promise<EmitRow>;
+    readonly rest: readonly EventInput[];
+    readonly context: PrepareContext;
+  },
+): Promise<EmitRow[]> {
+  rows.push(await open.row);
+  for (const input of open.rest) rows.push(await prepareEvent(input, open.context));
+  return rows;
 }
 
-function toResult(row: Row): EmitResult {
-  return { eventId: String(row['event_id']), duplicate: row['duplicate'] === 'true' };
+/** An option that is there but undefined was left out: what holds for the whole call holds. */
+function withOwn(shared: EmitManyOptions, own: EventOptions | undefined): EventOptions {
+  if (own === undefined) return shared;
+  return {
+    ...shared,
+    ...Object.fromEntries(Object.entries(own ?? {}).filter(([, value]) => value !== undefined)),
+  };
 }

@@ -1,14 +1,13 @@
 import { type Catalog, eventName } from '../catalog/define-catalog.ts';
 import type { EventDefinition } from '../catalog/define-event.ts';
 import { producerError } from '../errors/codes.ts';
-import { activeTraceparent, isTraceparent } from './active-traceparent.ts';
-import { checkText, type LimitedText, limits } from './check-text.ts';
+import type { OptionsCheck } from './checked-options.ts';
 import type { CallOptions, EventOptions } from './emit-options.ts';
 import type { EmitRow } from './emit-statement.ts';
 import { entityKeyOf } from './entity-key.ts';
-import { toHeaders } from './event-headers.ts';
 import { type ParsedData, parseData } from './parse-data.ts';
 import { toPayload } from './payload.ts';
+import { bytesBeyond } from './utf8-bytes.ts';
 
 /** One event to be written. */
 export interface EventInput {
@@ -19,10 +18,11 @@ export interface EventInput {
   readonly ordinal?: number;
 }
 
-/** What the outbox was created with. */
+/** What the outbox was created with, and the check of the call's options. */
 export interface PrepareContext {
   readonly catalog: Catalog;
   readonly maxPayloadBytes: number;
+  readonly checkOptions: OptionsCheck;
 }
 
 /**
@@ -51,8 +51,8 @@ function toRow(
 ): EmitRow {
   const { context, data, label } = subject;
   const payload = toPayload(label, data);
-  const bytes = Buffer.byteLength(payload);
-  if (bytes > context.maxPayloadBytes) {
+  const bytes = bytesBeyond(context.maxPayloadBytes, [payload]);
+  if (bytes !== undefined) {
     const detail = `${label}: ${bytes} bytes, at most ${context.maxPayloadBytes}.`;
     throw producerError('ER2005', { detail });
   }
@@ -61,18 +61,12 @@ function toRow(
     throw producerError('ER2008', { detail: `${label}: lock: it has no key to lock.` });
   }
   return {
+    ...context.checkOptions(options, label),
     eventType: event.type,
     payload,
-    tenant: textOption('tenant', options, label),
     entityKey,
-    ecosystem: textOption('ecosystem', options, label),
     eventVersion: String(event.version),
-    idempotencyKey: textOption('idempotencyKey', options, label),
-    correlationId: textOption('correlationId', options, label),
-    causationId: textOption('causationId', options, label),
     source: context.catalog.source,
-    traceparent: traceparentOf(options.traceparent, label),
-    headers: toHeaders(options.headers, label),
   };
 }
 
@@ -87,24 +81,4 @@ function requireKnown(
   );
   const detail = namesake ? `${name} is another definition than the one in the catalogue.` : `${name}.`;
   throw producerError('ER2002', { detail });
-}
-
-type TextOption = Exclude<LimitedText, 'entityKey'>;
-
-/** Null for an option left out; for the tenant the database then takes the transaction's own. */
-function textOption(name: TextOption, options: EventOptions, label: string): string | null {
-  const value = options[name];
-  if (value === undefined) return null;
-  if (name === 'tenant' && value === '') {
-    throw producerError('ER2004', { detail: `${label}: the tenant option is empty.` });
-  }
-  return checkText(`${label}: ${name}`, value, limits[name]);
-}
-
-function traceparentOf(given: string | null | undefined, label: string): string | null {
-  if (given === null) return null;
-  if (given === undefined) return activeTraceparent();
-  if (typeof given === 'string' && isTraceparent(given)) return given;
-  const detail = `${label}: traceparent is not of the form 00-<trace>-<span>-<flags>.`;
-  throw producerError('ER2008', { detail });
 }

@@ -78,17 +78,26 @@ export const databaseErrors = {
     remedy: 'Run `npx event-runtime migrate`; the publication must be older than the slot.',
     retryable: false,
   },
-  ER1205: {
-    meaning: 'The replication slot is gone, and sinks have checkpoints: a new slot would leave a gap.',
-    remedy:
-      'Restore the slot, or accept the gap: delete the rows of this slot from event_runtime.relay_checkpoint and start again.',
-    retryable: false,
-  },
   ER1206: {
     meaning: 'The checkpoints were written for another database cluster.',
+    remedy: 'Nothing to do: the relay adopts the new cluster at its next start.',
+    retryable: true,
+  },
+  ER1207: {
+    meaning: 'Another replica has taken over: what this one would have written was turned away.',
     remedy:
-      'Connect to the cluster that the checkpoints belong to, or delete them from event_runtime.relay_checkpoint to begin anew.',
-    retryable: false,
+      'Nothing to do: it goes on as a standby. If it repeats, look for pauses of the process or of its clock.',
+    retryable: true,
+  },
+  ER1208: {
+    meaning: 'The database is a standby: its snapshots leave out open transactions.',
+    remedy: 'Give the URL of the primary; after a failover, that of the promoted server.',
+    retryable: true,
+  },
+  ER1209: {
+    meaning: 'The database has gone back: its log ends before a position that it gave earlier.',
+    remedy: 'Nothing to do: the relay goes on from its stored checkpoints. Look for a failover or a restore.',
+    retryable: true,
   },
 } as const;
 
@@ -166,6 +175,23 @@ export const deliveryErrors = {
   ER4009: {
     meaning: 'The event of a delivery is no longer in the outbox.',
     remedy: 'Keep the outbox longer than the retry schedule lasts; the event itself cannot be delivered.',
+    retryable: false,
+  },
+  ER4010: {
+    meaning: 'The memory sink is full.',
+    remedy: 'Empty it with `clear()`, or raise `maxEvents`; what it did not take is handed over again.',
+    retryable: true,
+  },
+  ER4011: {
+    meaning: 'The file of a file sink cannot be opened or written.',
+    remedy:
+      'Read the cause: free space on the disk, or correct the path or its permissions; the batch is handed over again.',
+    retryable: true,
+  },
+  ER4012: {
+    meaning: 'A line of a file is not one that a file sink wrote.',
+    remedy:
+      'Look at the line that the detail names: the file was changed by somebody else, or damaged by a loss of power.',
     retryable: false,
   },
 } as const;

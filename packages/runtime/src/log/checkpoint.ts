@@ -1,74 +1,202 @@
 import type { ClientBase, Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { formatLsn, parseLsn } from '../replication/lsn.ts';
-import { beginning, type Position } from './outbox-event.ts';
+import type { Position } from './outbox-event.ts';
+import { Snapshot } from './snapshot.ts';
 
-/** Whose positions these are: an LSN means nothing without the slot and the cluster it was read from. */
+/** Who may write a checkpoint: the relay by name, and the lease (its epoch) under which this process works for it. */
 export interface CheckpointOwner {
-  readonly slot: string;
-  /** `system_identifier` of IDENTIFY_SYSTEM. */
+  readonly relay: string;
+  /** 0 where a sink is not divided. */
+  readonly shard: number;
+  /** From the lease; a lower one is turned away (ER1207). */
+  readonly epoch: bigint;
+  /** `system_identifier` of the cluster: positions and snapshots mean nothing in another one. */
   readonly systemIdentifier: string;
+}
+
+/** A batch of the table in progress. */
+export interface TableBatch {
+  /** The batch is what is visible in it, and not in the checkpoint's `snapshot`. */
+  readonly to: Snapshot;
+  /** Of the batch, everything up to this `seq` is delivered. */
+  readonly afterSeq: bigint;
+}
+
+/** Rows that came from another cluster and are being read, once. */
+export interface Adoption {
+  /** What was delivered in that cluster. */
+  readonly snapshot: Snapshot;
+  /** Rows recorded later are read whatever `snapshot` says. PostgreSQL's text of a timestamptz. */
+  readonly since: string;
+  /** Everything up to this `seq` is delivered. */
+  readonly afterSeq: bigint;
+}
+
+/** How far a sink has got. */
+export interface Checkpoint {
+  /** `live`: goes on in the WAL after `position`. `table`: goes on in the table after `snapshot`. */
+  readonly mode: 'live' | 'table';
+  readonly position: Position;
+  /** Everything that is visible in it is delivered, in either mode. */
+  readonly snapshot: Snapshot;
+  readonly batch: TableBatch | null;
+  /** Rows with a `seq` up to here came from another cluster; see {@link Adoption}. 0: none. */
+  readonly floorSeq: bigint;
+  readonly adoption: Adoption | null;
+}
+
+/** A checkpoint as it is stored, with what others write beside it. */
+export interface StoredCheckpoint {
+  readonly checkpoint: Checkpoint;
+  /** Set by an operator: the sink takes nothing. */
+  readonly paused: boolean;
 }
 
 type Queryable = Pick<ClientBase | Pool, 'query'>;
 
-/**
- * Up to where a sink has everything. {@link beginning} when it has no checkpoint.
- *
- * @throws ER1206 when the checkpoint was written for another cluster
- */
-export async function loadCheckpoint(
-  client: Queryable,
-  options: { readonly sink: string; readonly owner: CheckpointOwner },
-): Promise<Position> {
-  const { rows } = await client.query<{ lsn: string; ordinal: number; system_identifier: string }>(
-    `select lsn::text, ordinal, system_identifier
-       from event_runtime.relay_checkpoint
-      where sink = $1 and slot_name = $2`,
-    [options.sink, options.owner.slot],
-  );
-  const row = rows[0];
-  if (row === undefined) return beginning;
-  if (row.system_identifier !== options.owner.systemIdentifier) {
-    throw runtimeError('ER1206', {
-      detail: `Sink ${options.sink}: ${row.system_identifier}, connected to ${options.owner.systemIdentifier}.`,
-    });
-  }
-  return { lsn: parseLsn(row.lsn), ordinal: row.ordinal };
+interface CheckpointRow {
+  readonly sink: string;
+  readonly system_identifier: string;
+  readonly mode: 'live' | 'table';
+  readonly lsn: string;
+  readonly ordinal: number;
+  readonly snapshot: string;
+  readonly batch_snapshot: string | null;
+  readonly batch_seq: string | null;
+  readonly floor_seq: string;
+  readonly adopting_snapshot: string | null;
+  readonly adopting_since: string | null;
+  readonly paused: boolean;
 }
 
-/** Writes a sink's checkpoint; it never goes back. Within the caller's transaction where there is one. */
+const columns = `sink, system_identifier, mode, lsn::text, ordinal, snapshot::text, batch_snapshot::text,
+  batch_seq::text, floor_seq::text, adopting_snapshot::text, adopting_since::text, paused_at is not null as paused`;
+
+/**
+ * Makes this owner the only one who may write these sinks' checkpoints, and reads them. A sink without one begins
+ * before every event that the outbox holds.
+ *
+ * @throws ER1206 a checkpoint belongs to another cluster ({@link adoptCluster} first); ER1207 a higher epoch holds it
+ */
+export async function claimCheckpoints(
+  client: Queryable,
+  options: { readonly sinks: readonly string[]; readonly owner: CheckpointOwner },
+): Promise<Map<string, StoredCheckpoint>> {
+  const { sinks, owner } = options;
+  const { rows } = await client.query<CheckpointRow>(
+    `insert into event_runtime.relay_checkpoint as c (relay, sink, shard, epoch, system_identifier, snapshot)
+     select $1, s.sink, $3, $4, $5, '3:3:' from unnest($2::text[]) as s(sink)
+     on conflict (relay, sink, shard) do update set epoch = excluded.epoch where c.epoch <= excluded.epoch
+     returning ${columns}`,
+    [owner.relay, sinks, owner.shard, owner.epoch.toString(), owner.systemIdentifier],
+  );
+  const claimed = new Map<string, StoredCheckpoint>();
+  for (const row of rows) {
+    if (row.system_identifier !== owner.systemIdentifier) {
+      throw runtimeError('ER1206', {
+        detail: `Sink ${row.sink}: ${row.system_identifier}, connected to ${owner.systemIdentifier}.`,
+      });
+    }
+    claimed.set(row.sink, { checkpoint: toCheckpoint(row), paused: row.paused });
+  }
+  const turnedAway = sinks.filter((sink) => !claimed.has(sink));
+  if (turnedAway.length > 0) throw fenced(turnedAway.join(', '), owner);
+  return claimed;
+}
+
+/**
+ * Writes a sink's checkpoint. Within the caller's transaction where there is one.
+ *
+ * @returns whether an operator has paused the sink
+ * @throws ER1207 somebody else has claimed it meanwhile; nothing is written
+ */
 export async function saveCheckpoint(
   client: Queryable,
-  options: { readonly sink: string; readonly owner: CheckpointOwner; readonly position: Position },
-): Promise<void> {
-  await client.query(
-    `insert into event_runtime.relay_checkpoint as c (sink, slot_name, system_identifier, lsn, ordinal)
-     values ($1, $2, $3, $4::pg_lsn, $5)
-     on conflict (slot_name, sink) do update
-        set system_identifier = excluded.system_identifier,
-            lsn = excluded.lsn, ordinal = excluded.ordinal, updated_at = clock_timestamp()
-      where (c.lsn, c.ordinal) < (excluded.lsn, excluded.ordinal)`,
+  options: { readonly sink: string; readonly owner: CheckpointOwner; readonly checkpoint: Checkpoint },
+): Promise<{ readonly paused: boolean }> {
+  const { sink, owner, checkpoint } = options;
+  const { batch, adoption } = checkpoint;
+  const { rows } = await client.query<{ paused: boolean }>(
+    `update event_runtime.relay_checkpoint
+        set mode = $6, lsn = $7, ordinal = $8, snapshot = $9, batch_snapshot = $10, batch_seq = $11,
+            floor_seq = $12, adopting_snapshot = $13, adopting_since = $14, updated_at = clock_timestamp()
+      where relay = $1 and sink = $2 and shard = $3 and epoch = $4 and system_identifier = $5
+      returning paused_at is not null as paused`,
     [
-      options.sink,
-      options.owner.slot,
-      options.owner.systemIdentifier,
-      formatLsn(options.position.lsn),
-      options.position.ordinal,
+      owner.relay,
+      sink,
+      owner.shard,
+      owner.epoch.toString(),
+      owner.systemIdentifier,
+      checkpoint.mode,
+      formatLsn(checkpoint.position.lsn),
+      checkpoint.position.ordinal,
+      checkpoint.snapshot.toString(),
+      batch?.to.toString() ?? null,
+      (adoption ?? batch)?.afterSeq.toString() ?? null,
+      checkpoint.floorSeq.toString(),
+      adoption?.snapshot.toString() ?? null,
+      adoption?.since ?? null,
     ],
   );
+  const row = rows[0];
+  if (row === undefined) throw fenced(sink, owner);
+  return row;
 }
 
-/** The sinks that have a checkpoint for a slot. */
-export async function checkpointedSinks(client: Queryable, slot: string): Promise<string[]> {
+/** Which of these sinks an operator has paused. */
+export async function pausedSinks(
+  client: Queryable,
+  owner: Pick<CheckpointOwner, 'relay' | 'shard'>,
+): Promise<Set<string>> {
   const { rows } = await client.query<{ sink: string }>(
-    'select sink from event_runtime.relay_checkpoint where slot_name = $1 order by sink',
-    [slot],
+    `select sink from event_runtime.relay_checkpoint
+      where relay = $1 and shard = $2 and paused_at is not null`,
+    [owner.relay, owner.shard],
   );
-  return rows.map((row) => row.sink);
+  return new Set(rows.map((row) => row.sink));
 }
 
-/** Forgets a slot's checkpoints; for a slot that is dropped on purpose. */
-export async function forgetCheckpoints(client: Queryable, slot: string): Promise<void> {
-  await client.query('delete from event_runtime.relay_checkpoint where slot_name = $1', [slot]);
+/**
+ * Goes on in the cluster that we are connected to, when checkpoints were written for another one (a dump was
+ * restored, a logical upgrade). To be called with a short `lock_timeout`: emits wait while it works.
+ *
+ * @returns the highest `seq` that came with the dump; null when there was nothing to adopt
+ */
+export async function adoptCluster(
+  client: Queryable,
+  owner: Pick<CheckpointOwner, 'relay' | 'systemIdentifier'>,
+): Promise<bigint | null> {
+  const { rows } = await client.query<{ floor: string | null }>(
+    'select event_runtime.relay_adopt($1, $2)::text as floor',
+    [owner.relay, owner.systemIdentifier],
+  );
+  const floor = rows[0]?.floor;
+  return floor === null || floor === undefined ? null : BigInt(floor);
+}
+
+/** Forgets a relay's checkpoints and leases; for a slot that is dropped on purpose. */
+export async function forgetCheckpoints(client: Queryable, relay: string): Promise<void> {
+  await client.query('delete from event_runtime.relay_checkpoint where relay = $1', [relay]);
+  await client.query('delete from event_runtime.relay_lease where relay = $1', [relay]);
+}
+
+function toCheckpoint(row: CheckpointRow): Checkpoint {
+  const afterSeq = BigInt(row.batch_seq ?? 0);
+  return {
+    mode: row.mode,
+    position: { lsn: parseLsn(row.lsn), ordinal: row.ordinal },
+    snapshot: Snapshot.parse(row.snapshot),
+    batch: row.batch_snapshot === null ? null : { to: Snapshot.parse(row.batch_snapshot), afterSeq },
+    floorSeq: BigInt(row.floor_seq),
+    adoption:
+      row.adopting_snapshot === null || row.adopting_since === null
+        ? null
+        : { snapshot: Snapshot.parse(row.adopting_snapshot), since: row.adopting_since, afterSeq },
+  };
+}
+
+function fenced(sinks: string, owner: CheckpointOwner): Error {
+  return runtimeError('ER1207', { detail: `Relay ${owner.relay}, sink ${sinks}, epoch ${owner.epoch}.` });
 }

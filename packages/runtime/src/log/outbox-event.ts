@@ -53,9 +53,12 @@ export function entityOf(event: Pick<OutboxEvent, 'tenantId' | 'entityKey'>): st
 /** An event with what the log knows of its commit. */
 export interface LoggedEvent {
   readonly event: OutboxEvent;
-  readonly position: Position;
-  /** Milliseconds since 1970 with a fraction, by the database's clock. */
+  /** The producing transaction, `xid8`. */
+  readonly txId: bigint;
+  /** Null for an event that was read from the table, which knows no order of commits. */
+  readonly position: Position | null;
+  /** Milliseconds since 1970 with a fraction, by the database's clock; from the table, when the row was written. */
   readonly committedAt: number;
-  /** Milliseconds since 1970 with a fraction, by our clock, when the commit was read from the log. */
+  /** Milliseconds since 1970 with a fraction, by our clock, when the event was read. */
   readonly capturedAt: number;
 }

@@ -6,6 +6,7 @@ import type { OutboxEvent } from './outbox-event.ts';
 /** The columns of `event_runtime.outbox` that the log is read by. */
 const columns = [
   'event_id',
+  'tx_id',
   'seq',
   'tenant_id',
   'ecosystem',
@@ -41,11 +42,7 @@ export function isOutbox(relation: RelationMessage): boolean {
  * @throws ER3005 a column is missing, or holds null where the table forbids it
  */
 export function readOutboxRow(relation: RelationMessage, row: Tuple): OutboxEvent {
-  let at = places.get(relation);
-  if (at === undefined) {
-    at = placesIn(relation);
-    places.set(relation, at);
-  }
+  const at = placesOf(relation);
   return {
     eventId: required(row, { name: 'event_id', at }),
     seq: BigInt(required(row, { name: 'seq', at })),
@@ -65,6 +62,33 @@ export function readOutboxRow(relation: RelationMessage, row: Tuple): OutboxEven
   };
 }
 
+/** The producing transaction, from row to row: those of one transaction share it, and it is parsed once. */
+export class TransactionId {
+  #bytes: Buffer = Buffer.alloc(0);
+  #value = 0n;
+
+  /** @throws ER3005 as {@link readOutboxRow} */
+  of(relation: RelationMessage, row: Tuple): bigint {
+    const bytes = row.bytes(placesOf(relation).tx_id);
+    if (bytes === null || bytes === undefined) throw noValue('tx_id');
+    if (!bytes.equals(this.#bytes)) {
+      this.#value = BigInt(bytes.toString('latin1'));
+      // A copy: the row's own bytes would keep all that came with it.
+      this.#bytes = Buffer.from(bytes);
+    }
+    return this.#value;
+  }
+}
+
+function placesOf(relation: RelationMessage): Places {
+  let at = places.get(relation);
+  if (at === undefined) {
+    at = placesIn(relation);
+    places.set(relation, at);
+  }
+  return at;
+}
+
 function placesIn(relation: RelationMessage): Places {
   const found = new Map(relation.columns.map((column, index) => [column.name, index]));
   const missing = columns.filter((column) => !found.has(column));
@@ -74,14 +98,16 @@ function placesIn(relation: RelationMessage): Places {
 
 function required(row: Tuple, column: { readonly name: Column; readonly at: Places }): string {
   const text = row.text(column.at[column.name]);
-  if (text === null || text === undefined)
-    throw runtimeError('ER3005', { detail: `Column ${column.name} holds no value.` });
+  if (text === null || text === undefined) throw noValue(column.name);
   return text;
 }
 
 function payloadOf(row: Tuple, column: number): Buffer {
   const bytes = row.bytes(column);
-  if (bytes === null || bytes === undefined)
-    throw runtimeError('ER3005', { detail: 'Column payload holds no value.' });
+  if (bytes === null || bytes === undefined) throw noValue('payload');
   return bytes;
+}
+
+function noValue(column: Column): Error {
+  return runtimeError('ER3005', { detail: `Column ${column} holds no value.` });
 }

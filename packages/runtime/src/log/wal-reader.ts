@@ -1,26 +1,43 @@
 import type { Ticket } from '../replication/acker.ts';
-import type { Lsn } from '../replication/lsn.ts';
+import { type Lsn, zeroLsn } from '../replication/lsn.ts';
 import {
   openReplicationStream,
+  type ReceivedCommit,
   type ReplicationStream,
   type ReplicationStreamOptions,
   type StreamMessage,
 } from '../replication/replication-stream.ts';
 import type { LoggedEvent, Position } from './outbox-event.ts';
-import { isOutbox, readOutboxRow } from './outbox-row.ts';
+import { isOutbox, readOutboxRow, TransactionId } from './outbox-row.ts';
 
 /** A transaction that has come in whole. */
 export interface ReadTransaction {
+  /** `xid8` of the transaction; null when it wrote no event. */
+  readonly txId: bigint | null;
+  /** Where its commit record starts: the LSN of its events' positions. */
+  readonly lsn: Lsn;
+  /** Where its commit record ends. */
+  readonly endLsn: Lsn;
   /** The position of its last event; null when it wrote none. */
   readonly last: Position | null;
   /** To be settled once every sink has everything up to `last`. */
   readonly ticket: Ticket;
 }
 
-/** What one read of the log gave: events in log order (a transaction may span batches), and what ended in it. */
+/**
+ * What one read of the log gave: events in log order (a transaction may span batches), and what ended in it. Empty
+ * where only {@link WalReader.readTo} moved on.
+ */
 export interface WalBatch {
   readonly events: readonly LoggedEvent[];
   readonly transactions: readonly ReadTransaction[];
+}
+
+interface OpenTransaction {
+  readonly lsn: Lsn;
+  readonly committedAt: number;
+  events: number;
+  txId: bigint | null;
 }
 
 /**
@@ -29,7 +46,9 @@ export interface WalBatch {
  */
 export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
   readonly #stream: ReplicationStream;
-  #transaction: { readonly lsn: Lsn; readonly committedAt: number; events: number } | undefined;
+  readonly #txId = new TransactionId();
+  #transaction: OpenTransaction | undefined;
+  #readTo: Lsn = zeroLsn;
 
   private constructor(stream: ReplicationStream) {
     this.#stream = stream;
@@ -45,7 +64,15 @@ export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
     return this.#stream.identity.systemIdentifier;
   }
 
-  /** How far the log was read. */
+  /**
+   * How far the consumer has read: everything that was committed before is in the batches that it has taken. It also
+   * moves while nothing happens that concerns us. 0/0 before the first batch.
+   */
+  get readTo(): Lsn {
+    return this.#readTo;
+  }
+
+  /** How far the server has sent; ahead of {@link readTo} by what waits to be taken. */
   get walEnd(): Lsn {
     return this.#stream.walEnd;
   }
@@ -62,8 +89,9 @@ export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<WalBatch, void, undefined> {
     for await (const messages of this.#stream) {
+      const before = this.#readTo;
       const batch = this.#read(messages);
-      if (batch.events.length > 0 || batch.transactions.length > 0) yield batch;
+      if (batch.events.length > 0 || this.#readTo > before) yield batch;
     }
   }
 
@@ -78,13 +106,21 @@ export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
     for (const message of messages) {
       switch (message.kind) {
         case 'begin':
-          this.#transaction = { lsn: message.finalLsn, committedAt: message.committedAt, events: 0 };
+          this.#transaction = {
+            lsn: message.finalLsn,
+            committedAt: message.committedAt,
+            events: 0,
+            txId: null,
+          };
           break;
         case 'insert': {
           const open = this.#transaction;
           if (open === undefined || !isOutbox(message.relation)) break;
+          const txId = this.#txId.of(message.relation, message.row);
+          open.txId ??= txId;
           events.push({
             event: readOutboxRow(message.relation, message.row),
+            txId,
             position: { lsn: open.lsn, ordinal: open.events },
             committedAt: open.committedAt,
             capturedAt,
@@ -93,13 +129,15 @@ export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
           break;
         }
         case 'commit': {
-          const open = this.#transaction;
-          const last =
-            open === undefined || open.events === 0 ? null : { lsn: open.lsn, ordinal: open.events - 1 };
-          transactions.push({ last, ticket: message.ticket });
+          transactions.push(ended(this.#transaction, message));
+          this.#readTo = message.endLsn;
           this.#transaction = undefined;
           break;
         }
+        case 'keepalive':
+          // Within a transaction it says nothing that is not known.
+          if (this.#transaction === undefined && message.walEnd > this.#readTo) this.#readTo = message.walEnd;
+          break;
         // The publication carries inserts only; the rest says nothing about events.
         case 'origin':
         case 'relation':
@@ -113,4 +151,15 @@ export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
     }
     return { events, transactions };
   }
+}
+
+function ended(open: OpenTransaction | undefined, commit: ReceivedCommit): ReadTransaction {
+  const events = open?.events ?? 0;
+  return {
+    txId: open?.txId ?? null,
+    lsn: commit.commitLsn,
+    endLsn: commit.endLsn,
+    last: events === 0 ? null : { lsn: commit.commitLsn, ordinal: events - 1 },
+    ticket: commit.ticket,
+  };
 }

@@ -32,7 +32,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   test('what a sink refuses is kept with its bytes and the reason, once, and later events go on', async () => {
     const handed: string[] = [];
     // No checkpoint in time: everything is handed over again after the cut.
-    const relay = fixture.relay(() => [pickySink(handed)], { checkpointMs: 60_000 });
+    const relay = fixture.relay([{ name: 'picky', create: () => pickySink(handed) }], {
+      checkpointMs: 60_000,
+    });
     await relay.start();
     const payload = ' { "a": 1.0, "a": 9007199254740993, "s": "\\u0000 é😀" }\n';
     await fixture.rows(
@@ -79,7 +81,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 
   test('while a dead letter cannot be kept, nothing is handed over twice and the slot waits', async () => {
     const handed: string[] = [];
-    const relay = fixture.relay(() => [pickySink(handed)]);
+    const relay = fixture.relay([{ name: 'picky', create: () => pickySink(handed) }]);
     await relay.start();
     await fixture.rows('revoke insert on event_runtime.dead_letter from event_runtime_service');
     await fixture.sql.query('begin');

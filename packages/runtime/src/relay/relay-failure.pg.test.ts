@@ -45,7 +45,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       failing += 1;
       if (failing % 7 === 0) throw new Error('now and then');
     };
-    const relay = fixture.relay(() => [consumer.sink()]);
+    const relay = fixture.relay([consumer.source]);
     await relay.start();
     const producer = await fixture.database.connect();
     const cuts = 4;
@@ -54,7 +54,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       const lines = fixture.logs.length;
       await fixture.cut();
       for (let at = 0; at < 25; at += 1) await fixture.emit({ entityKey: `e${at % 3}` }, producer);
-      await fixture.logged('relay.streaming', { after: lines });
+      await fixture.logged('relay.started', { after: lines });
     }
     await distinct(consumer, cuts * 50);
     expect(firstArrivals(byEntity(consumer.events))).toEqual(await stored(fixture));
@@ -63,50 +63,61 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(relay.state).toBe('running');
   });
 
-  test('the slot is gone and sinks have checkpoints: ER1205, and no new slot', async () => {
+  test('the slot is dropped: the table serves, a new slot is made, nothing is lost, order kept', async () => {
     const consumer = new Consumer();
-    const relay = fixture.relay(() => [consumer.sink()]);
+    const relay = fixture.relay([consumer.source]);
     await relay.start();
-    await fixture.emit();
+    await fixture.live(relay);
+    await fixture.emit({ eventType: 'before' });
     await consumer.has(1);
     await relay.stop();
     await fixture.dropSlot();
-    await expect(fixture.relay(() => [consumer.sink()]).start()).rejects.toMatchObject({
-      code: 'ER1205',
-      message: expect.stringContaining('consumer'),
-    });
-    expect(await describeSlot(fixture.sql, fixture.slot)).toBeUndefined();
-    await fixture.rows('delete from event_runtime.relay_checkpoint');
-    await fixture.relay(() => [consumer.sink()]).start();
-    // The event from before is not handed over by this slot, and that is said.
-    await fixture.logged('relay.slot.late');
+    await fixture.emit({ eventType: 'without a slot' });
+    // Making a slot waits for it.
+    const other = await fixture.database.connect();
+    await other.query('begin');
+    await other.query('select pg_current_xact_id()');
+    const next = fixture.relay([consumer.source]);
+    await next.start();
+    await fixture.emit({ eventType: 'while the slot is made' });
+    await distinct(consumer, 3);
+    expect(next.status).toMatchObject([{ sink: 'consumer', mode: 'catching-up' }]);
+    await other.query('commit');
+    await fixture.live(next);
+    await fixture.emit({ eventType: 'with the new slot' });
+    await distinct(consumer, 4);
+    expect([...new Set(consumer.types)]).toEqual([
+      'before',
+      'without a slot',
+      'while the slot is made',
+      'with the new slot',
+    ]);
   });
 
-  test("another cluster's checkpoint: ER1206, and the slot is free afterwards", async () => {
+  test('events that were there before the first start are delivered from the table', async () => {
+    for (const eventType of ['one', 'two']) await fixture.emit({ eventType });
     const consumer = new Consumer();
-    const relay = fixture.relay(() => [consumer.sink()]);
+    const relay = fixture.relay([consumer.source]);
     await relay.start();
-    await fixture.emit();
-    await consumer.has(1);
-    await relay.stop();
-    await fixture.rows("update event_runtime.relay_checkpoint set system_identifier = '42'");
-    await expect(fixture.relay(() => [consumer.sink()]).start()).rejects.toMatchObject({ code: 'ER1206' });
-    await fixture.slotIsFree();
+    await consumer.has(2);
+    await fixture.live(relay);
+    await fixture.emit({ eventType: 'three' });
+    await consumer.has(3);
+    expect(consumer.types).toEqual(['one', 'two', 'three']);
+    expect(consumer.events.map(({ position }) => position === null)).toEqual([true, true, false]);
   });
 
-  test('another relay reads the slot: it waits and says ER1201, and takes over', async () => {
+  test('a second replica stands by, and takes over when the first one stops', async () => {
     const [first, second] = [new Consumer('one'), new Consumer('one')];
-    const holder = fixture.relay(() => [first.sink()]);
+    const holder = fixture.relay([first.source]);
     await holder.start();
-    const waiting = fixture.relay(() => [second.sink()]);
-    const lines = fixture.logs.length;
-    const started = waiting.start();
-    const said = await fixture.logged('relay.reconnecting', { after: lines });
-    expect(said['error']).toMatchObject({ code: 'ER1201' });
+    const waiting = fixture.relay([second.source]);
+    await waiting.start();
+    await fixture.logged('relay.standby');
+    expect(waiting.status).toEqual([]);
     await fixture.emit({ eventType: 'first' });
     await first.has(1);
     await holder.stop();
-    await started;
     await fixture.emit({ eventType: 'second' });
     await second.has(1);
     expect([first.types, second.types]).toEqual([['first'], ['second']]);
@@ -114,30 +125,27 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 
   test('no schema: ER1101; an older one: ER1101; a newer one that breaks us: ER1102; no slot is left behind', async () => {
     await using empty = await createTestDatabase(inject('postgres')[major]);
-    const pool = new pg.Pool({ connectionString: empty.url, max: 2 });
-    pool.on('error', () => undefined);
-    const options = { connectionString: empty.url, pool };
-    await expect(fixture.relay(() => [], options).start()).rejects.toMatchObject({ code: 'ER1101' });
-    await pool.end();
+    const options = { connectionString: empty.url };
+    await expect(fixture.relay([], options).start()).rejects.toMatchObject({ code: 'ER1101' });
     await fixture.rows(
       'create table kept as select number, name, checksum, breaking from event_runtime.schema_migration',
     );
     await fixture.rows(
       'delete from event_runtime.schema_migration where number = (select max(number) from kept)',
     );
-    await expect(fixture.relay(() => []).start()).rejects.toMatchObject({ code: 'ER1101' });
+    await expect(fixture.relay([]).start()).rejects.toMatchObject({ code: 'ER1101' });
     await fixture.rows(
       `insert into event_runtime.schema_migration (number, name, checksum, breaking)
        select number, name, checksum, breaking from kept where number = (select max(number) from kept)
        union all select 9999, 'later', 'x', true`,
     );
-    await expect(fixture.relay(() => []).start()).rejects.toMatchObject({ code: 'ER1102' });
+    await expect(fixture.relay([]).start()).rejects.toMatchObject({ code: 'ER1102' });
     expect(await describeSlot(fixture.sql, fixture.slot)).toBeUndefined();
   });
 
   test('no publication: ER1204 before a slot is made that could never be read', async () => {
     await fixture.rows('drop publication event_runtime');
-    await expect(fixture.relay(() => []).start()).rejects.toMatchObject({ code: 'ER1204' });
+    await expect(fixture.relay([]).start()).rejects.toMatchObject({ code: 'ER1204' });
     expect(await describeSlot(fixture.sql, fixture.slot)).toBeUndefined();
   });
 
@@ -146,7 +154,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await fixture.rows(`create role ${role} login password 'pw' in role event_runtime_service`);
     try {
       const connectionString = fixture.database.urlFor(role, 'pw');
-      await expect(fixture.relay(() => [], { connectionString }).start()).rejects.toMatchObject({
+      await expect(fixture.relay([], { connectionString }).start()).rejects.toMatchObject({
         code: 'ER1003',
       });
     } finally {
@@ -158,8 +166,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const other = await fixture.database.connect();
     await other.query('begin');
     await other.query('select pg_current_xact_id()');
-    const relay = fixture.relay(() => []);
-    const started = relay.start();
+    const relay = fixture.relay([]);
+    await relay.start();
     const waits =
       "select pid from pg_stat_activity where datname = current_database() and application_name = 'event-runtime slot' and wait_event_type = 'Lock'";
     await eventually(
@@ -167,7 +175,6 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       (rows) => rows.length === 1,
     );
     await relay.stop();
-    await expect(started).rejects.toMatchObject({ name: 'AbortError' });
     await other.query('commit');
     expect(await describeSlot(fixture.sql, fixture.slot)).toBeUndefined();
   });
@@ -175,9 +182,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   test('a database that is not there at the start: it says ER1001, tries again, and can be stopped', async () => {
     const url = new URL(fixture.database.url);
     url.port = String(await freePort());
-    const pool = new pg.Pool({ connectionString: url.href });
-    pool.on('error', () => undefined);
-    const relay = fixture.relay(() => [], { connectionString: url.href, pool });
+    const relay = fixture.relay([], { connectionString: url.href });
     const started = relay.start();
     started.catch(() => undefined);
     const said = await fixture.logged('relay.reconnecting');
@@ -190,7 +195,6 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     );
     await relay.stop();
     await expect(started).rejects.toMatchObject({ name: 'AbortError' });
-    await pool.end();
   });
 });
 
@@ -198,11 +202,11 @@ describe.each(['15', '18'] as const)('a server of its own, PostgreSQL %s', (majo
   test('unlimited WAL: refused, or a warning; killed and resumed: nothing lost, order kept', async () => {
     await using server = await EmbeddedPostgres.start({ package: packages[major] });
     const fixture = await RelayFixture.create(server.url);
-    await expect(fixture.relay(() => []).start()).rejects.toMatchObject({ code: 'ER1203' });
+    await expect(fixture.relay([]).start()).rejects.toMatchObject({ code: 'ER1203' });
     expect(await describeSlot(fixture.sql, fixture.slot)).toBeUndefined();
 
     const consumer = new Consumer();
-    const relay = fixture.relay(() => [consumer.sink()], { unboundedWal: 'warn' });
+    const relay = fixture.relay([consumer.source], { unboundedWal: 'warn' });
     await relay.start();
     await fixture.logged('relay.slot.unbounded');
     for (let at = 0; at < 30; at += 1) await fixture.emit({ entityKey: `e${at % 3}` });
@@ -210,7 +214,7 @@ describe.each(['15', '18'] as const)('a server of its own, PostgreSQL %s', (majo
     const lines = fixture.logs.length;
     await server.kill();
     await server.resume();
-    await fixture.logged('relay.streaming', { after: lines });
+    await fixture.logged('relay.started', { after: lines });
     const client = new pg.Client({ connectionString: fixture.database.url });
     await client.connect();
     for (let at = 0; at < 30; at += 1) await fixture.emit({ entityKey: `e${at % 3}` }, client);
@@ -230,11 +234,8 @@ describe.each(['15', '18'] as const)('a server of its own, PostgreSQL %s', (majo
       package: packages[major],
       settings: { wal_level: 'replica' },
     });
-    const pool = new pg.Pool({ connectionString: server.url });
-    pool.on('error', () => undefined);
     await using fixture = await RelayFixture.create(inject('postgres')[major]);
-    const relay = fixture.relay(() => [], { connectionString: server.url, pool });
+    const relay = fixture.relay([], { connectionString: server.url });
     await expect(relay.start()).rejects.toMatchObject({ code: 'ER1002' });
-    await pool.end();
   });
 });

@@ -1,13 +1,12 @@
 import pg from 'pg';
-import type { CheckpointOwner } from '../log/checkpoint.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import { describeSlot } from '../replication/slot.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { ConsumerSink } from '../sinks/consumer/consumer-sink.ts';
-import type { Sink } from '../sinks/sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
-import { Relay, type RelayOptions } from './relay.ts';
+import { WebhookSink } from '../webhooks/fan-out.ts';
+import { Relay, type RelayOptions, type SinkSource } from './relay.ts';
 
 export interface Emit {
   readonly eventType?: string;
@@ -27,6 +26,10 @@ export class Consumer {
 
   constructor(name = 'consumer') {
     this.name = name;
+  }
+
+  get source(): SinkSource {
+    return { name: this.name, create: () => this.sink() };
   }
 
   sink(): ConsumerSink {
@@ -62,9 +65,16 @@ export class RelayFixture implements AsyncDisposable {
   readonly logs: Array<Readonly<Record<string, unknown>>> = [];
   readonly #relays: Relay[] = [];
 
+  /** As a role that may use replication and act for the service, and nothing else. */
+  readonly url: string;
+
   private constructor(database: MigratedDatabase, sql: pg.Client) {
     this.database = database;
     this.sql = sql;
+    const url = new URL(database.url);
+    url.username = `relay_${database.name}`;
+    url.password = 'secret';
+    this.url = url.href;
     this.slot = `slot_${database.name}`;
     this.pool = new pg.Pool({
       connectionString: database.url,
@@ -77,18 +87,23 @@ export class RelayFixture implements AsyncDisposable {
 
   static async create(clusterUrl: string): Promise<RelayFixture> {
     const database = await createMigratedDatabase(clusterUrl);
-    return new RelayFixture(database, await database.connect());
+    const fixture = new RelayFixture(database, await database.connect());
+    await fixture.sql.query(
+      `create role relay_${database.name} login replication password 'secret' in role event_runtime_service`,
+    );
+    return fixture;
+  }
+
+  /** The fan-out of webhooks. */
+  get webhooks(): SinkSource {
+    return { name: 'webhooks', create: (owner) => new WebhookSink({ pool: this.pool, owner }) };
   }
 
   /** A relay with short intervals, stopped at dispose. */
-  relay(
-    sinks: (owner: CheckpointOwner) => readonly Sink[],
-    options: Partial<Omit<RelayOptions, 'sinks'>> = {},
-  ): Relay {
+  relay(sinks: readonly SinkSource[], options: Partial<Omit<RelayOptions, 'sinks'>> = {}): Relay {
     const relay = new Relay({
-      connectionString: this.database.url,
-      pool: this.pool,
-      slot: this.slot,
+      connectionString: this.url,
+      name: this.slot,
       logger: createLogger({
         level: 'debug',
         destination: { write: (line) => void this.logs.push(JSON.parse(line) as Record<string, unknown>) },
@@ -99,6 +114,14 @@ export class RelayFixture implements AsyncDisposable {
     });
     this.#relays.push(relay);
     return relay;
+  }
+
+  /** Resolves when every sink of a relay is fed from the WAL. */
+  async live(relay: Relay): Promise<void> {
+    await eventually(
+      async () => relay.status,
+      (status) => status.length > 0 && status.every(({ mode }) => mode === 'live'),
+    );
   }
 
   /** Emits one event; in a transaction of its own unless the client is in one. Returns its id. */
@@ -147,13 +170,16 @@ export class RelayFixture implements AsyncDisposable {
     return find()!;
   }
 
-  /** Ends the connection that reads the slot. */
+  /** Ends the connection that reads the slot, as soon as there is one. */
   async cut(): Promise<void> {
-    const told = await this.rows(
-      'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active',
-      [this.slot],
+    await eventually(
+      () =>
+        this.rows(
+          'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active',
+          [this.slot],
+        ),
+      (told) => told.length === 1,
     );
-    if (told.length !== 1) throw new Error('nobody read the slot');
   }
 
   async slotIsFree(): Promise<void> {
@@ -171,6 +197,7 @@ export class RelayFixture implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#relays.map((relay) => relay.stop({ graceMs: 1_000 })));
     await this.pool.end();
+    await this.sql.query(`drop role relay_${this.database.name}`);
     await this.database[Symbol.asyncDispose]();
   }
 }

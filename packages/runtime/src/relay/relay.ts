@@ -1,146 +1,188 @@
-import type { Pool } from 'pg';
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { isEventRuntimeError } from '@event-runtime/outbox';
+import { type Deferred, deferred } from '../internal/deferred.ts';
+import { orAborted } from '../internal/or-aborted.ts';
 import { retrying } from '../lifecycle/retrying.ts';
 import { type RunContext, Service } from '../lifecycle/service.ts';
-import { type CheckpointOwner, loadCheckpoint } from '../log/checkpoint.ts';
-import { WalReader } from '../log/wal-reader.ts';
+import type { CheckpointOwner } from '../log/checkpoint.ts';
 import type { Sink } from '../sinks/sink.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
-import { keepDeadLetter } from './dead-letter.ts';
-import { Session } from './session.ts';
-import { SinkFeed } from './sink-feed.ts';
-import { provisionSlot } from './slot-provision.ts';
+import { Lead, type SinkStatus } from './lead.ts';
+import type { LeaseUnit } from './lease.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import type { LeaseChange } from './lease-options.ts';
+import { preflight } from './preflight.ts';
+import { RelayPools } from './relay-pools.ts';
 
-/** The publication that the migrations make. */
-const publicationName = 'event_runtime';
+/** A sink that the relay feeds: known by its name, made anew for each lease. */
+export interface SinkSource {
+  /** The key of its checkpoints: 1 to 200 characters; not `*`, and not beginning with `@`. */
+  readonly name: string;
+  /** The relay disposes what it returns. */
+  create(owner: CheckpointOwner): Sink;
+}
 
 export interface RelayOptions {
   /** A direct connection string (no pooler in transaction mode), of a role that may use replication. */
   readonly connectionString: string;
-  /** For checkpoints and dead letters; it stays its owner's. */
-  readonly pool: Pool;
-  /** Name of the replication slot; made when it is missing. */
-  readonly slot: string;
-  /**
-   * Where events go. Called once for each connection, when it is known whose positions are read; the relay
-   * disposes the sinks when that connection ends.
-   */
-  readonly sinks: (owner: CheckpointOwner) => readonly Sink[];
+  /** What checkpoints and leases are kept under. Default `event_runtime`. */
+  readonly name?: string;
+  /** Name of the replication slot; made when it is missing. Default: the relay's name. */
+  readonly slot?: string;
+  /** `wal`: reads the WAL, and the table for what is behind. `table`: polls the table, needs no replication. Default `wal`. */
+  readonly source?: 'wal' | 'table';
+  /** Into how many parts a sink is divided among replicas; for `table` only. Default 1. */
+  readonly shards?: number;
+  readonly sinks: readonly SinkSource[];
   readonly logger?: Logger;
   /** What an unlimited `max_slot_wal_keep_size` means. Default `refuse` (ER1203). */
   readonly unboundedWal?: 'refuse' | 'warn';
-  /** Milliseconds between two checkpoints of a sink, and two confirmations. Default 1,000. */
+  /** Whether a slot that is made is carried over to standbys (PostgreSQL 17 and later). Default true. */
+  readonly failover?: boolean;
+  /** Milliseconds between two checkpoints of a sink, and between two ticks. Default 1,000. */
   readonly checkpointMs?: number;
-  /** Bytes that may wait for a sink (see {@link SinkFeed.bytes}); reading stops above. Default 32 MiB. */
+  /** Milliseconds between two looks at the table. Default 100; ten times as long where nothing happens. */
+  readonly pollMs?: number;
+  /** Bytes of the recent WAL that are kept for sinks (payloads, and 1 KiB for the rest of each event). Default 32 MiB. */
   readonly windowBytes?: number;
+  /** Milliseconds that a sink may be behind in the window before it goes on from the table. Default 10,000. */
+  readonly behindMs?: number;
   /** See `wal_sender_timeout`; set for this connection only. Milliseconds; default 10,000. */
   readonly walSenderTimeoutMs?: number;
+  /** Milliseconds after which a replica that gave no sign of life loses its lease. Default 4,000. */
+  readonly leaseMs?: number;
 }
 
 /**
- * Reads the log of one slot and hands its events over to the sinks, each at its own pace within a common
- * window. Comes back by itself after every failure that repetition may mend.
- *
- * Today it begins at the slot: events that were written before there was one stay in the outbox and are not
- * handed over (`relay.slot.late` says so). And a sink that stands still holds the others back once the window
- * is full. Reading the table in both cases is planned (docs/architecture.md).
+ * Carries events from the outbox to the sinks: in the order of each entity, at least once, each sink at its own pace
+ * (docs/architecture.md). Any number of replicas may run; one of them does the work, or, where the table is polled,
+ * each a part of it. Comes back by itself after every failure that repetition may mend.
  */
 export class Relay extends Service {
   readonly #options: RelayOptions;
   readonly #logger: Logger;
+  readonly #leads = new Set<Lead>();
 
   constructor(options: RelayOptions) {
     super('relay');
     this.#options = options;
-    this.#logger = (options.logger ?? silentLogger).child({ component: 'relay', slot: options.slot });
+    this.#logger = (options.logger ?? silentLogger).child({
+      component: 'relay',
+      relay: options.name ?? 'event_runtime',
+    });
+  }
+
+  /** Where the sinks are that this replica feeds. */
+  get status(): readonly SinkStatus[] {
+    return [...this.#leads].flatMap((lead) => lead.status);
   }
 
   protected override async run(context: RunContext): Promise<void> {
-    await retrying(async () => await this.#session(context), {
-      signal: context.stopping,
-      baseMs: 50,
-      maxMs: 5_000,
-      onRetry: ({ error, attempt, delayMs }) => {
-        this.#logger.warn('relay.reconnecting', { error, attempt, delayMs });
+    await using pools = new RelayPools(this.#options);
+    await this.#check(pools, context.stopping);
+    if (context.stopping.aborted) return;
+    const fatal = deferred();
+    await using keeper = this.#keeper(pools, { context, fatal });
+    await keeper.start();
+    await orAborted(Promise.race([keeper.finished, fatal.promise]), context.stopping);
+    const letGo = (): void => {
+      void keeper.stop({ graceMs: 0 }).catch(() => undefined);
+    };
+    context.aborted.addEventListener('abort', letGo, { once: true });
+    try {
+      // Longer than the supervisor's patience: `aborted` ends it.
+      await keeper.stop({ graceMs: 3_600_000 });
+    } finally {
+      context.aborted.removeEventListener('abort', letGo);
+    }
+  }
+
+  async #check(pools: RelayPools, signal: AbortSignal): Promise<void> {
+    const { connectionString, source = 'wal', unboundedWal = 'refuse' } = this.#options;
+    const logger = this.#logger;
+    await retrying(
+      async () =>
+        await preflight({ connectionString, pool: pools.work, source, unboundedWal, logger, signal }),
+      {
+        signal,
+        baseMs: 50,
+        maxMs: 5_000,
+        onRetry: ({ error, attempt, delayMs }) => {
+          logger.warn('relay.reconnecting', { error, attempt, delayMs });
+        },
+      },
+    );
+  }
+
+  #keeper(
+    pools: RelayPools,
+    life: { readonly context: RunContext; readonly fatal: Deferred<void> },
+  ): LeaseKeeper {
+    const { name = 'event_runtime', leaseMs } = this.#options;
+    const { context, fatal } = life;
+    return new LeaseKeeper({
+      pool: pools.leases,
+      relay: name,
+      replica: randomUUID(),
+      name: `${hostname()}:${process.pid}`,
+      units: this.#units(),
+      ...(leaseMs === undefined ? {} : { ttlMs: leaseMs, renewMs: leaseMs / 4, lookMs: leaseMs / 8 }),
+      work: async (lease, over) => {
+        const lead = new Lead({ ...this.#options, name, pool: pools.work, lease, logger: this.#logger });
+        this.#leads.add(lead);
+        const lost = new AbortController();
+        // Asked to give it up in peace, it may write what is under way; without a lease it lets go at once.
+        const end = (): void => {
+          if (!lease.valid()) lost.abort(over.reason);
+        };
+        over.addEventListener('abort', end, { once: true });
+        if (over.aborted) end();
+        try {
+          await lead.run({
+            stopping: AbortSignal.any([context.stopping, over]),
+            aborted: AbortSignal.any([context.aborted, lost.signal]),
+            ready: () => context.ready(),
+          });
+        } finally {
+          this.#leads.delete(lead);
+        }
+      },
+      onFailure: ({ error, attempt, delayMs }) => {
+        if (isEventRuntimeError(error) && !error.retryable) fatal.reject(error);
+        else this.#logger.warn('relay.reconnecting', { error, attempt, delayMs });
+      },
+      onChange: (change) => this.#say(change),
+      onLook: (held) => {
+        if (held > 0 || this.state !== 'starting') return;
+        this.#logger.info('relay.standby');
+        context.ready();
       },
     });
   }
 
-  /** One connection's life. What was in memory dies with it: the next one begins at the checkpoints. */
-  async #session(context: RunContext): Promise<void> {
-    const { pool, slot } = this.#options;
-    await provisionSlot({
-      connectionString: this.#options.connectionString,
-      pool,
-      slot,
-      publication: publicationName,
-      unboundedWal: this.#options.unboundedWal ?? 'refuse',
-      logger: this.#logger,
-      signal: context.stopping,
-    });
-    await using reader = await this.#open(context.stopping);
-    const owner: CheckpointOwner = { slot, systemIdentifier: reader.systemIdentifier };
-    const sinks = this.#options.sinks(owner);
-    try {
-      await this.#stream({ reader, sinks, owner }, context);
-    } finally {
-      await Promise.allSettled(sinks.map(async (sink) => await sink[Symbol.asyncDispose]()));
+  #units(): readonly LeaseUnit[] {
+    const { source = 'wal', shards = 1, sinks } = this.#options;
+    if (source === 'wal') return [{ sink: '*', shard: 0 }];
+    return sinks.flatMap(({ name }) => Array.from({ length: shards }, (_, shard) => ({ sink: name, shard })));
+  }
+
+  #say(change: LeaseChange): void {
+    switch (change.kind) {
+      case 'acquired':
+      case 'released':
+        this.#logger.info(`relay.lease.${change.kind}`, leaseFields(change));
+        break;
+      case 'lost':
+        this.#logger.warn('relay.lease.lost', leaseFields(change));
+        break;
+      case 'trouble':
+        this.#logger.warn('relay.lease.trouble', { error: change.error });
+        break;
     }
   }
+}
 
-  async #stream(
-    connected: {
-      readonly reader: WalReader;
-      readonly sinks: readonly Sink[];
-      readonly owner: CheckpointOwner;
-    },
-    context: RunContext,
-  ): Promise<void> {
-    const { reader, sinks, owner } = connected;
-    const feeds = await Promise.all(sinks.map(async (sink) => await this.#feed(sink, owner)));
-    this.#logger.info('relay.streaming', { sinks: sinks.map((sink) => sink.name) });
-    context.ready();
-    const session = new Session({
-      reader,
-      feeds,
-      owner,
-      pool: this.#options.pool,
-      logger: this.#logger,
-      checkpointMs: this.#options.checkpointMs ?? 1_000,
-      windowBytes: this.#options.windowBytes ?? 32 * 1_024 * 1_024,
-    });
-    await session.run(context);
-  }
-
-  /** The signal ends the opening only: a stop needs the stream for its last confirmation. */
-  async #open(signal: AbortSignal): Promise<WalReader> {
-    const { connectionString, slot, walSenderTimeoutMs } = this.#options;
-    const opening = new AbortController();
-    const abort = (): void => opening.abort(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    try {
-      return await WalReader.open({
-        connectionString,
-        slot,
-        publication: publicationName,
-        walSenderTimeoutMs,
-        signal: opening.signal,
-      });
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
-  }
-
-  async #feed(sink: Sink, owner: CheckpointOwner): Promise<SinkFeed> {
-    const { pool } = this.#options;
-    return new SinkFeed({
-      sink,
-      from: await loadCheckpoint(pool, { sink: sink.name, owner }),
-      logger: this.#logger,
-      onRejected: async (logged, { reason }) => {
-        await keepDeadLetter(pool, { sink: sink.name, logged, reasonCode: 'rejected', reason });
-        this.#logger.error('relay.sink.rejected', { sink: sink.name, eventId: logged.event.eventId, reason });
-      },
-    });
-  }
+function leaseFields(change: Exclude<LeaseChange, { kind: 'trouble' }>): Readonly<Record<string, unknown>> {
+  return { sink: change.unit.sink, shard: change.unit.shard, epoch: change.epoch.toString() };
 }

@@ -3,7 +3,6 @@ import { Supervisor } from '../lifecycle/supervisor.ts';
 import { describeSlot } from '../replication/slot.ts';
 import { PartitionUpkeep } from '../schema/partition-upkeep.ts';
 import { stressService } from '../testing/service-stress.ts';
-import { WebhookSink } from '../webhooks/fan-out.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
@@ -30,8 +29,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   }
 
   const consumer = new Consumer();
-  const relay = () =>
-    fixture.relay((owner) => [consumer.sink(), new WebhookSink({ pool: fixture.pool, owner })]);
+  const relay = () => fixture.relay([consumer.source, fixture.webhooks]);
   const upkeep = () => new PartitionUpkeep({ connectionString: fixture.database.url, intervalMs: 1 });
 
   test('Relay: any order of start and stop leaves no connection, and the slot free', async () => {

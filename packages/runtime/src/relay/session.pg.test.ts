@@ -19,7 +19,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 
   test('1: the slot does not pass a transaction that one sink has not whole; others go on', async () => {
     const [quick, picky] = [new Consumer('quick'), new Consumer('picky')];
-    const relay = fixture.relay(() => [quick.sink(), picky.sink()]);
+    const relay = fixture.relay([quick.source, picky.source]);
     await relay.start();
     let failures = 0;
     let mended = false;
@@ -39,9 +39,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await quick.has(5);
     await picky.has(3);
     expect(picky.types).toEqual(['good', 'first of two', 'after']);
-    const stuckAt = quick.events[1]!.position.lsn;
+    const stuckAt = quick.events[1]!.position!.lsn;
     // The transaction before moves the slot: so checkpoints and confirmations do happen.
-    await fixture.confirmedReaches(quick.events[0]!.position.lsn);
+    await fixture.confirmedReaches(quick.events[0]!.position!.lsn);
     await eventually(
       async () => failures,
       (count) => count >= 20,
@@ -56,7 +56,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 
   test('2: nothing moved, nothing written', async () => {
     const consumer = new Consumer();
-    const relay = fixture.relay(() => [consumer.sink()], { checkpointMs: 5 });
+    const relay = fixture.relay([consumer.source], { checkpointMs: 5 });
     await relay.start();
     // WAL of others moves the slot by keepalives, and is no reason for a checkpoint.
     await fixture.rows('create table other (id int)');
@@ -157,12 +157,12 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const consumer = new Consumer();
     const hung = Promise.withResolvers<void>();
     let first = true;
-    const relay = fixture.relay(() => [
+    const relay = fixture.relay([
       {
         name: 'hung',
         features: { order: true, dedupe: false, ownCheckpoint: false },
         async deliver(batch, { signal }) {
-          if (!first) return await consumer.sink().deliver(batch, { signal });
+          if (!first) return await consumer.source.deliver(batch, { signal });
           first = false;
           hung.resolve();
           return await new Promise((_resolve, reject) => {

@@ -2,46 +2,65 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { aborted, orAborted } from '../internal/or-aborted.ts';
-import type { RunContext } from '../lifecycle/service.ts';
-import { type CheckpointOwner, saveCheckpoint } from '../log/checkpoint.ts';
-import { comparePositions, type Position } from '../log/outbox-event.ts';
-import type { ReadTransaction, WalReader } from '../log/wal-reader.ts';
-import type { Logger } from '../telemetry/logger.ts';
-import type { SinkFeed } from './sink-feed.ts';
+import { type CheckpointOwner, pausedSinks } from '../log/checkpoint.ts';
+import type { Snapshot } from '../log/snapshot.ts';
+import { tick } from '../log/tick.ts';
+import type { WalReader } from '../log/wal-reader.ts';
+import type { Signals } from './dispatcher.ts';
+import type { Feed } from './feed.ts';
+import type { Window } from './window.ts';
+
+/** The WAL, opened. */
+export interface OpenedLog {
+  readonly reader: WalReader;
+  /** What the slot does not send because it was there before; undefined: every snapshot sees that. */
+  readonly barrier: Snapshot | undefined;
+}
 
 export interface SessionOptions {
-  readonly reader: WalReader;
-  readonly feeds: readonly SinkFeed[];
   readonly owner: CheckpointOwner;
+  readonly feeds: readonly Feed[];
+  readonly window: Window;
+  /** Direct connections with `synchronous_commit = local`. */
   readonly pool: Pool;
-  readonly logger: Logger;
-  readonly checkpointMs: number;
-  readonly windowBytes: number;
+  /** The WAL, when it could be opened at once. The session ends it. */
+  readonly opened: OpenedLog | undefined;
+  /** Opens the WAL, however long that takes; undefined: there is none to be read, the table is polled. */
+  readonly open: ((signal: AbortSignal) => Promise<OpenedLog>) | undefined;
+  /** Milliseconds between two ticks, while anything happens. */
+  readonly tickMs: number;
+  /** Milliseconds that a sink may be behind in the window, however little it holds there. */
+  readonly behindMs: number;
 }
 
 /**
- * One connection's work: reads, hands over, writes checkpoints, and settles what every sink has durably.
+ * One lease's work: feeds the sinks, reads the WAL into their window, ticks, and tells the server what it may forget.
+ * What is in memory dies with it; the next one begins at the checkpoints.
  *
- * Invariants (relay.pg.test.ts):
- * 1. A transaction is settled only when the stored checkpoint of every sink covers its last event.
- * 2. A checkpoint is written only when the sink has moved on.
- * 3. Reading stops while more than `windowBytes` wait for the sinks.
+ * Invariants (session.pg.test.ts):
+ * 1. Reading waits for no sink but the fastest.
+ * 2. While nothing happens nothing is written.
+ * 3. The server is told to forget a transaction as {@link Window} says, never earlier.
  */
 export class Session {
   readonly #options: SessionOptions;
-  /** What is stored, by sink; a sink with checkpoints of its own stores with each batch. */
-  readonly #stored = new Map<SinkFeed, Position>();
-  #unsettled: ReadTransaction[] = [];
+  #log: OpenedLog | undefined;
+  /** How many events had been seen at the last tick. */
+  #ticked = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    for (const feed of options.feeds) this.#stored.set(feed, feed.delivered);
+    this.#log = options.opened;
   }
 
-  /** Runs until `stopping`, then stores the last checkpoints. Rejects when the connection fails. */
-  async run(context: Pick<RunContext, 'stopping' | 'aborted'>): Promise<void> {
+  /** Runs until `stopping`. Rejects when the database, the slot or the lease is lost. */
+  async run(signals: Signals): Promise<void> {
     const failed = new AbortController();
-    const stopping = AbortSignal.any([context.stopping, failed.signal]);
+    const inner: Signals = {
+      stopping: AbortSignal.any([signals.stopping, failed.signal]),
+      // What is delivered after the session broke is not stored any more: a sink need not finish it.
+      aborted: AbortSignal.any([signals.aborted, failed.signal]),
+    };
     const guard = async (work: Promise<void>): Promise<void> => {
       try {
         await work;
@@ -50,79 +69,93 @@ export class Session {
         throw error;
       }
     };
-    const parts = [
-      guard(this.#read(stopping)),
-      guard(this.#keepCheckpoints(stopping)),
-      // What is delivered after the connection broke is not stored any more: a sink need not finish it.
-      ...this.#options.feeds.map(async (feed) => {
-        await guard(feed.run({ stopping, aborted: AbortSignal.any([context.aborted, failed.signal]) }));
-      }),
-    ];
-    const outcomes = await Promise.allSettled(parts);
-    if (!failed.signal.aborted) await this.#checkpoint();
+    const outcomes = await Promise.allSettled([
+      guard(this.#read(inner.stopping)),
+      guard(this.#keepTime(inner.stopping)),
+      ...this.#options.feeds.map(async (feed) => await guard(feed.run(inner))),
+    ]);
+    try {
+      if (!failed.signal.aborted && this.#options.window.unsettled) await this.#tick();
+    } finally {
+      await this.#log?.reader[Symbol.asyncDispose]();
+    }
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
   async #read(stopping: AbortSignal): Promise<void> {
-    const { reader, feeds } = this.#options;
+    const { window, open, feeds } = this.#options;
+    if (this.#log === undefined && open === undefined) return;
+    try {
+      this.#log ??= await open?.(stopping);
+    } catch (error) {
+      if (!stopping.aborted) throw error;
+    }
+    if (this.#log === undefined) return;
+    const { reader, barrier } = this.#log;
+    window.start(barrier);
     const batches = reader[Symbol.asyncIterator]();
     while (!stopping.aborted) {
       const next = await orAborted(batches.next(), stopping);
       if (next === aborted) return;
       if (next.done === true) throw runtimeError('ER3004');
-      for (const feed of feeds) feed.offer(next.value.events);
-      for (const transaction of next.value.transactions) this.#received(transaction);
-      await this.#room(stopping);
+      for (const ticket of window.push(next.value, reader.readTo)) reader.settle(ticket);
+      for (const feed of feeds) if (feed.place !== undefined) feed.wake();
+      await this.#makeRoom(stopping);
     }
   }
 
-  /** A transaction without events concerns no sink. */
-  #received(transaction: ReadTransaction): void {
-    if (transaction.last === null) this.#options.reader.settle(transaction.ticket);
-    else this.#unsettled.push(transaction);
-  }
-
-  async #room(stopping: AbortSignal): Promise<void> {
-    const { feeds, windowBytes } = this.#options;
+  async #makeRoom(stopping: AbortSignal): Promise<void> {
+    const { window, feeds } = this.#options;
     while (!stopping.aborted) {
-      const full = feeds.filter((feed) => feed.bytes > windowBytes);
-      if (full.length === 0) return;
-      await orAborted(Promise.race(full.map((feed) => feed.progress)), stopping);
-    }
-  }
-
-  async #keepCheckpoints(stopping: AbortSignal): Promise<void> {
-    while (!stopping.aborted) {
-      await sleep(this.#options.checkpointMs, undefined, { signal: stopping }).catch(() => undefined);
-      if (!stopping.aborted) await this.#checkpoint();
-    }
-  }
-
-  async #checkpoint(): Promise<void> {
-    const { feeds, owner, pool, logger } = this.#options;
-    for (const feed of feeds) {
-      const position = feed.delivered;
-      const stored = this.#stored.get(feed);
-      if (stored !== undefined && comparePositions(position, stored) <= 0) continue;
-      try {
-        if (!feed.sink.features.ownCheckpoint)
-          await saveCheckpoint(pool, { sink: feed.sink.name, owner, position });
-        this.#stored.set(feed, position);
-      } catch (error) {
-        logger.warn('relay.checkpoint.failed', { sink: feed.sink.name, error });
+      const slow = window.trim();
+      for (const feed of feeds) {
+        if (feed.place !== undefined && slow.includes(feed.place)) await feed.leave('slow');
       }
+      if (!window.full) return;
+      await orAborted(window.change, stopping);
     }
-    this.#settle();
   }
 
-  #settle(): void {
-    const stored = [...this.#stored.values()];
-    let settled = 0;
-    for (const { last, ticket } of this.#unsettled) {
-      if (last !== null && stored.some((position) => comparePositions(position, last) < 0)) break;
-      this.#options.reader.settle(ticket);
-      settled += 1;
+  async #keepTime(stopping: AbortSignal): Promise<void> {
+    const { owner, pool, feeds, tickMs } = this.#options;
+    while (!stopping.aborted) {
+      await sleep(tickMs, undefined, { signal: stopping }).catch(() => undefined);
+      if (stopping.aborted) return;
+      if (this.#moved()) await this.#tick();
+      const paused = await pausedSinks(pool, owner);
+      for (const feed of feeds) feed.setPaused(paused.has(feed.sink.name));
+      await this.#sendOff();
     }
-    this.#unsettled = this.#unsettled.slice(settled);
+  }
+
+  /** Whether anything happened that a later snapshot would see. */
+  #moved(): boolean {
+    return this.#options.window.unsettled || this.#seen() !== this.#ticked;
+  }
+
+  #seen(): number {
+    const { window, feeds } = this.#options;
+    return feeds.reduce((sum, feed) => sum + feed.delivered, window.end);
+  }
+
+  async #tick(): Promise<void> {
+    const { pool, feeds, window } = this.#options;
+    const seen = this.#seen();
+    const { snapshot, lsn } = await tick(pool);
+    // failpoint: relay.tick
+    this.#ticked = seen;
+    for (const feed of feeds) feed.offer({ snapshot, lsn });
+    for (const ticket of window.settle(snapshot)) this.#log?.reader.settle(ticket);
+    // failpoint: relay.settled
+  }
+
+  /** A sink that is behind holds back the WAL, with little as with much: it goes on from the table. */
+  async #sendOff(): Promise<void> {
+    const { window, feeds, behindMs } = this.#options;
+    const now = performance.timeOrigin + performance.now();
+    for (const feed of feeds) {
+      const oldest = feed.place === undefined ? undefined : window.oldestOf(feed.place);
+      if (oldest !== undefined && now - oldest > behindMs) await feed.leave('behind');
+    }
   }
 }

@@ -1,6 +1,6 @@
+import { FaultProxy } from '@event-runtime/simulators';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
-import { SilencingProxy } from './silencing-proxy.suite.ts';
 import { describeSlot } from './slot.ts';
 import { eventually, StreamFixture, TransactionReader } from './stream-fixture.suite.ts';
 
@@ -36,10 +36,11 @@ describe.each(['15', '18'] as const)('the end of a replication stream of Postgre
   });
 
   test('the server falls silent: ER3004, without waiting for TCP', async () => {
-    await using proxy = await SilencingProxy.start(new URL(fixture.database.url));
-    await using stream = await fixture.open({ connectionString: proxy.url, walSenderTimeoutMs: 600 });
+    await using proxy = await FaultProxy.start({ target: new URL(fixture.database.url) });
+    const connectionString = proxy.url(fixture.database.url);
+    await using stream = await fixture.open({ connectionString, walSenderTimeoutMs: 600 });
     const waiting = new TransactionReader(stream).next();
-    proxy.fallSilent();
+    proxy.swallow({ direction: 'toClient' });
     await expect(waiting).rejects.toMatchObject({ code: 'ER3004' });
   });
 

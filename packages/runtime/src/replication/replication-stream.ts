@@ -1,7 +1,7 @@
 import { Acker, type Ticket } from './acker.ts';
 import { BatchQueue } from './batch-queue.ts';
 import { CopyBoth, type CopyBothReceiver } from './copy-both.ts';
-import { decodeFrame, encodeStatusUpdate } from './frames.ts';
+import { decodeFrame, encodeStatusUpdate, type Keepalive } from './frames.ts';
 import { formatLsn, type Lsn, zeroLsn } from './lsn.ts';
 import { PgoutputDecoder } from './pgoutput/decoder.ts';
 import type { CommitMessage, PgoutputMessage } from './pgoutput/messages.ts';
@@ -22,8 +22,14 @@ export interface ReceivedCommit extends CommitMessage {
   readonly ticket: Ticket;
 }
 
-/** As it comes: `begin`, then the transaction's changes in their order, then `commit`. Transactions come in commit order. */
-export type StreamMessage = Exclude<PgoutputMessage, CommitMessage> | ReceivedCommit;
+/** Everything that was committed before `walEnd` and concerns this connection has come. */
+export type KeepaliveMessage = Pick<Keepalive, 'kind' | 'walEnd'>;
+
+/**
+ * As it comes: `begin`, then the transaction's changes in their order, then `commit`. Transactions come in commit
+ * order. A `keepalive` may stand anywhere; of several in a row only the last is passed on.
+ */
+export type StreamMessage = Exclude<PgoutputMessage, CommitMessage> | ReceivedCommit | KeepaliveMessage;
 
 export interface ReplicationStreamOptions {
   /** A direct URL: a pooler in transaction mode cannot carry replication. */
@@ -176,6 +182,8 @@ export class ReplicationStream implements AsyncIterable<readonly StreamMessage[]
     if (message.kind === 'keepalive') {
       this.#walEnd = message.walEnd;
       this.acker.keepalive(message.walEnd);
+      if (this.#batch.at(-1)?.kind === 'keepalive') this.#batch.pop();
+      this.#batch.push({ kind: 'keepalive', walEnd: message.walEnd });
       if (message.replyRequested) this.#sendStatus(false);
     } else if (message.kind === 'commit') {
       const { kind, commitLsn, endLsn, committedAt } = message;

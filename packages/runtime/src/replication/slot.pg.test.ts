@@ -1,10 +1,10 @@
+import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
 import { createTestDatabase } from '../testing/test-database.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { openReplicationStream } from './replication-stream.ts';
-import { SilencingProxy } from './silencing-proxy.suite.ts';
 import { createSlot, describeSlot, dropSlot, terminateReader } from './slot.ts';
 import { eventually, StreamFixture, TransactionReader } from './stream-fixture.suite.ts';
 
@@ -76,10 +76,11 @@ describe.each(['15', '18'] as const)('a slot of PostgreSQL %s', (major) => {
 
   test('is dropped from under a reader that stands still, which must not be terminated', async () => {
     await sql.query(`insert into item select n, repeat(md5(n::text), 100) from generate_series(1, 6000) n`);
-    await using proxy = await SilencingProxy.start(new URL(fixture.database.url));
-    await using stream = await fixture.open({ connectionString: proxy.url, walSenderTimeoutMs: 1_500 });
+    await using proxy = await FaultProxy.start({ target: new URL(fixture.database.url) });
+    const connectionString = proxy.url(fixture.database.url);
+    await using stream = await fixture.open({ connectionString, walSenderTimeoutMs: 1_500 });
     await stream[Symbol.asyncIterator]().next();
-    proxy.freeze();
+    proxy.stall();
     await eventually(
       async () => {
         const { rows } = await sql.query<{ event: string | null }>(

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 
 /** The tables that are partitioned by day. */
-export const dayPartitionedTables = ['outbox', 'consumer_idempotency', 'webhook_attempt'] as const;
+export const dayPartitionedTables = ['outbox', 'consumer_idempotency', 'webhook_attempt', 'tick'] as const;
 export type DayPartitionedTable = (typeof dayPartitionedTables)[number];
 
 export const dayMs = 86_400_000;

@@ -1,4 +1,5 @@
-import type { LoggedEvent, Position } from '../log/outbox-event.ts';
+import type { Checkpoint } from '../log/checkpoint.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
 
 /** What a sink can do; the relay and the conformance suite go by it. */
 export interface SinkFeatures {
@@ -6,7 +7,7 @@ export interface SinkFeatures {
   readonly order: boolean;
   /** An event that is handed over again within the sink's window is not visible twice. */
   readonly dedupe: boolean;
-  /** The sink commits the relay's position together with its own work, so nothing is handed over twice. */
+  /** The sink commits the relay's checkpoint together with its own work, so nothing is handed over twice. */
   readonly ownCheckpoint: boolean;
   /** Largest payload in bytes, where there is a limit. */
   readonly maxPayloadBytes?: number;
@@ -23,10 +24,11 @@ export type DeliveryResult =
   /** Never: the event itself is the trouble (poison). */
   | { readonly type: 'rejected'; readonly reason: string; readonly error?: Error };
 
-/** Events in log order, and the position that is reached when all of them are delivered. */
+/** Events in log order, and the checkpoint that is true when all of them are delivered. */
 export interface SinkBatch {
   readonly events: readonly LoggedEvent[];
-  readonly position: Position;
+  /** For a sink that stores its checkpoint with its own work; others leave it alone. */
+  readonly checkpoint: Checkpoint;
 }
 
 /**

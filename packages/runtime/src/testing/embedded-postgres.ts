@@ -94,6 +94,20 @@ export class EmbeddedPostgres implements AsyncDisposable {
 
   /** Starts the server again after {@link stop} with `keep`, or after {@link kill}. Same port, same data. */
   async resume(): Promise<void> {
+    const deadline = Date.now() + 10_000;
+    for (;;) {
+      try {
+        await this.#launch();
+        return;
+      } catch (error) {
+        // After a kill, the last of the backends hold the memory for a moment longer than the postmaster lives.
+        if (!this.#log.includes('still in use') || Date.now() > deadline) throw error;
+        await sleep(50);
+      }
+    }
+  }
+
+  async #launch(): Promise<void> {
     const settings: Record<string, string> = {
       wal_level: 'logical',
       listen_addresses: '127.0.0.1',

@@ -151,6 +151,7 @@ export class Deliverer extends Service {
       this.#claimUncertain = tenure === this.#tenure;
       throw error;
     }
+    // failpoint: webhooks.claimed
     if (claim.more) this.#claimDue = true;
     // A tenure that ended meanwhile must not touch the rows; they come back when their lease runs out.
     if (tenure !== this.#tenure) return;
@@ -170,6 +171,7 @@ export class Deliverer extends Service {
   /** Never rejects. */
   async #send(held: HeldDelivery, tenure: Tenure): Promise<void> {
     const attempt = await this.#courier.attempt(held.claimed, tenure.ended);
+    // failpoint: webhooks.sent
     const outcome = judge({ held, tenure, attempt }, this.#settings.retry);
     if (tenure.ended.aborted) {
       // It may have been delivered while we still had it. A failure may be our own doing and counts for nothing.
@@ -210,6 +212,7 @@ export class Deliverer extends Service {
       this.#outcomes = [...outcomes, ...this.#outcomes];
       throw error;
     }
+    // failpoint: webhooks.settled
     for (const outcome of outcomes) {
       const failed = outcome.type === 'retrying' || outcome.type === 'dead';
       outcome.tenure.settled(outcome.held, { failed });

@@ -1,13 +1,13 @@
 import type pg from 'pg';
-import { type CheckpointOwner, loadCheckpoint, saveCheckpoint } from '../log/checkpoint.ts';
-import type { LoggedEvent, Position } from '../log/outbox-event.ts';
+import { type CheckpointOwner, saveCheckpoint } from '../log/checkpoint.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sinks/sink.ts';
 import { transaction } from './transaction.ts';
 
 export interface WebhookSinkOptions {
   /** The pool of the database with the schema `event_runtime`; it stays its owner's. */
   readonly pool: pg.Pool;
-  /** Whose positions the sink stores: the slot, and the cluster it is in. */
+  /** Under what the sink stores its checkpoint. */
   readonly owner: CheckpointOwner;
   /** The sink's name in `relay_checkpoint` and in the inbox. Default `webhooks`. */
   readonly name?: string;
@@ -51,7 +51,7 @@ on conflict (endpoint_id, event_id) do nothing`;
  * The sink that turns events into deliveries to the tenant's endpoints.
  *
  * One transaction for each batch: the inbox rows, the deliveries of events that the inbox had not seen, and
- * the position. So an event that is handed over again is not fanned out again, and the endpoints that count
+ * the checkpoint. So an event that is handed over again is not fanned out again, and the endpoints that count
  * are those at the first time. Payloads are not copied: the outbox keeps them.
  */
 export class WebhookSink implements Sink {
@@ -64,17 +64,6 @@ export class WebhookSink implements Sink {
     this.#options = options;
   }
 
-  /**
-   * The stored position: everything up to it is fanned out. `beginning` before the first batch.
-   *
-   * @throws ER1206 it was stored for another cluster
-   */
-  async loadCheckpoint(options: { readonly signal?: AbortSignal } = {}): Promise<Position> {
-    options.signal?.throwIfAborted();
-    const { pool, owner } = this.#options;
-    return await loadCheckpoint(pool, { sink: this.name, owner });
-  }
-
   async deliver(
     batch: SinkBatch,
     options: { readonly signal: AbortSignal },
@@ -83,19 +72,21 @@ export class WebhookSink implements Sink {
     const deliveries = await transaction(
       pool,
       async (client) => {
-        // First of all, for its row lock: fan-outs of one sink queue up behind it, also those of a relay that
-        // lost its slot and does not know it yet. So delivery ids follow the log and commit in their order.
-        await saveCheckpoint(client, { sink: this.name, owner, position: batch.position });
+        // First of all, for its row lock: fan-outs of one sink queue up behind it, and that of a relay that has
+        // lost its lease is turned away. So delivery ids follow the log and commit in their order.
+        await saveCheckpoint(client, { sink: this.name, owner, checkpoint: batch.checkpoint });
         if (batch.events.length === 0) return 0;
         const result = await client.query({
           name: 'webhooks-fan-out',
           text: fanOutSql,
           values: [this.name, ...columns(batch.events)],
         });
+        // failpoint: webhooks.fan-out.before
         return result.rowCount ?? 0;
       },
       { signal: options.signal },
     );
+    // failpoint: webhooks.fan-out.after
     if (deliveries > 0) onFanOut?.(deliveries);
     return batch.events.map(() => ({ type: 'delivered' }));
   }

@@ -44,6 +44,8 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
           ...env,
           DATABASE_URL: site.databaseUrl,
           EVENT_RUNTIME_SLOT: slot,
+      // Killed again and again: its successor should not wait long.
+      EVENT_RUNTIME_LEASE: '1s',
           EVENT_RUNTIME_SECRET_KEY: secretKey,
           EVENT_RUNTIME_EGRESS_ALLOW: egressAllow.join(','),
           // The receiver refuses some events once, to show a retry; nobody wants to watch five seconds of that.

@@ -56,6 +56,7 @@ async function runDev(context: CommandContext, site: DevSite): Promise<void> {
     secretKeys: [SecretBox.newKey()],
     egressAllow: ['127.0.0.0/8'],
     retryDelaysMs: [1_000, 2_000, 5_000],
+    leaseMs: undefined,
     logLevel: 'warn',
   };
   const endpoints = new TenantEndpoints({
@@ -72,7 +73,12 @@ async function runDev(context: CommandContext, site: DevSite): Promise<void> {
     settings,
     logger,
     unboundedWal: 'warn',
-    sinks: [new ConsumerSink({ name: 'dev', handle: (event) => journeys.captured(event) })],
+    sinks: [
+      {
+        name: 'dev',
+        create: () => new ConsumerSink({ name: 'dev', handle: (event) => journeys.captured(event) }),
+      },
+    ],
     wrapWebhooks: (sink) => endpoints.before(sink),
     observe: (observation) => {
       const journey = journeys.attempted(observation);
@@ -142,6 +148,8 @@ async function clearLeftovers(pool: pg.Pool): Promise<void> {
     slot,
   ]);
   if (rowCount === 0) await forgetCheckpoints(pool, slot);
+  // Of one that was killed: the lock says that no other one lives.
+  else await pool.query('delete from event_runtime.relay_lease where relay = $1', [slot]);
 }
 
 /** The pool, and that no other `dev` runs on this database. */

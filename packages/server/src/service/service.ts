@@ -5,11 +5,13 @@ import {
   type DeliveryObservation,
   DeliveryQueue,
   EgressGuard,
+  Leased,
   type Logger,
   PartitionUpkeep,
   Relay,
   SecretBox,
   type Sink,
+  type SinkSource,
   Supervisor,
   WebhookSink,
 } from '@event-runtime/runtime';
@@ -19,8 +21,8 @@ import type { Settings } from './settings.ts';
 export interface ServiceOptions {
   readonly settings: Settings;
   readonly logger: Logger;
-  /** Sinks beside the webhooks. They serve every connection one after another: disposing them must not end them. */
-  readonly sinks?: readonly Sink[];
+  /** Sinks beside the webhooks. */
+  readonly sinks?: readonly SinkSource[];
   /** Puts something between the relay and the webhook sink. */
   readonly wrapWebhooks?: (sink: Sink) => Sink;
   /** Told of every attempt at a delivery, beside the log. */
@@ -49,32 +51,48 @@ export function createService(options: ServiceOptions): EventService {
   });
   // An idle connection that breaks is replaced; the statement that needs one says what is wrong.
   pool.on('error', () => undefined);
-  const deliverer = new Deliverer({
-    queue: new DeliveryQueue({ pool }),
-    secretBox: new SecretBox(settings.secretKeys),
-    guard: new EgressGuard({ allow: settings.egressAllow }),
-    ...(settings.retryDelaysMs === undefined ? {} : { retry: { delaysMs: settings.retryDelaysMs } }),
-    // It starts when this process has the slot, which one process has.
-    takeOver: true,
-    observe: (observation) => {
-      logObservation(logger, observation);
-      if (observation.type !== 'cycle-failed') options.observe?.(observation);
+  let deliverer: Deliverer | undefined;
+  const createDeliverer = (): Deliverer => {
+    deliverer = new Deliverer({
+      queue: new DeliveryQueue({ pool }),
+      secretBox: new SecretBox(settings.secretKeys),
+      guard: new EgressGuard({ allow: settings.egressAllow }),
+      ...(settings.retryDelaysMs === undefined ? {} : { retry: { delaysMs: settings.retryDelaysMs } }),
+      // Whoever had the lease before has it no longer.
+      takeOver: true,
+      observe: (observation) => {
+        logObservation(logger, observation);
+        if (observation.type !== 'cycle-failed') options.observe?.(observation);
+      },
+    });
+    return deliverer;
+  };
+  const webhooks: SinkSource = {
+    name: 'webhooks',
+    create: (owner) => {
+      const sink = new WebhookSink({ pool, owner, onFanOut: () => deliverer?.wake() });
+      return options.wrapWebhooks?.(sink) ?? sink;
     },
-  });
+  };
   const relay = new Relay({
     connectionString: settings.databaseUrl,
-    pool,
-    slot: settings.slot,
+    name: settings.slot,
     logger,
     unboundedWal: options.unboundedWal ?? 'refuse',
-    sinks: (owner) => {
-      const webhooks = new WebhookSink({ pool, owner, onFanOut: () => deliverer.wake() });
-      return [options.wrapWebhooks?.(webhooks) ?? webhooks, ...(options.sinks ?? [])];
-    },
+    ...(settings.leaseMs === undefined ? {} : { leaseMs: settings.leaseMs }),
+    sinks: [webhooks, ...(options.sinks ?? [])],
+  });
+  const delivering = new Leased({
+    name: '#webhooks',
+    connectionString: settings.databaseUrl,
+    relay: settings.slot,
+    logger,
+    ...(settings.leaseMs === undefined ? {} : { leaseMs: settings.leaseMs }),
+    create: createDeliverer,
   });
   const upkeep = new PartitionUpkeep({ connectionString: settings.databaseUrl, logger });
   return {
-    supervisor: new Supervisor([upkeep, relay, deliverer], { name: 'event-runtime' }),
+    supervisor: new Supervisor([upkeep, relay, delivering], { name: 'event-runtime' }),
     pool,
     async [Symbol.asyncDispose]() {
       // A part that did not stop in time may keep a connection; the process ends all the same.

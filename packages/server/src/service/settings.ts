@@ -15,6 +15,8 @@ export interface Settings {
   readonly egressAllow: readonly string[];
   /** `EVENT_RUNTIME_WEBHOOK_RETRIES`: delays before each repetition (`5s,5m,2h`). Default: see the webhooks guide. */
   readonly retryDelaysMs: readonly number[] | undefined;
+  /** `EVENT_RUNTIME_LEASE`: after how long a replica without a sign of life is replaced (`4s`). Default: see RelayOptions. */
+  readonly leaseMs: number | undefined;
   /** `EVENT_RUNTIME_LOG_LEVEL`: debug, info, warn, error or silent. Default info. */
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -52,6 +54,7 @@ export function readSettings(env: Environment): Settings {
     secretKeys,
     egressAllow: list(env['EVENT_RUNTIME_EGRESS_ALLOW']).map(network),
     retryDelaysMs: retries.length === 0 ? undefined : retries.map(duration),
+    leaseMs: env['EVENT_RUNTIME_LEASE'] === undefined ? undefined : duration(env['EVENT_RUNTIME_LEASE']),
     logLevel,
   };
 }

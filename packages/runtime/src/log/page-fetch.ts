@@ -1,0 +1,160 @@
+import type { Pool, QueryArrayResult } from 'pg';
+import type { LoggedEvent } from './outbox-event.ts';
+import {
+  betweenSnapshots,
+  bySeq,
+  byTransaction,
+  foundColumn,
+  type PageLimits,
+  pageOf,
+  type Shard,
+  type Stretch,
+} from './table-page.ts';
+import type { AdoptedRange, BatchRange } from './table-reader.ts';
+import { type TableRow, toLoggedEvent } from './table-row.ts';
+import { type Bounds, boundsOf, ticksFrom } from './tick.ts';
+
+/** The rows behind a `seq`, as many as a page holds. Empty: there are none, and `more` is false. */
+export type PageFetch = (after: bigint) => Promise<FetchedPage>;
+
+export interface FetchedPage {
+  readonly events: readonly LoggedEvent[];
+  /** Whether there may be more behind them. */
+  readonly more: boolean;
+}
+
+interface Where {
+  readonly pool: Pool;
+  readonly shard: Shard | undefined;
+  readonly limits: PageLimits;
+}
+
+const nothing: FetchedPage = { events: [], more: false };
+
+/** The pages of a batch. */
+export function batchPages(options: Where & { readonly batch: BatchRange }): PageFetch {
+  const { pool, batch } = options;
+  let plan: Promise<BatchPlan> | undefined;
+  return async (after) => {
+    if (batch.from.covers(batch.to)) return nothing;
+    plan ??= planBatch(pool, batch);
+    const found = await plan;
+    const from = after > batch.floorSeq ? after : batch.floorSeq;
+    const early = await earlyPage(options, { plan: found, after: from });
+    if (early.events.length > 0) return early;
+    return await latePage(options, { plan: found, after: from });
+  };
+}
+
+/** The pages of what was adopted. */
+export function adoptedPages(options: Where & { readonly range: AdoptedRange }): PageFetch {
+  const { shard, range } = options;
+  const where = `(not pg_visible_in_snapshot(o.tx_id, '${range.snapshot}') or o.recorded_at > '${range.since}')`;
+  return async (after) => {
+    const stretch: Stretch = { after, upTo: range.floorSeq, since: null, before: null };
+    return await fetchPage(options, bySeq(stretch, { where, shard }));
+  };
+}
+
+/**
+ * Where the rows of a batch are: in two stretches, one after the other in the order of `seq`.
+ *
+ * - up to `later.seq`: only rows of `open`, the few transactions that were open at the beginning of the batch and are
+ *   not at its end;
+ * - behind: every row that the first snapshot does not see and the second one does.
+ */
+interface BatchPlan {
+  readonly bounds: Bounds;
+  readonly open: readonly bigint[];
+  /** No row of the batch has a higher `seq`. */
+  readonly ceiling: bigint;
+  /** No row was recorded then or later. Null: not known. */
+  readonly before: string | null;
+}
+
+const dayMs = 86_400_000;
+const hourMs = 3_600_000;
+
+async function planBatch(pool: Pool, { from, to }: BatchRange): Promise<BatchPlan> {
+  const bounds = await boundsOf(pool, from);
+  const covering = await ticksFrom(pool, { xid: to.xmax, since: bounds.later.since });
+  // A day that has not begun, for all we know. It need not be right: the question is asked of the table, and after
+  // the batch's end. It keeps pages away from partitions that lie years ahead.
+  const tomorrow = new Date(Math.ceil((Date.now() + hourMs) / dayMs) * dayMs).toISOString();
+  const { rows } = await pool.query<{ drawn: string; ahead: boolean }>(
+    `select case when s.is_called then s.last_value else 0 end::text as drawn,
+            exists (select from event_runtime.outbox o where o.recorded_at >= $1) as ahead
+       from event_runtime.outbox_seq_seq s`,
+    [tomorrow],
+  );
+  const drawn = BigInt(rows[0]?.drawn ?? 0);
+  return {
+    bounds,
+    open: [...from.open].filter((xid) => to.sees(xid)),
+    ceiling: covering.find((each) => each.snapshot.covers(to))?.ceiling ?? drawn,
+    before: rows[0]?.ahead === false ? tomorrow : null,
+  };
+}
+
+interface At {
+  readonly plan: BatchPlan;
+  readonly after: bigint;
+}
+
+async function earlyPage(options: Where, { plan, after }: At): Promise<FetchedPage> {
+  const { bounds, open, before } = plan;
+  const upTo = bounds.later.seq;
+  if (open.length === 0 || after >= upTo) return nothing;
+  const { shard, limits } = options;
+  // Not a whole page of each transaction, where there are many of them.
+  const each = Math.max(20, Math.ceil((2 * limits.events) / open.length));
+  const { seq, since } = bounds.unseen;
+  const stretch = { after: after > seq ? after : seq, upTo, since, before, txIds: open };
+  const page = await fetchPage(options, byTransaction(stretch, { each, shard }));
+  const { events } = page;
+  const complete = completePart(events, each);
+  // Behind the last row come those of the second stretch.
+  return { events: complete === undefined ? events : events.slice(0, complete), more: true };
+}
+
+/** How many of the rows are surely followed by no row that is missing; undefined: all of them. */
+function completePart(events: readonly LoggedEvent[], each: number): number | undefined {
+  const counts = new Map<bigint, number>();
+  for (const [index, { txId }] of events.entries()) {
+    const count = (counts.get(txId) ?? 0) + 1;
+    counts.set(txId, count);
+    if (count === each) return index + 1;
+  }
+  return undefined;
+}
+
+async function latePage(
+  options: Where & { readonly batch: BatchRange },
+  { plan, after }: At,
+): Promise<FetchedPage> {
+  const { bounds, ceiling, before } = plan;
+  const { seq, since } = bounds.later;
+  const { shard, batch } = options;
+  const stretch: Stretch = { after: after > seq ? after : seq, upTo: ceiling, since, before };
+  const where = betweenSnapshots(batch.from, batch.to);
+  return await fetchPage(options, bySeq(stretch, { where, shard }));
+}
+
+async function fetchPage({ pool, limits }: Where, source: string): Promise<FetchedPage> {
+  // A message of several statements has several results; the types of pg know of one.
+  const results = (await pool.query({
+    text: pageOf(source, limits),
+    rowMode: 'array',
+    types: asText,
+  })) as unknown as readonly QueryArrayResult<[...TableRow]>[];
+  const rows = results.at(-1)?.rows ?? [];
+  const capturedAt = performance.timeOrigin + performance.now();
+  const found = Number(rows[0]?.[foundColumn] ?? 0);
+  return {
+    events: rows.map((row) => toLoggedEvent(row, capturedAt)),
+    more: found === limits.events || rows.length < found,
+  };
+}
+
+/** No value is parsed: the bytes of a payload are what matters. */
+const asText = { getTypeParser: () => (text: string) => text };

@@ -1,0 +1,164 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { isEventRuntimeError } from '@event-runtime/outbox';
+import { runtimeError } from '../errors/codes.ts';
+import { deferred } from '../internal/deferred.ts';
+import { orAborted } from '../internal/or-aborted.ts';
+import { backoffDelay } from '../lifecycle/backoff.ts';
+import type { Checkpoint } from '../log/checkpoint.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
+import type { DeliveryResult, Sink } from '../sinks/sink.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { BatchLimit, Entry, InHand } from './in-hand.ts';
+
+export interface DispatcherOptions {
+  readonly sink: Sink;
+  readonly logger: Logger;
+  /** Called for an event that the sink refuses for good; it counts as done once this resolves. */
+  readonly onRejected: (event: LoggedEvent, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
+  /** Whether the lease still holds. */
+  readonly valid: () => boolean;
+  readonly limit: BatchLimit;
+}
+
+export interface Signals {
+  /** No new batch is begun. */
+  readonly stopping: AbortSignal;
+  /** The batch under way is let go. */
+  readonly aborted: AbortSignal;
+}
+
+/** Hands one sink its batches, one at a time, until each event is delivered or kept as a dead letter. */
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  #wake = deferred();
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  get sink(): Sink {
+    return this.#options.sink;
+  }
+
+  /** Ends a wait: something has arrived, or has changed. */
+  wake(): void {
+    this.#wake.resolve();
+  }
+
+  /**
+   * Hands over the next batch, if there is one now.
+   *
+   * @param checkpointAt what is true when so many of the events that were offered are delivered
+   * @returns `none`: there is none now; `given-up`: stopped, or interrupted by {@link wake} after a failure, before
+   *   the sink said what became of the batch: what is in hand must then be read again
+   * @throws ER1207 the lease is lost, by our clock or as a sink says that stores its own checkpoint
+   */
+  async step(
+    inHand: InHand,
+    call: {
+      readonly checkpointAt: (passed: number) => Checkpoint;
+      readonly interrupted: () => boolean;
+    } & Signals,
+  ): Promise<'done' | 'none' | 'given-up'> {
+    if (call.stopping.aborted) return 'given-up';
+    const batch = inHand.next(Date.now(), this.#options.limit);
+    if (batch.length === 0) return 'none';
+    const { sink } = this.#options;
+    const handed = {
+      events: batch.map((entry) => entry.logged),
+      checkpoint: call.checkpointAt(inHand.passedAfter(batch)),
+    };
+    const results = await this.#insist(call, async () => {
+      if (!this.#options.valid()) throw runtimeError('ER1207', { detail: `Sink ${sink.name}.` });
+      const given = await sink.deliver(handed, { signal: call.aborted });
+      if (given.length === batch.length) return given;
+      throw new TypeError(`sink ${sink.name} gave ${given.length} results for ${batch.length} events`);
+    });
+    if (results === undefined || !(await this.#keepRejected(batch, results, call))) return 'given-up';
+    // failpoint: relay.delivered
+    inHand.settle(batch, results, Date.now());
+    // A sink that answers without any I/O would otherwise keep timers, sockets and signals from their turn.
+    await nextTurn();
+    return 'done';
+  }
+
+  /** Waits for {@link wake}, for a repetition that is due, or for so many milliseconds. */
+  async wait(
+    inHand: InHand,
+    options: { readonly ms?: number; readonly stopping: AbortSignal },
+  ): Promise<void> {
+    const next = inHand.nextRetryAt;
+    const waits = [options.ms, next === undefined ? undefined : Math.max(1, next - Date.now())];
+    const ms = Math.min(...waits.filter((each) => each !== undefined));
+    const timer = new AbortController();
+    const woken = [this.#wake.promise];
+    if (Number.isFinite(ms)) {
+      woken.push(sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined));
+    }
+    await orAborted(Promise.race(woken), options.stopping);
+    timer.abort();
+    this.#wake = deferred();
+  }
+
+  /** By itself, not with the batch: the others must not be handed over again for it. */
+  async #keepRejected(
+    batch: readonly Entry[],
+    results: readonly DeliveryResult[],
+    call: Signals & { readonly interrupted: () => boolean },
+  ): Promise<boolean> {
+    for (const [index, entry] of batch.entries()) {
+      const result = results[index] as DeliveryResult;
+      if (result.type === 'retry') this.#sayRetry(entry, result);
+      if (result.type !== 'rejected') continue;
+      const kept = await this.#insist(call, async () => {
+        await this.#options.onRejected(entry.logged, result);
+        return true;
+      });
+      if (kept !== true) return false;
+    }
+    return true;
+  }
+
+  /** Tries again until it succeeds; undefined when it was stopped or interrupted first. */
+  async #insist<T>(
+    call: Signals & { readonly interrupted: () => boolean },
+    work: () => Promise<T>,
+  ): Promise<T | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        if (call.stopping.aborted || call.interrupted()) return undefined;
+        if (isEventRuntimeError(error) && error.code === 'ER1207') throw error;
+        const delayMs = backoffDelay(attempt);
+        const { sink, logger } = this.#options;
+        logger.warn('relay.sink.retry', { sink: sink.name, error, attempt, delayMs });
+        await this.#pause(delayMs, call);
+        if (call.stopping.aborted || call.interrupted()) return undefined;
+      }
+    }
+  }
+
+  async #pause(ms: number, call: Signals & { readonly interrupted: () => boolean }): Promise<void> {
+    const timer = new AbortController();
+    const until = sleep(ms, 'over' as const, { signal: timer.signal }).catch(() => 'over' as const);
+    // Arrivals wake it as well: they are no reason to try sooner.
+    while (!call.interrupted()) {
+      const woken = this.#wake.promise.then(() => 'woken' as const);
+      const outcome = await orAborted(Promise.race([until, woken]), call.stopping);
+      if (outcome !== 'woken') break;
+      this.#wake = deferred();
+    }
+    timer.abort();
+  }
+
+  #sayRetry(entry: Entry, result: DeliveryResult & { type: 'retry' }): void {
+    const { sink, logger } = this.#options;
+    logger.warn('relay.sink.retry', {
+      sink: sink.name,
+      eventId: entry.logged.event.eventId,
+      error: result.error,
+      delayMs: result.afterMs,
+    });
+  }
+}

@@ -1,0 +1,234 @@
+import { isEventRuntimeError } from '@event-runtime/outbox';
+import {
+  type Checkpoint,
+  type CheckpointOwner,
+  type StoredCheckpoint,
+  saveCheckpoint,
+} from '../log/checkpoint.ts';
+import { comparePositions, type LoggedEvent } from '../log/outbox-event.ts';
+import type { TableReader } from '../log/table-reader.ts';
+import type { DeliveryResult, Sink } from '../sinks/sink.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { Dispatcher, type Signals } from './dispatcher.ts';
+import type { BatchLimit } from './in-hand.ts';
+import { readLive } from './live-phase.ts';
+import { type Pair, Progress } from './progress.ts';
+import { readTable } from './table-phase.ts';
+import type { Place, Window } from './window.ts';
+
+export interface FeedOptions {
+  readonly sink: Sink;
+  readonly stored: StoredCheckpoint;
+  readonly owner: CheckpointOwner;
+  /** Whether the sink may go on in the WAL after its checkpoint's position. */
+  readonly resume: boolean;
+  readonly window: Window;
+  readonly reader: TableReader;
+  /** Where checkpoints are written. */
+  readonly pool: Parameters<typeof saveCheckpoint>[0];
+  readonly logger: Logger;
+  /** Whether the lease still holds: nothing is handed over without. */
+  readonly valid: () => boolean;
+  readonly onRejected: (event: LoggedEvent, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
+  /** Milliseconds between two checkpoints at least. */
+  readonly checkpointMs: number;
+  /** Milliseconds between two looks at the table by a sink that has everything. */
+  readonly pollMs: number;
+  readonly limit: BatchLimit;
+  /** What may be read ahead of the sink, in bytes. */
+  readonly inHandBytes: number;
+}
+
+/** What the phases share. */
+export interface FeedState extends FeedOptions {
+  readonly dispatcher: Dispatcher;
+  progress: Progress;
+  /** The sink's place in the window; undefined while it reads the table. */
+  place: Place | undefined;
+  paused: boolean;
+  /** Whether something was delivered that is not stored. */
+  dirty: boolean;
+  /** Delivered from the WAL beyond the checkpoint from which the table is read: up to which `seq`, by transaction. */
+  delivered: ReadonlyMap<bigint, bigint>;
+  /** Hands over one batch; false when there is none now, or when what is in hand must be read again. */
+  step(signals: Signals): Promise<'done' | 'none' | 'given-up'>;
+  /** Writes the checkpoint when it is due; `now`: whatever the time. */
+  save(options?: { readonly now: boolean }): Promise<void>;
+}
+
+/** Where a sink is, for operators. */
+export type FeedMode = 'live' | 'catching-up' | 'paused';
+
+/**
+ * One sink's way through the log: in the WAL while it keeps up, in the table while it does not, or while there is no
+ * WAL to be read.
+ *
+ * Invariants (feed.pg.test.ts):
+ * 1. An event is handed over only after every earlier event of its entity was delivered or rejected, in either phase
+ *    and across the change from one to the other.
+ * 2. What is stored is true: {@link Progress} says what may be stored, and a feed that left the WAL never again
+ *    stores a position in it until it has joined again.
+ * 3. A sink that stands still holds nothing in the window once it has left.
+ */
+export class Feed {
+  readonly #state: FeedState;
+  #saving: Promise<unknown> = Promise.resolve();
+  #stored: Checkpoint;
+  #savedAt = 0;
+  #leaving = false;
+  #delivered = 0;
+
+  constructor(options: FeedOptions) {
+    const { stored, resume, window } = options;
+    const checkpoint: Checkpoint = resume ? stored.checkpoint : { ...stored.checkpoint, mode: 'table' };
+    this.#stored = checkpoint;
+    this.#state = {
+      ...options,
+      dispatcher: new Dispatcher(options),
+      progress: new Progress(checkpoint),
+      place: resume ? window.resume(checkpoint.position) : undefined,
+      paused: stored.paused,
+      dirty: false,
+      delivered: new Map(),
+      step: async (signals) => await this.#step(signals),
+      save: async (how) => await this.#saveWhenDue(how?.now === true),
+    };
+  }
+
+  get sink(): Sink {
+    return this.#state.sink;
+  }
+
+  get mode(): FeedMode {
+    if (this.#state.paused) return 'paused';
+    return this.#state.place === undefined ? 'catching-up' : 'live';
+  }
+
+  /** How many events were delivered since it was made. */
+  get delivered(): number {
+    return this.#delivered;
+  }
+
+  get place(): Place | undefined {
+    return this.#state.place;
+  }
+
+  /** A tick: a snapshot, and a place in the log behind all that it sees. */
+  offer(pair: Pair): void {
+    this.#state.progress.offer(pair);
+    this.#state.dispatcher.wake();
+  }
+
+  wake(): void {
+    this.#state.dispatcher.wake();
+  }
+
+  /** An operator paused the sink, or let it go on. */
+  setPaused(paused: boolean): void {
+    if (this.#state.paused === paused) return;
+    this.#state.paused = paused;
+    this.#state.dispatcher.wake();
+  }
+
+  /**
+   * Leaves the WAL for the table, at once: also while the sink is in the middle of a batch that it never finishes.
+   * Resolves when the window may forget what the sink has not delivered. Rejects when that could not be stored.
+   */
+  async leave(reason: string): Promise<void> {
+    const { place, progress, window, logger, sink } = this.#state;
+    if (place === undefined || this.#leaving) return;
+    this.#leaving = true;
+    logger.info('relay.sink.left', { sink: sink.name, reason });
+    try {
+      await this.#save(progress.asTable);
+      // failpoint: seam.fall-out
+      window.leave(place);
+      this.#state.place = undefined;
+    } finally {
+      this.#leaving = false;
+    }
+    this.#state.dispatcher.wake();
+  }
+
+  /** Runs until `stopping`; the batch under way is finished, unless `aborted` comes too. @throws ER1207, or what the database said */
+  async run(signals: Signals): Promise<void> {
+    const state = this.#state;
+    while (!signals.stopping.aborted) {
+      if (state.place !== undefined) {
+        await readLive(state, signals);
+        // What the sink took in the meantime need not be read again.
+        state.delivered = state.progress.delivered;
+        if (state.place !== undefined && !signals.stopping.aborted) await this.leave('paused');
+      }
+      if (signals.stopping.aborted) break;
+      state.progress = new Progress(state.progress.asTable);
+      await readTable(state, signals);
+      if (state.place !== undefined) state.delivered = new Map();
+    }
+    await this.#saveWhenDue(true);
+  }
+
+  async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
+    const state = this.#state;
+    const { progress, place, sink } = state;
+    const before = progress.inHand.passed;
+    const outcome = await state.dispatcher.step(progress.inHand, {
+      ...signals,
+      checkpointAt: (passed) => progress.at(passed),
+      // The window has let go of what a sink holds that has left.
+      interrupted: () => state.paused || state.place !== place,
+    });
+    this.#delivered += progress.inHand.passed - before;
+    if (progress.inHand.passed > before) state.dirty = true;
+    if (outcome === 'done' && sink.features.ownCheckpoint && state.place === place) {
+      this.#stored = progress.checkpoint;
+    }
+    if (outcome === 'done') await this.#saveWhenDue(false);
+    return outcome;
+  }
+
+  async #saveWhenDue(now: boolean): Promise<void> {
+    const state = this.#state;
+    const { progress, place, sink } = state;
+    if (!state.dirty || this.#leaving) return;
+    if (!now && performance.now() - this.#savedAt < state.checkpointMs) return;
+    const checkpoint = place === undefined ? progress.asTable : progress.checkpoint;
+    try {
+      if (!same(checkpoint, this.#stored)) await this.#save(checkpoint);
+    } catch (error) {
+      if (isEventRuntimeError(error) && error.code === 'ER1207') throw error;
+      state.logger.warn('relay.checkpoint.failed', { sink: sink.name, error });
+      this.#savedAt = performance.now();
+      return;
+    }
+    if (place !== undefined && checkpoint.mode === 'live') place.durable = checkpoint.position;
+    // Until a snapshot is stored that sees all of it, the checkpoint can still become better.
+    if (!progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
+  }
+
+  /** One after another: what is written last is what was known last. */
+  async #save(checkpoint: Checkpoint): Promise<void> {
+    const saving = this.#saving.then(async () => {
+      const { pool, owner, sink } = this.#state;
+      // failpoint: relay.checkpoint.before
+      const { paused } = await saveCheckpoint(pool, { sink: sink.name, owner, checkpoint });
+      // failpoint: relay.checkpoint.after
+      this.#stored = checkpoint;
+      this.#savedAt = performance.now();
+      this.setPaused(paused);
+    });
+    this.#saving = saving.catch(() => undefined);
+    await saving;
+  }
+}
+
+function same(a: Checkpoint, b: Checkpoint): boolean {
+  return (
+    a.mode === b.mode &&
+    a.snapshot === b.snapshot &&
+    comparePositions(a.position, b.position) === 0 &&
+    a.batch?.to === b.batch?.to &&
+    a.batch?.afterSeq === b.batch?.afterSeq &&
+    a.adoption?.afterSeq === b.adoption?.afterSeq
+  );
+}

@@ -1,0 +1,196 @@
+import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
+import type { DeliveryResult } from '../sinks/sink.ts';
+
+/** An event that is to be delivered. */
+export interface Entry {
+  readonly logged: LoggedEvent;
+  /** Where its reader found it: a number that grows. */
+  readonly place: number;
+  done: boolean;
+}
+
+/** Events of one entity that wait, in order, for a failed one of theirs to be tried again. */
+interface Held {
+  /** What waits; what was taken into the current batch is not among them. */
+  entries: Entry[];
+  until: number;
+}
+
+/** How much one batch may have. A single larger event still goes, alone. */
+export interface BatchLimit {
+  readonly events: number;
+  readonly bytes: number;
+}
+
+/**
+ * What an event without its payload and headers takes in memory, roughly: so that a great many small events
+ * count too.
+ */
+const eventOverheadBytes = 1_024;
+
+/**
+ * The events that one sink has been offered and has not yet done with, in the order of the log: keeps the order of
+ * each entity under retries, and knows which prefix is delivered.
+ *
+ * Invariants (in-hand.test.ts):
+ * 1. An event is handed out only after every earlier event of its entity was delivered or rejected.
+ * 2. A retry holds back its own entity only.
+ * 3. `passed` counts a contiguous prefix of what was offered, and never goes back.
+ */
+export class InHand {
+  /** What is not passed begins at #head, what was never handed out at #fresh. */
+  #open: Entry[] = [];
+  #head = 0;
+  #fresh = 0;
+  readonly #held = new Map<string, Held>();
+  #bytes = 0;
+  #passed = 0;
+  readonly #onPassed: (entry: Entry) => void;
+
+  /** @param onPassed told of each event that joins the delivered prefix, in order */
+  constructor(onPassed: (entry: Entry) => void) {
+    this.#onPassed = onPassed;
+  }
+
+  /** How many of the events that were offered are delivered, without a gap from the first. */
+  get passed(): number {
+    return this.#passed;
+  }
+
+  /** How many were offered. */
+  get offered(): number {
+    return this.#passed + this.#open.length - this.#head;
+  }
+
+  /** The first one that is not delivered. */
+  get firstOpen(): Entry | undefined {
+    return this.#open[this.#head];
+  }
+
+  /** What it keeps in memory: payloads, headers and 1 KiB for the rest of each event. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** When the next event that waits for its repetition is due, by the clock that `next` is given. */
+  get nextRetryAt(): number | undefined {
+    let next: number | undefined;
+    for (const { until } of this.#held.values()) if (next === undefined || until < next) next = until;
+    return next;
+  }
+
+  /** The last of the first so many events that were offered; undefined: it is forgotten, or not there yet. */
+  entryBefore(offered: number): Entry | undefined {
+    return this.#open[this.#head + offered - this.#passed - 1];
+  }
+
+  /** Takes an event over; in the order of the log. */
+  offer(logged: LoggedEvent, place: number): void {
+    this.#open.push({ logged, place, done: false });
+    this.#bytes += bytesOf(logged);
+  }
+
+  /** The next batch: held entities whose time has come first (they are older), then what was never handed out. */
+  next(now: number, limit: BatchLimit): Entry[] {
+    const batch: Entry[] = [];
+    let bytes = 0;
+    const fits = (entry: Entry): boolean => {
+      const size = entry.logged.event.payload.length;
+      if (batch.length > 0 && (batch.length >= limit.events || bytes + size > limit.bytes)) return false;
+      bytes += size;
+      batch.push(entry);
+      return true;
+    };
+    for (const held of this.#held.values()) {
+      if (held.until > now) continue;
+      const left = held.entries.findIndex((entry) => !fits(entry));
+      held.entries = left === -1 ? [] : held.entries.slice(left);
+    }
+    for (; this.#fresh < this.#open.length; this.#fresh += 1) {
+      const entry = this.#open[this.#fresh] as Entry;
+      const held = this.#held.size === 0 ? undefined : this.#heldOf(entry);
+      if (held !== undefined) held.entries.push(entry);
+      else if (!fits(entry)) break;
+    }
+    return batch;
+  }
+
+  /** How far the prefix reaches once all of this batch is delivered: up to the first event that waits outside of it. */
+  passedAfter(batch: readonly Entry[]): number {
+    if (this.#held.size === 0) return this.#passed + this.#fresh - this.#head;
+    const handed = new Set(batch);
+    let passed = this.#passed;
+    for (let at = this.#head; at < this.#open.length; at += 1) {
+      const entry = this.#open[at] as Entry;
+      if (!entry.done && !handed.has(entry)) break;
+      passed += 1;
+    }
+    return passed;
+  }
+
+  /** The outcome of a batch; a rejected event counts as delivered (its dead letter is kept). */
+  settle(batch: readonly Entry[], results: readonly DeliveryResult[], now: number): void {
+    const again = new Map<string, { entries: Entry[]; until: number }>();
+    for (const [index, entry] of batch.entries()) {
+      const result = results[index];
+      if (result?.type !== 'retry') {
+        entry.done = true;
+        continue;
+      }
+      const key = keyOf(entry);
+      const failed = again.get(key);
+      if (failed !== undefined) failed.entries.push(entry);
+      else again.set(key, { entries: [entry], until: now + Math.max(0, result.afterMs) });
+    }
+    if (this.#held.size > 0) for (const entry of batch) this.#release(keyOf(entry), again);
+    for (const [key, { entries, until }] of again) {
+      const held = this.#held.get(key);
+      this.#held.set(key, { entries: [...entries, ...(held?.entries ?? [])], until });
+    }
+    this.#pass();
+  }
+
+  #heldOf(entry: Entry): Held | undefined {
+    const entity = entityOf(entry.logged.event);
+    return entity === undefined ? undefined : this.#held.get(entity);
+  }
+
+  /** An entity that was tried again and did not fail: what waited behind it is due at once. */
+  #release(key: string, again: ReadonlyMap<string, unknown>): void {
+    if (again.has(key)) return;
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    if (held.entries.length === 0) this.#held.delete(key);
+    else held.until = 0;
+  }
+
+  #pass(): void {
+    while (this.#head < this.#open.length) {
+      const entry = this.#open[this.#head] as Entry;
+      if (!entry.done) break;
+      this.#bytes -= bytesOf(entry.logged);
+      this.#passed += 1;
+      this.#head += 1;
+      this.#onPassed(entry);
+    }
+    this.#forget();
+  }
+
+  /** Gives passed entries back to the garbage collector; seldom, because it moves all the others. */
+  #forget(): void {
+    if (this.#head < this.#open.length && (this.#head < 4_096 || this.#head * 2 < this.#open.length)) return;
+    this.#open = this.#open.slice(this.#head);
+    this.#fresh -= this.#head;
+    this.#head = 0;
+  }
+}
+
+/** An event without an entity is an entity of its own. */
+function keyOf({ logged: { event } }: Entry): string {
+  return entityOf(event) ?? `\u0000${event.eventId}`;
+}
+
+/** What an event takes in memory, roughly. */
+export function bytesOf({ event }: LoggedEvent): number {
+  return event.payload.length + (event.headers?.length ?? 0) + eventOverheadBytes;
+}

@@ -1,0 +1,201 @@
+import type { Pool } from 'pg';
+import { retrying } from '../lifecycle/retrying.ts';
+import {
+  adoptCluster,
+  type CheckpointOwner,
+  claimCheckpoints,
+  type StoredCheckpoint,
+} from '../log/checkpoint.ts';
+import { TableReader } from '../log/table-reader.ts';
+import { type Lsn, zeroLsn } from '../replication/lsn.ts';
+import type { Sink } from '../sinks/sink.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { keepDeadLetter } from './dead-letter.ts';
+import type { Signals } from './dispatcher.ts';
+import { Feed, type FeedMode } from './feed.ts';
+import type { HeldLease } from './lease-term.ts';
+import { publicationName, reached } from './preflight.ts';
+import type { RelayOptions } from './relay.ts';
+import { Session } from './session.ts';
+import { SlotKeeper } from './slot-keeper.ts';
+import { Window } from './window.ts';
+
+export interface LeadOptions extends RelayOptions {
+  readonly name: string;
+  readonly pool: Pool;
+  readonly lease: HeldLease;
+  readonly logger: Logger;
+}
+
+/** Where a sink is. */
+export interface SinkStatus {
+  readonly sink: string;
+  readonly shard: number;
+  readonly mode: FeedMode;
+  /** Events that were delivered since this process got the lease. */
+  readonly delivered: number;
+}
+
+/** What one lease entitles to: sessions, one after another, until the lease is lost or the relay stops. */
+export class Lead {
+  readonly #options: LeadOptions;
+  readonly #keeper: SlotKeeper | undefined;
+  #feeds: readonly Feed[] = [];
+
+  constructor(options: LeadOptions) {
+    this.#options = options;
+    if (options.source === 'table') return;
+    this.#keeper = new SlotKeeper({
+      connectionString: options.connectionString,
+      pool: options.pool,
+      slot: options.slot ?? options.name,
+      publication: publicationName,
+      failover: options.failover ?? true,
+      walSenderTimeoutMs: options.walSenderTimeoutMs,
+      logger: options.logger,
+    });
+  }
+
+  get status(): readonly SinkStatus[] {
+    const { shard } = this.#options.lease.unit;
+    return this.#feeds.map((feed) => ({
+      sink: feed.sink.name,
+      shard,
+      mode: feed.mode,
+      delivered: feed.delivered,
+    }));
+  }
+
+  /** @throws what repetition does not mend; ER1207 when the lease is lost */
+  async run(signals: Signals & { readonly ready: () => void }): Promise<void> {
+    await retrying(async () => await this.#session(signals), {
+      signal: signals.stopping,
+      baseMs: 50,
+      maxMs: 5_000,
+      onRetry: ({ error, attempt, delayMs }) => {
+        this.#options.logger.warn('relay.reconnecting', { error, attempt, delayMs });
+      },
+    });
+  }
+
+  async #session(signals: Signals & { readonly ready: () => void }): Promise<void> {
+    const { pool, lease, logger } = this.#options;
+    const { stopping } = signals;
+    const owner = await this.#owner(stopping);
+    const stored = await this.#claim(owner, stopping);
+    const now = await this.#keeper?.openNow(stopping);
+    const sinks = this.#sources().map((source) => source.create(owner));
+    try {
+      const window = new Window(this.#options.windowBytes ?? 32 * 1_024 * 1_024);
+      const resumed = (each: StoredCheckpoint): boolean => now !== undefined && resumes(each, now.confirmed);
+      this.#feeds = sinks.map((sink) => {
+        const checkpoint = stored.get(sink.name) as StoredCheckpoint;
+        return this.#feed(sink, { owner, window, stored: checkpoint, resume: resumed(checkpoint) });
+      });
+      const ours = [...stored.values()].some(({ checkpoint }) => checkpoint.mode === 'live');
+      const keeper = this.#keeper;
+      const session = new Session({
+        owner,
+        feeds: this.#feeds,
+        window,
+        pool,
+        opened: now === undefined ? undefined : ours ? now.log : await keeper?.guarded(now.log, stopping),
+        open: keeper === undefined ? undefined : async (signal) => await keeper.open(signal, { ours }),
+        tickMs: this.#options.checkpointMs ?? 1_000,
+        behindMs: this.#options.behindMs ?? 10_000,
+      });
+      logger.info('relay.started', {
+        epoch: lease.epoch.toString(),
+        sinks: this.#feeds.map((feed) => `${feed.sink.name}: ${feed.mode}`),
+      });
+      signals.ready();
+      await session.run(signals);
+    } finally {
+      await Promise.allSettled(sinks.map(async (sink) => await sink[Symbol.asyncDispose]()));
+    }
+  }
+
+  #sources(): RelayOptions['sinks'] {
+    const { sinks, lease } = this.#options;
+    return lease.unit.sink === '*' ? sinks : sinks.filter((sink) => sink.name === lease.unit.sink);
+  }
+
+  async #owner(signal: AbortSignal): Promise<CheckpointOwner> {
+    const { pool, lease, name } = this.#options;
+    const { rows } = await reached(
+      pool.query<{ id: string }>('select system_identifier::text as id from pg_control_system()'),
+      signal,
+    );
+    return {
+      relay: name,
+      shard: lease.unit.shard,
+      epoch: lease.epoch,
+      systemIdentifier: rows[0]?.id ?? '',
+    };
+  }
+
+  async #claim(owner: CheckpointOwner, signal: AbortSignal): Promise<Map<string, StoredCheckpoint>> {
+    const { pool, logger } = this.#options;
+    const sinks = this.#sources().map((sink) => sink.name);
+    const client = await reached(pool.connect(), signal);
+    try {
+      await client.query('begin');
+      await client.query("set local lock_timeout = '1s'");
+      const floor = await adoptCluster(client, owner);
+      const stored = await claimCheckpoints(client, { sinks, owner });
+      await client.query('commit');
+      if (floor !== null) logger.error('relay.cluster.adopted', { floorSeq: floor.toString() });
+      return stored;
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      throw error;
+    } finally {
+      client.release();
+    }
+  }
+
+  #feed(
+    sink: Sink,
+    from: {
+      readonly owner: CheckpointOwner;
+      readonly window: Window;
+      readonly stored: StoredCheckpoint;
+      readonly resume: boolean;
+    },
+  ): Feed {
+    const { pool, logger, lease, shards = 1, source } = this.#options;
+    const windowBytes = this.#options.windowBytes ?? 32 * 1_024 * 1_024;
+    return new Feed({
+      ...from,
+      sink,
+      pool,
+      logger,
+      reader: new TableReader({
+        pool,
+        ...(source === 'table' && shards > 1 ? { shard: { index: lease.unit.shard, count: shards } } : {}),
+      }),
+      valid: () => lease.valid(),
+      checkpointMs: this.#options.checkpointMs ?? 1_000,
+      pollMs: this.#options.pollMs ?? 100,
+      limit: { events: 1_000, bytes: 4 * 1_024 * 1_024 },
+      inHandBytes: windowBytes / 4,
+      onRejected: async (logged, { reason }) => {
+        await keepDeadLetter(pool, { sink: sink.name, logged, reasonCode: 'rejected', reason });
+        logger.error('relay.sink.rejected', { sink: sink.name, eventId: logged.event.eventId, reason });
+      },
+    });
+  }
+}
+
+/**
+ * Whether the slot still sends everything behind a checkpoint's position. A slot that was confirmed further was made
+ * anew, or moved by somebody, or had nothing for this sink: the table knows.
+ */
+function resumes({ checkpoint, paused }: StoredCheckpoint, confirmed: Lsn): boolean {
+  return (
+    checkpoint.mode === 'live' &&
+    !paused &&
+    checkpoint.position.lsn > zeroLsn &&
+    confirmed <= checkpoint.position.lsn
+  );
+}

@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { orAborted } from '../internal/or-aborted.ts';
+import { type RunContext, Service } from '../lifecycle/service.ts';
+import { type Logger, silentLogger } from '../telemetry/logger.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { RelayPools } from './relay-pools.ts';
+
+export interface LeasedOptions {
+  /** Of the service and of its lease; begins with `#`, so that it is no sink's. */
+  readonly name: `#${string}`;
+  readonly connectionString: string;
+  /** Which relay's leases. Default `event_runtime`. */
+  readonly relay?: string;
+  /** Makes what runs while this replica has the lease. */
+  readonly create: () => Service;
+  readonly logger?: Logger;
+  /** As for the relay. Milliseconds; default 4,000. */
+  readonly leaseMs?: number;
+}
+
+/** A service that runs in one replica at a time; the others stand by. */
+export class Leased extends Service {
+  readonly #options: LeasedOptions;
+
+  constructor(options: LeasedOptions) {
+    super(options.name);
+    this.#options = options;
+  }
+
+  protected override async run(context: RunContext): Promise<void> {
+    const { connectionString, name, relay = 'event_runtime', leaseMs } = this.#options;
+    const logger = (this.#options.logger ?? silentLogger).child({ component: name.slice(1) });
+    await using pools = new RelayPools({ connectionString, sinks: [] });
+    await using keeper = new LeaseKeeper({
+      pool: pools.leases,
+      relay,
+      replica: randomUUID(),
+      name: `${hostname()}:${process.pid}`,
+      units: [{ sink: name, shard: 0 }],
+      ...(leaseMs === undefined ? {} : { ttlMs: leaseMs, renewMs: leaseMs / 4, lookMs: leaseMs / 8 }),
+      work: async (_lease, over) => {
+        await using service = this.#options.create();
+        await service.start();
+        context.ready();
+        await orAborted(service.finished, AbortSignal.any([over, context.stopping]));
+      },
+      onLook: (held) => {
+        if (held === 0) context.ready();
+      },
+      onFailure: ({ error, attempt, delayMs }) => {
+        logger.warn('relay.reconnecting', { error, attempt, delayMs });
+      },
+    });
+    await keeper.start();
+    await orAborted(keeper.finished, context.stopping);
+  }
+}

@@ -1,0 +1,81 @@
+import { isEventRuntimeError } from '@event-runtime/outbox';
+import type { Pool } from 'pg';
+import { runtimeError } from '../errors/codes.ts';
+import { orAborted } from '../internal/or-aborted.ts';
+import { ReplicationConnection } from '../replication/replication-connection.ts';
+import { checkPublication } from '../replication/slot.ts';
+import { schemaStatus } from '../schema/migrator.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+/** The publication that the migrations make. */
+export const publicationName = 'event_runtime';
+
+export interface PreflightOptions {
+  readonly connectionString: string;
+  readonly pool: Pool;
+  readonly source: 'wal' | 'table';
+  readonly unboundedWal: 'refuse' | 'warn';
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What must be right before anything is begun.
+ *
+ * @throws ER1001 not reachable, ER1002 wal_level, ER1003 no replication, ER1005 encoding, ER1006 version, ER1101 and
+ *   ER1102 the schema is older or newer than this program can use, ER1203 unlimited WAL, ER1204 no publication;
+ *   the signal's reason
+ */
+export async function preflight(options: PreflightOptions): Promise<void> {
+  const { connectionString, pool, source, signal } = options;
+  if (source === 'wal') {
+    await using replication = await ReplicationConnection.open({ connectionString, signal });
+    void replication;
+    await checkWalBound(options);
+  }
+  await reached(checkSchema(pool), signal);
+  if (source === 'wal') await reached(checkPublication(pool, publicationName), signal);
+}
+
+async function checkWalBound({ pool, unboundedWal, logger, signal }: PreflightOptions): Promise<void> {
+  const { rows } = await reached(
+    pool.query<{ bound: string }>("select current_setting('max_slot_wal_keep_size') as bound"),
+    signal,
+  );
+  if (rows[0]?.bound !== '-1') return;
+  if (unboundedWal !== 'warn') throw runtimeError('ER1203');
+  logger.warn('relay.slot.unbounded');
+}
+
+async function checkSchema(pool: Pool): Promise<void> {
+  const client = await pool.connect();
+  try {
+    const { state, version, known } = await schemaStatus(client);
+    const detail = `The database has version ${version}, this program ${known}.`;
+    switch (state) {
+      case 'missing':
+      case 'behind':
+        throw runtimeError('ER1101', { detail });
+      case 'incompatible':
+        throw runtimeError('ER1102', { detail });
+      case 'current':
+      case 'newer':
+        break;
+    }
+  } finally {
+    client.release();
+  }
+}
+
+/** A database that cannot be reached is worth another try, whatever the driver calls it. */
+export async function reached<T>(query: Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    const result = await orAborted(query, signal);
+    signal.throwIfAborted();
+    return result as T;
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (isEventRuntimeError(cause) || (cause instanceof Error && 'severity' in cause)) throw cause;
+    throw runtimeError('ER1001', { cause });
+  }
+}

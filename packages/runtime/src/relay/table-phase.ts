@@ -1,0 +1,164 @@
+import type { Checkpoint } from '../log/checkpoint.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
+import type { Moment, TablePage } from '../log/table-reader.ts';
+import type { Signals } from './dispatcher.ts';
+import type { FeedState } from './feed.ts';
+
+/** How many events one batch of the table should have, where ticks allow it. */
+const batchEvents = 10_000;
+
+/** A sink whose batch was smaller is about to have everything. */
+const nearEvents = 1_000;
+
+/** How long a sink that has everything waits when it cannot join the window yet. Milliseconds. */
+const joinRetryMs = 20;
+
+/** The longest wait of a sink that finds nothing, as a multiple of `pollMs`. */
+const idleFactor = 10;
+
+/**
+ * Feeds a sink from the table, batch after batch, until it has joined the window or is stopped. Also returns when what
+ * is in hand must be read again.
+ */
+export async function readTable(state: FeedState, signals: Signals): Promise<void> {
+  const { progress } = state;
+  let from = progress.checkpoint;
+  if (from.adoption !== null) {
+    const after = await adopt(state, from, signals);
+    if (after === undefined) return;
+    from = after;
+  }
+  for (let near = false, empty = 0; !signals.stopping.aborted; ) {
+    if (state.paused) {
+      await state.save({ now: true });
+      await state.dispatcher.wait(progress.inHand, { stopping: signals.stopping });
+      continue;
+    }
+    // From here on the window keeps what comes: what the batch does not see is found there.
+    const pinned = state.window.open && near;
+    if (pinned) state.window.pin();
+    try {
+      const to = await end(state, from, signals);
+      const events = await readBatch(state, { from, to, signals });
+      if (events === undefined) return;
+      from = { ...from, snapshot: to.snapshot, batch: null };
+      progress.mark(from);
+      // failpoint: table.batch.end
+      await state.save();
+      near = events < nearEvents;
+      empty = events === 0 ? empty + 1 : 0;
+      if (pinned && near && join(state, to)) return;
+      if (!near || (state.window.open && !pinned)) continue;
+    } finally {
+      if (pinned) state.window.unpin();
+    }
+    const ms = state.window.open ? joinRetryMs : state.pollMs * Math.min(Math.max(empty, 1), idleFactor);
+    await state.dispatcher.wait(progress.inHand, { ms, stopping: signals.stopping });
+    if ((await drain(state, { signals, above: Number.POSITIVE_INFINITY })) === 'given-up') return;
+  }
+}
+
+/** Where the next batch ends: where it ended before it was interrupted, at a tick, or now. */
+async function end(state: FeedState, from: Checkpoint, { stopping }: Signals): Promise<Moment> {
+  if (from.batch === null) {
+    return await state.reader.batchEnd(from.snapshot, { maxEvents: batchEvents, signal: stopping });
+  }
+  const now = await state.reader.moment({ signal: stopping });
+  return { ...now, snapshot: from.batch.to };
+}
+
+/** @returns how many events the batch had; undefined: given up */
+async function readBatch(
+  state: FeedState,
+  batch: { readonly from: Checkpoint; readonly to: Moment; readonly signals: Signals },
+): Promise<number | undefined> {
+  const { from, to, signals } = batch;
+  const pages = state.reader.read(
+    {
+      from: from.snapshot,
+      to: to.snapshot,
+      afterSeq: from.batch?.afterSeq ?? 0n,
+      floorSeq: from.floorSeq,
+    },
+    { signal: signals.stopping },
+  );
+  let events = 0;
+  for await (const page of pages) {
+    // What is visible is durable only when the log is flushed up to there: otherwise a crash may undo it.
+    if (events === 0) await state.reader.ensureFlushed(to, { signal: signals.stopping });
+    events += page.events.length;
+    offer(state, page);
+    state.progress.mark({ ...from, batch: { to: to.snapshot, afterSeq: page.lastSeq } });
+    // failpoint: table.page
+    if ((await drain(state, { signals, above: state.inHandBytes })) === 'given-up') return undefined;
+  }
+  return (await drain(state, { signals, above: Number.POSITIVE_INFINITY })) === 'given-up'
+    ? undefined
+    : events;
+}
+
+/** Reads what came from another cluster. @returns from where to go on; undefined: given up */
+async function adopt(state: FeedState, from: Checkpoint, signals: Signals): Promise<Checkpoint | undefined> {
+  const { adoption, floorSeq } = from;
+  if (adoption === null) return from;
+  const now = await state.reader.moment({ signal: signals.stopping });
+  await state.reader.ensureFlushed(now, { signal: signals.stopping });
+  for await (const page of state.reader.readAdopted(
+    { ...adoption, floorSeq },
+    { signal: signals.stopping },
+  )) {
+    offer(state, page);
+    state.progress.mark({ ...from, adoption: { ...adoption, afterSeq: page.lastSeq } });
+    if ((await drain(state, { signals, above: state.inHandBytes })) === 'given-up') return undefined;
+  }
+  const after = { ...from, adoption: null };
+  state.progress.mark(after);
+  state.logger.info('relay.sink.adopted', { sink: state.sink.name, floorSeq: floorSeq.toString() });
+  return after;
+}
+
+function offer(state: FeedState, page: TablePage): void {
+  for (const logged of page.events) {
+    if (!deliveredBefore(state, logged)) state.progress.inHand.offer(logged, -1);
+  }
+}
+
+function deliveredBefore(state: FeedState, { txId, event }: LoggedEvent): boolean {
+  if (state.delivered.size === 0) return false;
+  const lastSeq = state.delivered.get(txId);
+  return lastSeq !== undefined && event.seq <= lastSeq;
+}
+
+/**
+ * Hands over what can be handed over now, and waits while more than `above` bytes are in hand: events that wait for
+ * their repetition do not hold back others, as long as there is room.
+ */
+async function drain(
+  state: FeedState,
+  { signals, above }: { readonly signals: Signals; readonly above: number },
+): Promise<'done' | 'given-up'> {
+  const { inHand } = state.progress;
+  for (;;) {
+    const outcome = await state.step(signals);
+    if (outcome === 'given-up' || signals.stopping.aborted) return 'given-up';
+    if (outcome === 'done') continue;
+    if (state.paused) return 'given-up';
+    if (inHand.bytes <= above) return 'done';
+    await state.dispatcher.wait(inHand, { stopping: signals.stopping });
+  }
+}
+
+/** From here on the sink is fed from the window, if that has everything that the snapshot does not see. */
+function join(state: FeedState, to: Moment): boolean {
+  const { window, progress } = state;
+  if (!window.canJoin(to.snapshot)) return false;
+  const place = window.join();
+  // failpoint: seam.join
+  // A transaction that the snapshot sees has its commit record before the LSN that was read after it.
+  place.skip = (logged) =>
+    logged.position !== null && logged.position.lsn < to.lsn && to.snapshot.sees(logged.txId);
+  progress.goLive({ snapshot: to.snapshot, lsn: to.lsn });
+  state.place = place;
+  state.logger.info('relay.sink.joined', { sink: state.sink.name });
+  return true;
+}

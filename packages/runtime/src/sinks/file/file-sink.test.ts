@@ -1,0 +1,251 @@
+import { execFile } from 'node:child_process';
+import { type FileHandle, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { FileSink } from './file-sink.ts';
+import { readFileSink } from './read-file-sink.ts';
+import { batchOf, outboxEvent, payloads } from './sink-batch.suite.ts';
+
+const { signal } = new AbortController();
+let directory: string;
+let path: string;
+/** Where the calls of every open file are defined, so that a test can make one fail. */
+let calls: FileHandle;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'file-sink-'));
+  path = join(directory, 'events.ndjson');
+  await using any = await open(directory);
+  calls = Object.getPrototypeOf(any) as FileHandle;
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(directory, { recursive: true });
+});
+
+async function texts(): Promise<string[]> {
+  const all: string[] = [];
+  for await (const { data } of readFileSink(path)) all.push(data.toString());
+  return all;
+}
+
+test('writes one line per event, in order, and goes on behind what is there', async () => {
+  {
+    await using sink = await FileSink.open({ name: 'log', path });
+    expect([sink.name, sink.path, sink.tornBytes]).toEqual(['log', path, 0]);
+    const delivered = { type: 'delivered' };
+    expect(await sink.deliver(payloads('1', '{\n}', '3'), { signal })).toEqual([
+      delivered,
+      delivered,
+      delivered,
+    ]);
+    expect(await sink.deliver(payloads(), { signal })).toEqual([]);
+  }
+  await using sink = await FileSink.open({ name: 'log', path });
+  await sink.deliver(payloads('4'), { signal });
+  expect(await texts()).toEqual(['1', '{\n}', '3', '4']);
+  expect((await readFile(path, 'utf8')).split('\n')).toHaveLength(5);
+});
+
+test('a payload of 5 MB comes back byte for byte, also across the blocks of the reader', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  const large = JSON.stringify('é'.repeat(2_500_000));
+  await sink.deliver(payloads('1.0', large, `${large}\n`, '1.00'), { signal });
+  const read = await texts();
+  expect(read.map((text) => text.length)).toEqual([3, large.length, large.length + 1, 4]);
+  expect(read[1] === large && read[2] === `${large}\n`).toBe(true);
+});
+
+test('a new file is for its owner alone; the mode of an old one stays', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  expect((await stat(sink.path)).mode & 0o777).toBe(0o600);
+  const other = join(directory, 'other');
+  await writeFile(other, '', { mode: 0o640 });
+  await using second = await FileSink.open({ name: 'log', path: other });
+  expect((await stat(second.path)).mode & 0o777).toBe(0o640);
+});
+
+test('answers after fdatasync of all of it, and the name of the file is synced with its directory', async () => {
+  const order: string[] = [];
+  const note = (name: 'sync' | 'write' | 'datasync'): void => {
+    const real = calls[name] as (...args: unknown[]) => Promise<unknown>;
+    vi.spyOn(calls, name).mockImplementation(async function (this: FileHandle, ...args: unknown[]) {
+      const result = await real.apply(this, args);
+      order.push((await this.stat()).isDirectory() ? `${name} directory` : name);
+      return result as never;
+    });
+  };
+  note('sync');
+  note('write');
+  note('datasync');
+  await using sink = await FileSink.open({ name: 'log', path });
+  await sink.deliver(payloads('1', '2', '3'), { signal });
+  order.push('answer');
+  expect(order).toEqual(['sync directory', 'write', 'datasync', 'answer']);
+});
+
+test.each([0, 1, 65_535, 65_536, 65_537, 200_000])(
+  'a torn last line of %i bytes is cut off, and nothing else',
+  async (length) => {
+    await using first = await FileSink.open({ name: 'log', path });
+    await first.deliver(payloads('1', '2'), { signal });
+    const whole = await readFile(path);
+    await writeFile(path, 'x'.repeat(length), { flag: 'a' });
+    expect(await texts()).toEqual(['1', '2']);
+    await using sink = await FileSink.open({ name: 'log', path });
+    expect(sink.tornBytes).toBe(length);
+    expect((await readFile(path)).equals(whole)).toBe(true);
+    await sink.deliver(payloads('3'), { signal });
+    expect(await texts()).toEqual(['1', '2', '3']);
+  },
+);
+
+test('a file that is nothing but a torn line is emptied', async () => {
+  await writeFile(path, '{"specversion":"1.0"');
+  await using sink = await FileSink.open({ name: 'log', path });
+  expect([sink.tornBytes, (await stat(path)).size]).toEqual([20, 0]);
+});
+
+function fault(code: string): Error {
+  return Object.assign(new Error(`${code}: made by the test`), { code });
+}
+
+function realWrite(): (...args: unknown[]) => Promise<{ bytesWritten: number }> {
+  const { write } = calls as unknown as Record<
+    'write',
+    (...args: unknown[]) => Promise<{ bytesWritten: number }>
+  >;
+  return write;
+}
+
+/** Writes this many bytes of the next batch, and then fails. */
+function failAfter(bytes: number, code: string): void {
+  const real = realWrite();
+  vi.spyOn(calls, 'write').mockImplementationOnce(async function (this: FileHandle, ...args: unknown[]) {
+    await real.call(this, args[0], 0, bytes);
+    throw fault(code);
+  } as never);
+}
+
+test.each([0, 1, 250, 400])(
+  'a write that fails after %i bytes leaves nothing of the batch',
+  async (bytes) => {
+    await using sink = await FileSink.open({ name: 'log', path });
+    await sink.deliver(payloads('1'), { signal });
+    const before = await readFile(path);
+    failAfter(bytes, 'ENOSPC');
+    await expect(sink.deliver(payloads('2', '3'), { signal })).rejects.toMatchObject({
+      code: 'ER4011',
+      retryable: true,
+      cause: { code: 'ENOSPC' },
+    });
+    expect((await readFile(path)).equals(before)).toBe(true);
+    await sink.deliver(payloads('2', '3'), { signal });
+    expect(await texts()).toEqual(['1', '2', '3']);
+  },
+);
+
+test('a batch whose fdatasync fails is not delivered, and not in the file', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  await sink.deliver(payloads('1'), { signal });
+  vi.spyOn(calls, 'datasync').mockRejectedValueOnce(fault('EIO'));
+  await expect(sink.deliver(payloads('2'), { signal })).rejects.toMatchObject({ code: 'ER4011' });
+  expect(await texts()).toEqual(['1']);
+});
+
+test('where cutting back fails too, the next batch begins with it', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  await sink.deliver(payloads('1'), { signal });
+  failAfter(150, 'EIO');
+  const failing = vi.spyOn(calls, 'truncate');
+  // After the write, before the next one, and after that.
+  for (let times = 0; times < 3; times += 1) failing.mockRejectedValueOnce(fault('EIO'));
+  await expect(sink.deliver(payloads('2'), { signal })).rejects.toMatchObject({ code: 'ER4011' });
+  const damaged = await readFile(path);
+  await expect(sink.deliver(payloads('2'), { signal })).rejects.toMatchObject({ code: 'ER4011' });
+  expect((await readFile(path)).equals(damaged)).toBe(true);
+  await sink.deliver(payloads('2'), { signal });
+  expect(await texts()).toEqual(['1', '2']);
+});
+
+test('a file that was truncated from outside meanwhile is not made longer again', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  await sink.deliver(payloads('1'), { signal });
+  failAfter(10, 'EIO');
+  vi.spyOn(calls, 'truncate').mockRejectedValueOnce(fault('EIO'));
+  await expect(sink.deliver(payloads('2'), { signal })).rejects.toMatchObject({ code: 'ER4011' });
+  await truncate(path, 0);
+  failAfter(1_000, 'EIO');
+  const large = JSON.stringify('x'.repeat(5_000));
+  await expect(sink.deliver(payloads(large), { signal })).rejects.toMatchObject({ code: 'ER4011' });
+  expect((await stat(path)).size).toBe(0);
+  await sink.deliver(payloads('2'), { signal });
+  expect(await texts()).toEqual(['2']);
+});
+
+test('short writes are continued', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  const real = realWrite();
+  vi.spyOn(calls, 'write').mockImplementation(async function (this: FileHandle, ...args: unknown[]) {
+    return await real.call(
+      this,
+      args[0],
+      args[1],
+      Math.min(100, (args[0] as Buffer).length - (args[1] as number)),
+    );
+  } as never);
+  await sink.deliver(payloads('1', '2', '3'), { signal });
+  expect(await texts()).toEqual(['1', '2', '3']);
+});
+
+test('an event that makes no line is rejected, and stops no other', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  const results = await sink.deliver(
+    batchOf(outboxEvent(), outboxEvent({ headers: 'no json' }), outboxEvent({ payload: Buffer.from('3') })),
+    { signal },
+  );
+  expect(results.map(({ type }) => type)).toEqual(['delivered', 'rejected', 'delivered']);
+  expect(await texts()).toEqual(['{}', '3']);
+});
+
+test('disposing waits for the batch that is being written', async () => {
+  const sink = await FileSink.open({ name: 'log', path });
+  const delivering = sink.deliver(payloads('1', '2'), { signal });
+  await sink[Symbol.asyncDispose]();
+  expect(await delivering).toHaveLength(2);
+  expect(await texts()).toEqual(['1', '2']);
+  await sink[Symbol.asyncDispose]();
+  await expect(sink.deliver(payloads('3'), { signal })).rejects.toThrow('disposed');
+});
+
+test('aborted before it begins, a batch is not written', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  const reason = new Error('stop');
+  const aborted = AbortSignal.abort(reason);
+  await expect(sink.deliver(payloads('1'), { signal: aborted })).rejects.toBe(reason);
+  expect(await texts()).toEqual([]);
+  await expect(FileSink.open({ name: 'log', path, signal: aborted })).rejects.toBe(reason);
+});
+
+test('what cannot be a file is refused', async () => {
+  const fifo = join(directory, 'fifo');
+  await promisify(execFile)('mkfifo', [fifo]);
+  for (const wrong of [directory, join(directory, 'missing', 'file'), fifo, '/dev/full']) {
+    await expect(FileSink.open({ name: 'log', path: wrong })).rejects.toMatchObject({ code: 'ER4011' });
+  }
+});
+
+test('the reader names the line that no sink wrote, and does not quote it', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  await sink.deliver(payloads('1'), { signal });
+  await writeFile(path, '{"secret":1}\n', { flag: 'a' });
+  const error: unknown = await texts().catch((cause: unknown) => cause);
+  expect(error).toMatchObject({ code: 'ER4012', message: expect.stringContaining(`${path}, line 2`) });
+  expect((error as Error).message).not.toContain('secret');
+  await expect(readFileSink(join(directory, 'none')).next()).rejects.toMatchObject({ code: 'ENOENT' });
+  const stopped = readFileSink(path, { signal: AbortSignal.abort() });
+  await expect(stopped.next()).rejects.toMatchObject({ name: 'AbortError' });
+});
