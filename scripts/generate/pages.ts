@@ -1,8 +1,12 @@
 import * as producer from '../../packages/outbox/src/errors/codes.ts';
 import * as runtime from '../../packages/runtime/src/errors/codes.ts';
 import { logEvents } from '../../packages/runtime/src/telemetry/log-events.ts';
+import { configSchema } from '../../packages/server/src/config/config-schema.ts';
+import { settingRows } from '../../packages/server/src/config/settings-table.ts';
+import { configurationFileSource, configurationSource } from './configuration-types.ts';
 import { type ErrorGroup, errorsPage } from './errors-page.ts';
 import { logEventsPage } from './log-events-page.ts';
+import { settingsPage } from './settings-page.ts';
 
 /** A file that is made from the sources and committed. */
 export interface Page {
@@ -45,8 +49,28 @@ function errorGroups(): ErrorGroup[] {
   return groups;
 }
 
+/** JSON as the formatter leaves it: a list of words is one line. */
+function jsonText(value: unknown): string {
+  const text = JSON.stringify(value, undefined, 2);
+  const words = /\[\n\s+("[^"]*"(?:,\n\s+"[^"]*")*)\n\s+\]/g;
+  return `${text.replaceAll(words, (_, inner: string) => `[${inner.replaceAll(/\n\s+/g, ' ')}]`)}\n`;
+}
+
 /** Everything that `npm run generate` writes. A further generated reference is added here. */
 export const pages: readonly Page[] = [
   { path: 'docs/reference/errors.md', make: () => errorsPage(errorGroups()) },
   { path: 'docs/reference/log-events.md', make: () => logEventsPage(logEvents) },
+  { path: 'docs/reference/settings.md', make: () => settingsPage(settingRows) },
+  {
+    path: 'docs/reference/config.schema.json',
+    make: () => jsonText(configSchema()),
+  },
+  {
+    path: 'packages/server/src/config/configuration.ts',
+    make: () => configurationSource(settingRows),
+  },
+  {
+    path: 'packages/server/src/config/configuration-file.ts',
+    make: () => configurationFileSource(settingRows),
+  },
 ];

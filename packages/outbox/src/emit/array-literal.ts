@@ -9,7 +9,7 @@ export function arrayLiteral(values: ReadonlyArray<string | null>): string {
 /**
  * An array literal escapes the quote and the backslash, with a backslash, and nothing else. For a text
  * without control characters and surrogates that is what `JSON.stringify` does, several times faster than
- * a replacement; JSON text is such a text, unless it has an emoji or the like.
+ * a replacement.
  */
 function quote(value: string): string {
   return /[\0-\x1f\ud800-\udfff]/.test(value)

@@ -87,6 +87,11 @@ export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
     this.#stream.acker.settle(ticket);
   }
 
+  /** Lets the server forget what lies before, as far as no transaction is unsettled there: see {@link Acker}. */
+  limitKeepalives(lsn: Lsn): void {
+    this.#stream.acker.limitKeepalives(lsn);
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<WalBatch, void, undefined> {
     for await (const messages of this.#stream) {
       const before = this.#readTo;

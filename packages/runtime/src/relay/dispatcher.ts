@@ -89,7 +89,8 @@ export class Dispatcher {
   ): Promise<void> {
     const next = inHand.nextRetryAt;
     const waits = [options.ms, next === undefined ? undefined : Math.max(1, next - Date.now())];
-    const ms = Math.min(...waits.filter((each) => each !== undefined));
+    // A longer timer would end at once.
+    const ms = Math.min(2 ** 31 - 1, ...waits.filter((each) => each !== undefined));
     const timer = new AbortController();
     const woken = [this.#wake.promise];
     if (Number.isFinite(ms)) {

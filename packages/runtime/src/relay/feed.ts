@@ -119,6 +119,13 @@ export class Feed {
     this.#state.dispatcher.wake();
   }
 
+  /** The WAL has moved on without events: so should the checkpoint. */
+  touch(): void {
+    if (this.#state.place === undefined) return;
+    this.#state.dirty = true;
+    this.#state.dispatcher.wake();
+  }
+
   wake(): void {
     this.#state.dispatcher.wake();
   }
@@ -203,7 +210,8 @@ export class Feed {
     }
     if (place !== undefined && checkpoint.mode === 'live') place.durable = checkpoint.position;
     // Until a snapshot is stored that sees all of it, the checkpoint can still become better.
-    if (!progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
+    const joining = place !== undefined && checkpoint.mode === 'table';
+    if (!joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
   }
 
   /** One after another: what is written last is what was known last. */

@@ -1,12 +1,11 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Checkpoint } from '../log/checkpoint.ts';
-import { beginning, comparePositions, type LoggedEvent, type Position } from '../log/outbox-event.ts';
+import { beginning, type LoggedEvent, type Position } from '../log/outbox-event.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import { toLsn } from '../replication/lsn.ts';
 import type { DeliveryResult } from '../sinks/sink.ts';
-import { fromNothing, fromTable, loggedEvent, seqs, SimulatedLog, SimulatedReader } from './event-fixture.suite.ts';
-import { type Pair, Progress } from './progress.ts';
+import { fromNothing, fromTable, loggedEvent, SimulatedLog } from './event-fixture.suite.ts';
+import { Progress } from './progress.ts';
 
 const done: DeliveryResult = { type: 'delivered' };
 const later: DeliveryResult = { type: 'retry', afterMs: 0, error: new Error('later') };
@@ -20,7 +19,8 @@ function deliver(progress: Progress, failing: readonly number[] = []): void {
 }
 
 const lsn = (n: number): Position['lsn'] => toLsn(BigInt(n));
-const live = (seq: number, txId: bigint, position: Position): LoggedEvent => loggedEvent(seq, { txId, position });
+const live = (seq: number, txId: bigint, position: Position): LoggedEvent =>
+  loggedEvent(seq, { txId, position });
 const s0 = Snapshot.parse('700:700:');
 const s1 = Snapshot.parse('710:710:');
 const s2 = Snapshot.parse('720:720:');
@@ -59,7 +59,12 @@ describe('in the table', () => {
 });
 
 describe('in the WAL', () => {
-  const from: Checkpoint = { ...fromNothing, mode: 'live', position: { lsn: lsn(0x100), ordinal: 2 }, snapshot: s0 };
+  const from: Checkpoint = {
+    ...fromNothing,
+    mode: 'live',
+    position: { lsn: lsn(0x100), ordinal: 2 },
+    snapshot: s0,
+  };
 
   test('1: a pair counts once its LSN is passed, not when it comes', () => {
     const progress = new Progress(from);
@@ -109,11 +114,22 @@ describe('in the WAL', () => {
 
   test('what a sink has of a transaction when it leaves: everything up to a seq', () => {
     const progress = new Progress(from);
-    for (const [seq, txId, at] of [[1, 705n, 0], [2, 705n, 1], [5, 706n, 0], [6, 706n, 1]] as const) {
-      progress.inHand.offer(live(seq, txId, { lsn: lsn(0x200 + Number(txId - 705n) * 0x40), ordinal: at }), 0);
+    const tick = Snapshot.parse('702:702:');
+    progress.offer({ snapshot: tick, lsn: lsn(0x180) });
+    progress.cover(lsn(0x180), null);
+    for (const [seq, txId, at] of [
+      [1, 705n, 0],
+      [2, 705n, 1],
+      [5, 706n, 0],
+      [6, 706n, 1],
+    ] as const) {
+      progress.inHand.offer(
+        live(seq, txId, { lsn: lsn(0x200 + Number(txId - 705n) * 0x40), ordinal: at }),
+        0,
+      );
     }
     deliver(progress, [6]);
-    expect(progress.asTable).toMatchObject({ mode: 'table', snapshot: s0, batch: null });
+    expect(progress.asTable).toMatchObject({ mode: 'table', snapshot: tick, batch: null });
     expect([...progress.delivered]).toEqual([
       [705n, 2n],
       [706n, 5n],
@@ -163,212 +179,6 @@ describe('from the table into the WAL', () => {
     progress.cover(lsn(0x300), null);
     expect(progress.asTable.snapshot).toBe(s1);
   });
-});
-
-/** What it is that a checkpoint says. */
-function claimed(checkpoint: Checkpoint, log: SimulatedLog): Set<number> {
-  const { snapshot, batch, mode, position } = checkpoint;
-  const said = log.events.filter((logged) => {
-    if (snapshot.sees(logged.txId)) return true;
-    if (batch?.to.sees(logged.txId) === true && logged.event.seq <= batch.afterSeq) return true;
-    return mode === 'live' && comparePositions(logged.position as Position, position) <= 0;
-  });
-  return new Set(seqs(said));
-}
-
-const ops = [
-  ...['begin', 'begin', 'write', 'write', 'show', 'show', 'page', 'page', 'page', 'join', 'join'],
-  ...['read', 'read', 'take', 'take', 'give', 'give', 'give', 'advance', 'advance', 'tick', 'tick', 'leave', 'restart'],
-] as const;
-
-const plays = fc.array(
-  fc.record({ op: fc.constantFrom(...ops), n: fc.nat(5), fails: fc.array(fc.boolean(), { maxLength: 4 }) }),
-  { minLength: 20, maxLength: 120 },
-);
-
-/** One sink's way through a simulated log, as the phases of a feed drive it; the books are kept beside it. */
-class Way {
-  readonly #log = new SimulatedLog();
-  readonly #reader = new SimulatedReader(this.#log);
-  #progress = new Progress(fromNothing);
-  /** Everything that was offered to the present progress, in order; and what was delivered before that. */
-  #offered: number[] = [];
-  #before = new Set<number>();
-  /** The table: the batch's end, and how far it was read. */
-  #from = fromNothing;
-  #to: Pair | undefined;
-  /** The window: all that was read. */
-  readonly #window: LoggedEvent[] = [];
-  #taken: number | undefined;
-  #skip: (logged: LoggedEvent) => boolean = () => false;
-  #places: number[] = [];
-  /** Delivered in the WAL before the sink left: not to be read again. */
-  #delivered: ReadonlyMap<bigint, bigint> = new Map();
-  #stored: Checkpoint = fromNothing;
-  left = false;
-
-  do(op: (typeof ops)[number], n: number, fails: readonly boolean[]): void {
-    const work: Record<(typeof ops)[number], () => unknown> = {
-      begin: () => this.#log.begin(n),
-      write: () => this.#log.write(n),
-      show: () => this.#log.show(n),
-      page: () => this.#page(n + 1),
-      join: () => this.#join(),
-      read: () => this.#window.push(...this.#reader.read(n + 1).events),
-      take: () => this.#take(n + 1),
-      give: () => this.#give(n + 1, fails),
-      advance: () => this.#advance(),
-      tick: () => this.#progress.offer(this.#log.pair()),
-      leave: () => this.#leave(),
-      restart: () => this.#restart(),
-    };
-    work[op]();
-    this.#check();
-  }
-
-  /** 1 and 2, for what is delivered now, and for every batch that might be on its way. */
-  #check(): void {
-    const { inHand } = this.#progress;
-    for (let at = inHand.passed; at <= inHand.offered; at += 1) {
-      const has = this.#before.union(new Set(this.#offered.slice(0, at)));
-      const lacking = claimed(this.#progress.at(at), this.#log).difference(has);
-      expect([...lacking], `claimed at ${at} of ${inHand.offered}`).toEqual([]);
-    }
-    expect(claimed(this.#progress.checkpoint, this.#log)).toEqual(claimed(this.#progress.at(inHand.passed), this.#log));
-  }
-
-  #page(most: number): void {
-    if (this.#taken !== undefined) return;
-    this.#to ??= this.#log.pair();
-    const { snapshot, batch } = this.#from;
-    const { snapshot: to } = this.#to;
-    const rows = this.#log.events
-      .filter(({ txId, event }) => to.sees(txId) && !snapshot.sees(txId) && event.seq > (batch?.afterSeq ?? 0n))
-      .toSorted((a, b) => Number(a.event.seq - b.event.seq));
-    const page = rows.slice(0, most);
-    for (const row of page) {
-      const upTo = this.#delivered.get(row.txId);
-      if (upTo === undefined || row.event.seq > upTo) this.#offer(fromTable(row), -1);
-    }
-    const last = page.at(-1)?.event.seq;
-    if (last !== undefined) this.#from = { ...this.#from, batch: { to, afterSeq: last } };
-    if (rows.length > page.length) return this.#progress.mark(this.#from);
-    this.#from = { ...this.#from, snapshot: to, batch: null };
-    this.#progress.mark(this.#from);
-    this.#to = undefined;
-  }
-
-  /** Like a feed: at the end of a batch, with the snapshot and the LSN of that end. */
-  #join(): void {
-    if (this.#taken !== undefined || this.#to !== undefined) return;
-    this.#to = this.#log.pair();
-    const pair = this.#to;
-    while (this.#to !== undefined) this.#page(100);
-    this.#taken = 0;
-    // What was delivered in an earlier life in the WAL and is still not visible is told by the books.
-    const before = this.#delivered;
-    this.#skip = ({ txId, event }) => pair.snapshot.sees(txId) || event.seq <= (before.get(txId) ?? 0n);
-    this.#progress.goLive(pair);
-  }
-
-  #take(most: number): void {
-    for (let count = 0; this.#taken !== undefined && count < most; count += 1) {
-      const logged = this.#window[this.#taken];
-      if (logged === undefined) return;
-      if (!this.#skip(logged)) this.#offer(logged, this.#taken);
-      this.#taken += 1;
-    }
-  }
-
-  #offer(logged: LoggedEvent, place: number): void {
-    const seq = Number(logged.event.seq);
-    // Nothing is repeated.
-    expect(this.#before.has(seq) || this.#offered.includes(seq), `${seq} is repeated`).toBe(false);
-    this.#progress.inHand.offer(logged, place);
-    this.#offered.push(seq);
-    this.#places.push(place);
-  }
-
-  #give(most: number, fails: readonly boolean[]): void {
-    const { inHand } = this.#progress;
-    const batch = inHand.next(1_000, { events: most, bytes: 1_000_000 });
-    expect(claimed(this.#progress.at(inHand.passedAfter(batch)), this.#log)).toBeDefined();
-    inHand.settle(
-      batch,
-      batch.map((_entry, index) => (fails[index] === true ? later : done)),
-      1_000,
-    );
-  }
-
-  /** As the live phase does it. */
-  #advance(): void {
-    if (this.#taken === undefined) return;
-    const { firstOpen } = this.#progress.inHand;
-    if (firstOpen === undefined) {
-      const next = this.#window[this.#taken]?.position ?? undefined;
-      const { readTo } = this.#reader;
-      this.#progress.cover(next?.lsn ?? readTo, next ?? { lsn: readTo, ordinal: 0 });
-    } else if (firstOpen.logged.position !== null) {
-      this.#progress.cover(firstOpen.logged.position.lsn, null);
-    }
-  }
-
-  #leave(): void {
-    // The second life in the WAL is the business of the feed, which knows what it delivered in the first one.
-    if (this.#taken === undefined || this.left) return;
-    this.left = true;
-    const { asTable, delivered } = this.#progress;
-    this.#begin(asTable);
-    this.#delivered = delivered;
-    // Nothing is lost and nothing repeated: what the table will give is exactly what was not delivered.
-    const again = this.#log.events.filter(({ txId, event }) => {
-      const upTo = delivered.get(txId);
-      return !asTable.snapshot.sees(txId) && !(upTo !== undefined && event.seq <= upTo) && !inBatch(asTable, txId, event.seq);
-    });
-    expect(new Set(seqs(again))).toEqual(new Set(seqs(this.#log.events)).difference(this.#before));
-    this.#taken = undefined;
-    this.#to = asTable.batch === null ? undefined : { ...this.#log.pair(), snapshot: asTable.batch.to };
-  }
-
-  /** The process ends, and goes on at the checkpoint that it stored last. */
-  #restart(): void {
-    if (this.#stored === this.#progress.checkpoint || this.left) {
-      this.#stored = this.#progress.checkpoint;
-      return;
-    }
-    this.#stored = this.#progress.checkpoint;
-    if (this.#stored.mode !== 'live') return;
-    this.#begin(this.#stored);
-    const { position } = this.#stored;
-    this.#taken = 0;
-    this.#skip = (logged) => comparePositions(logged.position as Position, position) <= 0;
-    // What was delivered beyond the position is forgotten, and comes again.
-    this.#before = claimed(this.#stored, this.#log);
-    // Until a snapshot sees it all, leaving may repeat: see the test below.
-    this.left = true;
-  }
-
-  #begin(from: Checkpoint): void {
-    this.#before = this.#before.union(new Set(this.#offered.slice(0, this.#progress.inHand.passed)));
-    this.#progress = new Progress(from);
-    this.#offered = [];
-    this.#places = [];
-    this.#from = from;
-  }
-}
-
-function inBatch({ batch }: Checkpoint, txId: bigint, seq: bigint): boolean {
-  return batch !== null && batch.to.sees(txId) && seq <= batch.afterSeq;
-}
-
-test('1 and 2 hold, and leaving the WAL loses and repeats nothing, for any pages, batches, ticks and failures', () => {
-  fc.assert(
-    fc.property(plays, (play) => {
-      const way = new Way();
-      for (const { op, n, fails } of play) way.do(op, n, fails);
-    }),
-    { numRuns: 2_000 },
-  );
 });
 
 test('a sink that goes on after a restart and leaves repeats no event of an entity without all later ones', () => {

@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../log/checkpoint.ts';
 import { comparePositions, type Position } from '../log/outbox-event.ts';
 import type { Snapshot } from '../log/snapshot.ts';
-import type { Lsn } from '../replication/lsn.ts';
+import { type Lsn, zeroLsn } from '../replication/lsn.ts';
 import { type Entry, InHand } from './in-hand.ts';
 
 /** A snapshot, and a place in the log behind every transaction that it sees. */
@@ -37,6 +37,8 @@ export class Progress {
   /** How many events had been offered when the first one of the WAL was; undefined: none is. */
   #liveFrom: number | undefined;
   #pair: Pair | undefined;
+  /** The pair of a checkpoint that was stored by another life: until a newer one is passed. */
+  readonly #resumed: Pair | undefined;
   #waiting: Pair[] = [];
   #recent: Recent[] = [];
   #position: Position;
@@ -48,6 +50,7 @@ export class Progress {
     if (from.mode !== 'live') return;
     this.#liveFrom = 0;
     this.#pair = { snapshot: from.snapshot, lsn: from.position.lsn };
+    this.#resumed = this.#pair;
   }
 
   /** What is true once everything that was offered so far is delivered. */
@@ -58,15 +61,23 @@ export class Progress {
     this.#pass();
   }
 
-  /** From now on what is offered comes from the WAL: everything that the pair's snapshot does not see. */
-  goLive(pair: Pair): void {
+  /**
+   * From now on what is offered comes from the WAL: everything that the pair's snapshot does not see.
+   * @param before {@link delivered} of an earlier life in the WAL: it is not offered again
+   */
+  goLive(pair: Pair, before: ReadonlyMap<bigint, bigint> = new Map()): void {
     this.#liveFrom = this.inHand.offered;
+    this.#recent = [...before]
+      .filter(([txId]) => !pair.snapshot.sees(txId))
+      .map(([txId, lastSeq]) => ({ txId, lsn: zeroLsn, lastSeq }));
     this.#waiting = [pair];
   }
 
   /** A later pair, to be taken into the checkpoint once its LSN is passed. */
   offer(pair: Pair): void {
-    if (this.#liveFrom !== undefined) this.#waiting.push(pair);
+    const last = this.#waiting.at(-1) ?? this.#pair;
+    // One that was taken before the sink joined may come after: it says less than is known.
+    if (last !== undefined && pair.snapshot.covers(last.snapshot)) this.#waiting.push(pair);
   }
 
   /**
@@ -114,6 +125,9 @@ export class Progress {
 
   /** What was delivered beyond {@link asTable}'s snapshot, by transaction: up to which `seq`. */
   get delivered(): ReadonlyMap<bigint, bigint> {
+    // After a restart it is not known what was delivered between the stored snapshot and the stored position. That is
+    // repeated, and so must be all that came after it.
+    if (this.#pair === this.#resumed && this.#resumed !== undefined) return new Map();
     return new Map(this.#recent.map(({ txId, lastSeq }) => [txId, lastSeq]));
   }
 

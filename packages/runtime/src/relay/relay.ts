@@ -131,17 +131,11 @@ export class Relay extends Service {
       work: async (lease, over) => {
         const lead = new Lead({ ...this.#options, name, pool: pools.work, lease, logger: this.#logger });
         this.#leads.add(lead);
-        const lost = new AbortController();
-        // Asked to give it up in peace, it may write what is under way; without a lease it lets go at once.
-        const end = (): void => {
-          if (!lease.valid()) lost.abort(over.reason);
-        };
-        over.addEventListener('abort', end, { once: true });
-        if (over.aborted) end();
         try {
           await lead.run({
+            // Asked to give it up in peace, it may write what is under way; without a lease it lets go at once.
             stopping: AbortSignal.any([context.stopping, over]),
-            aborted: AbortSignal.any([context.aborted, lost.signal]),
+            aborted: AbortSignal.any([context.aborted, lease.lost]),
             ready: () => context.ready(),
           });
         } finally {

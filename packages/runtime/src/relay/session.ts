@@ -6,9 +6,13 @@ import { type CheckpointOwner, pausedSinks } from '../log/checkpoint.ts';
 import type { Snapshot } from '../log/snapshot.ts';
 import { tick } from '../log/tick.ts';
 import type { WalReader } from '../log/wal-reader.ts';
+import type { Lsn } from '../replication/lsn.ts';
 import type { Signals } from './dispatcher.ts';
 import type { Feed } from './feed.ts';
 import type { Window } from './window.ts';
+
+/** WAL without events after which checkpoints are moved on. Bytes. */
+const idleBytes = 1_024n * 1_024n;
 
 /** The WAL, opened. */
 export interface OpenedLog {
@@ -92,6 +96,7 @@ export class Session {
     }
     if (this.#log === undefined) return;
     const { reader, barrier } = this.#log;
+    this.#limit(reader);
     window.start(barrier);
     const batches = reader[Symbol.asyncIterator]();
     while (!stopping.aborted) {
@@ -125,7 +130,29 @@ export class Session {
       const paused = await pausedSinks(pool, owner);
       for (const feed of feeds) feed.setPaused(paused.has(feed.sink.name));
       await this.#sendOff();
+      this.#keepUp();
     }
+  }
+
+  /**
+   * The server is never told to forget more than what is stored: so a slot that is further than a checkpoint is not the
+   * one that it was written for. WAL without events moves the checkpoints too, but not byte by byte, for each of these
+   * writes is WAL.
+   */
+  #keepUp(): void {
+    const { window, feeds } = this.#options;
+    if (this.#log === undefined) return;
+    const limit = this.#limit(this.#log.reader);
+    if (window.unsettled || window.readTo - limit < idleBytes) return;
+    for (const feed of feeds) feed.touch();
+  }
+
+  #limit(reader: WalReader): Lsn {
+    const { window, feeds } = this.#options;
+    let limit = window.readTo;
+    for (const { place } of feeds) if (place !== undefined && place.durable.lsn < limit) limit = place.durable.lsn;
+    reader.limitKeepalives(limit);
+    return limit;
   }
 
   /** Whether anything happened that a later snapshot would see. */

@@ -155,10 +155,14 @@ function join(state: FeedState, to: Moment): boolean {
   const place = window.join();
   // failpoint: seam.join
   // A transaction that the snapshot sees has its commit record before the LSN that was read after it.
+  const { delivered } = state;
   place.skip = (logged) =>
-    logged.position !== null && logged.position.lsn < to.lsn && to.snapshot.sees(logged.txId);
-  progress.goLive({ snapshot: to.snapshot, lsn: to.lsn });
+    (logged.position !== null && logged.position.lsn < to.lsn && to.snapshot.sees(logged.txId)) ||
+    logged.event.seq <= (delivered.get(logged.txId) ?? 0n);
+  progress.goLive({ snapshot: to.snapshot, lsn: to.lsn }, delivered);
   state.place = place;
+  // Until it is stored that the sink is live, the server keeps everything for it.
+  state.dirty = true;
   state.logger.info('relay.sink.joined', { sink: state.sink.name });
   return true;
 }

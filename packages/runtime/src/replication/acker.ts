@@ -26,7 +26,7 @@ class Entry implements Ticket {
  * 1. Only a contiguous prefix is confirmed: every transaction that ends at or before {@link confirmed} is
  *    settled. So {@link confirmed} never reaches the oldest transaction that is not.
  * 2. {@link confirmed} never goes back.
- * 3. The position of a keepalive is confirmed only while nothing is in flight.
+ * 3. The position of a keepalive is confirmed only while nothing is in flight, and only up to the limit, if one is set.
  * 4. What may be confirmed is: the settled prefix, and once nothing is in flight the last position of all
  *    that came, keepalives too, so that an idle database does not retain WAL.
  * 5. Settling twice, and settling another connection's ticket, changes nothing.
@@ -43,6 +43,7 @@ export class Acker {
   #confirmed: Lsn;
   #lastReceived: Lsn;
   #lastKeepalive: Lsn = zeroLsn;
+  #limit: Lsn | undefined;
 
   /** @param initial what the caller knows to be durable already; nothing (0/0) by default */
   constructor(initial: Lsn = zeroLsn) {
@@ -107,8 +108,16 @@ export class Acker {
     this.#confirmKeepalive();
   }
 
+  /** From now on positions of keepalives are confirmed up to here only. By default there is no limit. */
+  limitKeepalives(lsn: Lsn): void {
+    this.#limit = lsn;
+    this.#confirmKeepalive();
+  }
+
   #confirmKeepalive(): void {
-    if (!this.#open && this.inFlight === 0) this.#confirm(this.#lastKeepalive);
+    if (this.#open || this.inFlight > 0) return;
+    const limit = this.#limit;
+    this.#confirm(limit !== undefined && limit < this.#lastKeepalive ? limit : this.#lastKeepalive);
   }
 
   #confirm(lsn: Lsn): void {

@@ -8,6 +8,7 @@ import { entityOfRequest, eventIdOfRequest, useDelivererBench } from './delivere
 import type { DeliveryObservation } from './delivery-observation.ts';
 import { type Claim, type ClaimOptions, DeliveryQueue } from './delivery-queue.ts';
 import type { WebhookSink } from './fan-out.ts';
+import type { WebhookFixture } from './webhook-fixture.suite.ts';
 
 const ok: Answer = { type: 'status', status: 200 };
 const unavailable: Answer = { type: 'status', status: 503 };
@@ -200,7 +201,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const all: string[] = [];
     for (let round = 0; round < 8; round += 1) {
       const logged = await webhooks.emit(Array.from({ length: 20 }, () => ({ entityKey: 'a' })));
-      await handOver(sink, logged);
+      await handOver(webhooks, sink, logged);
       all.push(...logged.map(({ event }) => event.eventId));
       await webhooks.rows(
         `select pg_terminate_backend(pid) from pg_stat_activity
@@ -252,11 +253,14 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 });
 
 /** As the relay does: a batch of which nothing can be said is handed over again. */
-async function handOver(sink: WebhookSink, events: readonly LoggedEvent[]): Promise<void> {
-  const position = events.at(-1)!.position;
+async function handOver(
+  webhooks: WebhookFixture,
+  sink: WebhookSink,
+  events: readonly LoggedEvent[],
+): Promise<void> {
   for (;;) {
     try {
-      await sink.deliver({ events, position }, { signal: new AbortController().signal });
+      await webhooks.handOver(events, sink);
       return;
     } catch (error) {
       // The pool's idle connections were cut too, and it may not know yet.

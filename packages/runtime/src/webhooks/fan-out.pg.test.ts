@@ -1,6 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { beginning } from '../log/outbox-event.ts';
-import { toLsn } from '../replication/lsn.ts';
+import { Snapshot } from '../log/snapshot.ts';
 import type { WebhookSink } from './fan-out.ts';
 import { WebhookFixture } from './webhook-fixture.suite.ts';
 
@@ -81,32 +80,49 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
     const [next] = await fixture.emit([{}]);
     const again = [...logged, logged[1]!, next!];
-    const results = await sink.deliver({ events: again, position: next!.position }, { signal });
+    const results = await fixture.handOver(again, sink, { at: next!.position! });
     expect(results).toEqual(again.map(() => ({ type: 'delivered' })));
     const ids = (await deliveries()).map((row) => row.event_id);
     const eventIds = [...logged, next!].map(({ event }) => event.eventId);
     expect(ids).toEqual([eventIds[1], eventIds[2], eventIds[3], eventIds[3]]);
   });
 
-  test('the position is stored with the work, in one transaction, and never goes back', async () => {
+  test('the checkpoint is stored with the work, in one transaction', async () => {
     await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
     const sink = fixture.sink();
-    expect(await sink.loadCheckpoint()).toEqual(beginning);
     const logged = await fixture.publish([{}, {}], sink);
     const { position } = logged[1]!;
-    expect(await sink.loadCheckpoint()).toEqual(position);
-    // A broken batch leaves neither position nor deliveries nor inbox rows behind.
+    expect(await fixture.position()).toEqual(position);
+    // A broken batch leaves neither checkpoint nor deliveries nor inbox rows behind.
     const [good, bad] = await fixture.emit([{}, {}]);
     const broken = { ...bad!, event: { ...bad!.event, recordedAt: 'not a time' } };
-    await expect(
-      sink.deliver({ events: [good!, broken], position: bad!.position }, { signal }),
-    ).rejects.toThrow();
-    expect(await sink.loadCheckpoint()).toEqual(position);
+    await expect(fixture.handOver([good!, broken], sink)).rejects.toThrow();
+    expect(await fixture.position()).toEqual(position);
     expect(await deliveries()).toHaveLength(2);
-    await sink.deliver({ events: [good!, bad!], position: bad!.position }, { signal });
+    await fixture.handOver([good!, bad!], sink);
     expect(await deliveries()).toHaveLength(4);
-    await sink.deliver({ events: [], position: { lsn: toLsn(1n), ordinal: 0 } }, { signal });
-    expect(await sink.loadCheckpoint()).toEqual(bad!.position);
+    expect(await fixture.position()).toEqual(bad!.position);
+  });
+
+  test('after another replica has taken over nothing is written: ER1207', async () => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const sink = fixture.sink();
+    const [first, late] = await fixture.emit([{}, {}]);
+    await fixture.handOver([first!], sink);
+    await fixture.rows('update event_runtime.relay_checkpoint set epoch = 6');
+    const checkpoint = {
+      mode: 'live',
+      position: late!.position!,
+      snapshot: Snapshot.nothing,
+      batch: null,
+      floorSeq: 0n,
+      adoption: null,
+    } as const;
+    await expect(sink.deliver({ events: [late!], checkpoint }, { signal })).rejects.toMatchObject({
+      code: 'ER1207',
+    });
+    expect(await deliveries()).toHaveLength(1);
+    expect(await fixture.position()).toEqual(first!.position);
   });
 
   test('two relays with the same batches at once: each event once, delivery ids in log order', async () => {
@@ -115,7 +131,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const run = async (sink: WebhookSink, size: number): Promise<void> => {
       for (let at = 0; at < logged.length; at += size) {
         const events = logged.slice(at, at + size);
-        await sink.deliver({ events, position: events.at(-1)!.position }, { signal });
+        await fixture.handOver(events, sink);
       }
     };
     await Promise.all([run(fixture.sink(), 7), run(fixture.sink(), 11), run(fixture.sink(), 60)]);
@@ -134,9 +150,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   test('an aborted signal: nothing is begun', async () => {
     const [event] = await fixture.emit([{}]);
     const sink = fixture.sink();
-    await expect(
-      sink.deliver({ events: [event!], position: event!.position }, { signal: AbortSignal.abort() }),
-    ).rejects.toThrow(/abort/i);
-    expect(await sink.loadCheckpoint()).toEqual(beginning);
+    await expect(fixture.handOver([event!], sink, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
+    expect(await deliveries()).toEqual([]);
   });
 });

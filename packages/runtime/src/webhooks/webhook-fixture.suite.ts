@@ -1,6 +1,9 @@
 import pg from 'pg';
-import type { LoggedEvent } from '../log/outbox-event.ts';
-import { toLsn } from '../replication/lsn.ts';
+import { type Checkpoint, type CheckpointOwner, claimCheckpoints } from '../log/checkpoint.ts';
+import type { LoggedEvent, Position } from '../log/outbox-event.ts';
+import { Snapshot } from '../log/snapshot.ts';
+import { parseLsn, toLsn } from '../replication/lsn.ts';
+import type { DeliveryResult } from '../sinks/sink.ts';
 import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
 import { DeliveryQueue } from './delivery-queue.ts';
 import { EgressGuard } from './egress-guard.ts';
@@ -21,6 +24,13 @@ const secretBox = new SecretBox([SecretBox.newKey()]);
 const guard = new EgressGuard({ allow: ['127.0.0.0/8', '::1'] });
 
 /** A migrated database and the parts of the webhooks on it, under the rights of the service role. */
+const owner: CheckpointOwner = {
+  relay: 'relay',
+  shard: 0,
+  epoch: 5n,
+  systemIdentifier: '7000000000000000000',
+};
+
 export class WebhookFixture implements AsyncDisposable {
   readonly secretBox: SecretBox = secretBox;
   readonly guard: EgressGuard = guard;
@@ -57,7 +67,7 @@ export class WebhookFixture implements AsyncDisposable {
   sink(options: Partial<WebhookSinkOptions> = {}): WebhookSink {
     return new WebhookSink({
       pool: this.pool,
-      owner: { slot: 'slot', systemIdentifier: '7000000000000000000' },
+      owner,
       ...options,
     });
   }
@@ -102,6 +112,7 @@ export class WebhookFixture implements AsyncDisposable {
         payload: Buffer.from(String(row['payload'])),
         recordedAt: String(row['recorded_at']),
       },
+      txId: 700n,
       position: { lsn: toLsn(BigInt(String(row['seq']))), ordinal: 0 },
       committedAt: 0,
       capturedAt: 0,
@@ -111,9 +122,40 @@ export class WebhookFixture implements AsyncDisposable {
   /** Emits and fans out. */
   async publish(events: readonly Emitted[], sink: WebhookSink = this.sink()): Promise<LoggedEvent[]> {
     const logged = await this.emit(events);
-    const position = logged.at(-1)!.position;
-    await sink.deliver({ events: logged, position }, { signal: new AbortController().signal });
+    await this.handOver(logged, sink);
     return logged;
+  }
+
+  /** As the relay does. `at`: the position that the batch reaches; default: its last event's. */
+  async handOver(
+    events: readonly LoggedEvent[],
+    sink: WebhookSink,
+    options: { readonly at?: Position; readonly epoch?: bigint; readonly signal?: AbortSignal } = {},
+  ): Promise<readonly DeliveryResult[]> {
+    await claimCheckpoints(this.pool, {
+      sinks: [sink.name],
+      owner: { ...owner, epoch: options.epoch ?? owner.epoch },
+    });
+    const checkpoint: Checkpoint = {
+      mode: 'live',
+      position: options.at ?? events.at(-1)!.position!,
+      snapshot: Snapshot.nothing,
+      batch: null,
+      floorSeq: 0n,
+      adoption: null,
+    };
+    return await sink.deliver(
+      { events, checkpoint },
+      { signal: options.signal ?? new AbortController().signal },
+    );
+  }
+
+  /** Where the checkpoint of the webhooks stands. */
+  async position(): Promise<Position | undefined> {
+    const [row] = await this.rows<{ lsn: string; ordinal: number }>(
+      'select lsn::text, ordinal from event_runtime.relay_checkpoint',
+    );
+    return row === undefined ? undefined : { lsn: parseLsn(row.lsn), ordinal: row.ordinal };
   }
 
   /** Rows of any statement, as the superuser. */

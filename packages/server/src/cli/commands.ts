@@ -2,9 +2,17 @@ import type { Composition } from './composition.ts';
 
 /** The commands as shipped. Each loads its own code when it runs, so that `--help` is quick. */
 export const composition: Composition = {
-  async start(context) {
+  async start(context, given) {
     const { startCommand } = await import('../service/start-command.ts');
-    return await startCommand(context);
+    return await startCommand(context, given);
+  },
+  async configShow(context, given) {
+    const { configShowCommand } = await import('../config/config-command.ts');
+    return await configShowCommand(context, given);
+  },
+  async configSchema(context) {
+    const { configSchemaCommand } = await import('../config/config-command.ts');
+    return await configSchemaCommand(context);
   },
   async dev(context) {
     const { devCommand } = await import('../dev/dev-command.ts');

@@ -1,3 +1,4 @@
+import type { GivenSettings } from '../config/load-configuration.ts';
 import type { DemoCommandOptions } from '../demo/demo-command.ts';
 import type { CommandContext } from './command-context.ts';
 import type { ExitCode } from './exit-code.ts';
@@ -5,14 +6,16 @@ import type { ExitCode } from './exit-code.ts';
 /** One command's work. */
 export type Command<Options> = (context: CommandContext, options: Options) => Promise<ExitCode>;
 
-export interface MigrateOptions {
+export interface MigrateOptions extends GivenSettings {
   /** Print the SQL that would run, and run nothing. */
   readonly dryRun: boolean;
 }
 
 /** What the command line can do: its words are parsed in `program.ts`, the work is composed elsewhere. */
 export interface Composition {
-  readonly start: Command<object>;
+  readonly start: Command<GivenSettings>;
+  readonly configShow: Command<GivenSettings>;
+  readonly configSchema: Command<object>;
   readonly dev: Command<object>;
   readonly migrate: Command<MigrateOptions>;
   readonly demo: Command<DemoCommandOptions>;

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { CommandContext } from './command-context.ts';
 import type { Composition } from './composition.ts';
 import type { ExitCode } from './exit-code.ts';
+import { addSettingOptions, givenSettings } from './setting-options.ts';
 
 /** What a run of the program needs beside its arguments. */
 export interface ProgramOptions {
@@ -11,6 +12,12 @@ export interface ProgramOptions {
   /** Told how the command ended. */
   readonly onExit: (code: ExitCode) => void;
 }
+
+/** Runs a command with what its flags say. */
+type Run = <Options>(
+  command: (context: CommandContext, options: Options) => Promise<ExitCode>,
+  given: Options & { readonly json?: boolean },
+) => Promise<void>;
 
 /** The command line: its words, their help, and which command they mean. Throws CommanderError to end. */
 export function program(options: ProgramOptions): Command {
@@ -26,10 +33,8 @@ export function program(options: ProgramOptions): Command {
       writeErr: (text) => terminal.note(text.trimEnd()),
     })
     .exitOverride();
-  const run = async <Options>(
-    command: (context: CommandContext, options: Options) => Promise<ExitCode>,
-    given: Options & { readonly json?: boolean },
-  ): Promise<void> => onExit(await command({ ...context, json: given.json === true }, given));
+  const run: Run = async (command, given) =>
+    onExit(await command({ ...context, json: given.json === true }, given));
 
   root
     .command('dev')
@@ -55,18 +60,49 @@ export function program(options: ProgramOptions): Command {
         rate: given.rate ?? (given.kill ? 0 : 300),
       }),
     );
-  root
-    .command('start')
-    .description('run the service on the database that DATABASE_URL names')
-    .option('--json', 'report a failure as one JSON object', false)
-    .action(async (given: { json: boolean }) => run(composition.start, given));
-  root
-    .command('migrate')
-    .description('bring the event_runtime schema of the database that DATABASE_URL names up to date')
-    .option('--dry-run', 'print the SQL that would run, and run nothing', false)
-    .option('--json', 'print one JSON object at the end', false)
-    .action(async (given: { dryRun: boolean; json: boolean }) => run(composition.migrate, given));
+  addServiceCommands(root, { composition, run });
   return root;
+}
+
+interface Wiring {
+  readonly composition: Composition;
+  readonly run: Run;
+}
+
+/** The commands that take settings. */
+function addServiceCommands(root: Command, { composition, run }: Wiring): void {
+  interface Given extends Readonly<Record<string, unknown>> {
+    readonly json: boolean;
+  }
+  addSettingOptions(
+    root
+      .command('start')
+      .description('run the service on the database that DATABASE_URL names')
+      .option('--json', 'report a failure as one JSON object', false),
+  ).action(async (given: Given) => run(composition.start, { ...givenSettings(given), json: given.json }));
+  addSettingOptions(
+    root
+      .command('migrate')
+      .description('bring the event_runtime schema of the database that DATABASE_URL names up to date')
+      .option('--dry-run', 'print the SQL that would run, and run nothing', false)
+      .option('--json', 'print one JSON object at the end', false),
+    ['databaseUrl'],
+  ).action(async (given: Given & { readonly dryRun: boolean }) =>
+    run(composition.migrate, { ...givenSettings(given), dryRun: given.dryRun, json: given.json }),
+  );
+  const config = root.command('config').description('show the settings, and where each is from');
+  addSettingOptions(
+    config
+      .command('show', { isDefault: true })
+      .description('show the settings as `start` would have them, and where each is from')
+      .option('--json', 'print one JSON object', false),
+  ).action(async (given: Given) =>
+    run(composition.configShow, { ...givenSettings(given), json: given.json }),
+  );
+  config
+    .command('schema')
+    .description('print the JSON Schema of a configuration file')
+    .action(async () => run(composition.configSchema, {}));
 }
 
 /** Reads a whole number of at least `least`. */

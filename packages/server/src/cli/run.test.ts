@@ -33,6 +33,8 @@ async function ran(
   };
   const composition: Composition = {
     start: command('start'),
+    configShow: command('configShow'),
+    configSchema: command('configSchema'),
     dev: command('dev'),
     migrate: command('migrate'),
     demo: command('demo'),
@@ -47,8 +49,21 @@ const failing = (error: unknown) => async (): Promise<0> => {
 };
 
 test('the words mean their commands, with defaults', async () => {
-  expect((await ran(['start'])).given).toEqual([['start', { json: false }]]);
-  expect((await ran(['migrate', '--dry-run'])).given).toEqual([['migrate', { dryRun: true, json: false }]]);
+  expect((await ran(['start'])).given).toEqual([['start', { json: false, flags: {}, config: undefined }]]);
+  expect((await ran(['migrate', '--dry-run'])).given).toEqual([
+    ['migrate', { dryRun: true, json: false, flags: {}, config: undefined }],
+  ]);
+  expect((await ran(['start', '--no-config', '--relay-poll-ms', '5s', '--roles=relay'])).given).toEqual([
+    ['start', { json: false, flags: { 'relay.pollMs': '5s', roles: 'relay' }, config: false }],
+  ]);
+  expect((await ran(['migrate', '--config', 'a.json', '--database-url', 'env:A'])).given).toEqual([
+    ['migrate', { dryRun: false, json: false, flags: { databaseUrl: 'env:A' }, config: 'a.json' }],
+  ]);
+  const show = ['configShow', { json: true, flags: { 'log.level': 'debug' }, config: undefined }];
+  for (const words of [['config'], ['config', 'show']]) {
+    expect((await ran([...words, '--log-level', 'debug', '--json'])).given).toEqual([show]);
+  }
+  expect((await ran(['config', 'schema'])).given).toEqual([['configSchema', {}]]);
   expect((await ran(['demo', '--seed', '5'])).given).toEqual([
     ['demo', { events: 1_000, kill: false, seed: 5, rate: 300, json: false }],
   ]);
@@ -69,6 +84,10 @@ test.each([
   [['demo', '--events', '1e3'], /whole number/],
   [['demo', '--evnets', '10'], /did you mean --events/i],
   [['start', 'surplus'], /too many arguments/i],
+  [['start', '--relay-nmae', 'x'], /did you mean --relay-name/i],
+  [['start', '--relay-name'], /argument missing/i],
+  [['migrate', '--roles', 'relay'], /unknown option/i],
+  [['config', 'shwo'], /too many arguments|did you mean show/i],
   [[], /Usage: event-runtime/],
 ])('%j is a matter of usage', async (args, told) => {
   const { code, out, notes, given } = await ran(args);

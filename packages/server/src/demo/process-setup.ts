@@ -10,7 +10,7 @@ const egressAllow = ['127.0.0.0/8'];
 
 /**
  * The demo on the product as users run it: `event-runtime start` in a process of its own, told by its
- * environment only.
+ * environment only. What is configured on this machine for a service does not concern it.
  */
 export function processSetup(env: Readonly<Record<string, string | undefined>>): DemoSetup {
   // A slot's name is known in the whole cluster, and a demo may run beside another.
@@ -39,13 +39,14 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
     },
     relay(site, { onFailure }) {
       return new RelayProcess({
-        args: [fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url)), 'start'],
+        args: [fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url)), 'start', '--no-config'],
         env: {
-          ...env,
+          ...withoutSettings(env),
           DATABASE_URL: site.databaseUrl,
-          EVENT_RUNTIME_SLOT: slot,
-      // Killed again and again: its successor should not wait long.
-      EVENT_RUNTIME_LEASE: '1s',
+          EVENT_RUNTIME_RELAY_NAME: slot,
+          EVENT_RUNTIME_HTTP_PORT: '0',
+          // Killed again and again: its successor should not wait long.
+          EVENT_RUNTIME_LEASE: '1s',
           EVENT_RUNTIME_SECRET_KEY: secretKey,
           EVENT_RUNTIME_EGRESS_ALLOW: egressAllow.join(','),
           // The receiver refuses some events once, to show a retry; nobody wants to watch five seconds of that.
@@ -56,4 +57,10 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
       });
     },
   };
+}
+
+function withoutSettings(
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('EVENT_RUNTIME_')));
 }

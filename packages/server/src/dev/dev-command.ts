@@ -11,9 +11,9 @@ import {
 import pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import { configurationWith } from '../config/load-configuration.ts';
 import { runUntil } from '../service/run-until.ts';
 import { createService } from '../service/service.ts';
-import type { Settings } from '../service/settings.ts';
 import { type DevDatabase, devDatabase } from './dev-database.ts';
 import { lockDev } from './dev-lock.ts';
 import { EchoReceiver } from './echo-receiver.ts';
@@ -50,29 +50,28 @@ interface DevSite {
 
 async function runDev(context: CommandContext, site: DevSite): Promise<void> {
   const { terminal, json, signal } = context;
-  const settings: Settings = {
+  const configuration = configurationWith({
     databaseUrl: site.database.url,
-    slot,
     secretKeys: [SecretBox.newKey()],
-    egressAllow: ['127.0.0.0/8'],
-    retryDelaysMs: [1_000, 2_000, 5_000],
-    leaseMs: undefined,
-    logLevel: 'warn',
-  };
+    'relay.name': slot,
+    'relay.unboundedWal': 'warn',
+    'webhooks.egressAllow': ['127.0.0.0/8'],
+    'webhooks.retryDelays': [1_000, 2_000, 5_000],
+    'http.port': 0,
+  });
   const endpoints = new TenantEndpoints({
     endpoints: new Endpoints({
       pool: site.pool,
-      secretBox: new SecretBox(settings.secretKeys),
-      guard: new EgressGuard({ allow: settings.egressAllow }),
+      secretBox: new SecretBox(configuration.secretKeys),
+      guard: new EgressGuard({ allow: configuration.webhooks.egressAllow }),
     }),
     receiver: site.receiver,
   });
   const journeys = new Journeys();
   const logger = terminalLogger(terminal);
   await using service = createService({
-    settings,
+    configuration,
     logger,
-    unboundedWal: 'warn',
     sinks: [
       {
         name: 'dev',

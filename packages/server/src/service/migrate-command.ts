@@ -2,12 +2,12 @@ import { migrate, planMigrations } from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import type { MigrateOptions } from '../cli/composition.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
-import { databaseUrl } from './settings.ts';
+import { loadDatabaseUrl } from '../config/load-configuration.ts';
 
 /** `event-runtime migrate`: brings the schema up to date, or prints the SQL that would do it. */
 export async function migrateCommand(context: CommandContext, options: MigrateOptions): Promise<ExitCode> {
   const { terminal, signal, json } = context;
-  const connectionString = databaseUrl(context.env);
+  const connectionString = await loadDatabaseUrl({ given: options, env: context.env, signal });
   if (options.dryRun) {
     const plan = await planMigrations({ connectionString, signal });
     if (json)

@@ -16,10 +16,10 @@ import {
   WebhookSink,
 } from '@event-runtime/runtime';
 import pg from 'pg';
-import type { Settings } from './settings.ts';
+import type { Configuration } from '../config/configuration.ts';
 
 export interface ServiceOptions {
-  readonly settings: Settings;
+  readonly configuration: Configuration;
   readonly logger: Logger;
   /** Sinks beside the webhooks. */
   readonly sinks?: readonly SinkSource[];
@@ -27,8 +27,6 @@ export interface ServiceOptions {
   readonly wrapWebhooks?: (sink: Sink) => Sink;
   /** Told of every attempt at a delivery, beside the log. */
   readonly observe?: (observation: AttemptObservation) => void;
-  /** See RelayOptions. Default `refuse`. */
-  readonly unboundedWal?: 'refuse' | 'warn';
 }
 
 /** The parts of the service, put together, and what they share. */
@@ -39,9 +37,10 @@ export interface EventService extends AsyncDisposable {
 
 /** Puts the service together: upkeep, relay, webhooks. Nothing runs until the supervisor is started. */
 export function createService(options: ServiceOptions): EventService {
-  const { settings, logger } = options;
+  const { configuration, logger } = options;
+  const { databaseUrl: connectionString, relay: relaying, retention } = configuration;
   const pool = new pg.Pool({
-    connectionString: settings.databaseUrl,
+    connectionString,
     max: 10,
     application_name: 'event-runtime',
     client_encoding: 'UTF8',
@@ -55,9 +54,9 @@ export function createService(options: ServiceOptions): EventService {
   const createDeliverer = (): Deliverer => {
     deliverer = new Deliverer({
       queue: new DeliveryQueue({ pool }),
-      secretBox: new SecretBox(settings.secretKeys),
-      guard: new EgressGuard({ allow: settings.egressAllow }),
-      ...(settings.retryDelaysMs === undefined ? {} : { retry: { delaysMs: settings.retryDelaysMs } }),
+      secretBox: new SecretBox(configuration.secretKeys),
+      guard: new EgressGuard({ allow: configuration.webhooks.egressAllow }),
+      retry: { delaysMs: configuration.webhooks.retryDelays },
       // Whoever had the lease before has it no longer.
       takeOver: true,
       observe: (observation) => {
@@ -75,22 +74,20 @@ export function createService(options: ServiceOptions): EventService {
     },
   };
   const relay = new Relay({
-    connectionString: settings.databaseUrl,
-    name: settings.slot,
+    connectionString,
     logger,
-    unboundedWal: options.unboundedWal ?? 'refuse',
-    ...(settings.leaseMs === undefined ? {} : { leaseMs: settings.leaseMs }),
+    ...relaying,
     sinks: [webhooks, ...(options.sinks ?? [])],
   });
   const delivering = new Leased({
     name: '#webhooks',
-    connectionString: settings.databaseUrl,
-    relay: settings.slot,
+    connectionString,
+    relay: relaying.name,
     logger,
-    ...(settings.leaseMs === undefined ? {} : { leaseMs: settings.leaseMs }),
+    leaseMs: relaying.leaseMs,
     create: createDeliverer,
   });
-  const upkeep = new PartitionUpkeep({ connectionString: settings.databaseUrl, logger });
+  const upkeep = new PartitionUpkeep({ connectionString, logger, keyRetentionDays: retention.keyDays });
   return {
     supervisor: new Supervisor([upkeep, relay, delivering], { name: 'event-runtime' }),
     pool,

@@ -107,7 +107,7 @@ test('a missing setting: exit 2 and a message for a person, or one object for a 
   const person = new Program(['start'], { EVENT_RUNTIME_SECRET_KEY: key });
   expect(await person.exit()).toBe(2);
   expect(person.out).toBe('');
-  expect(person.errors).toMatch(/ER5001[\s\S]*DATABASE_URL is missing[\s\S]*→ Set DATABASE_URL=postgres:/);
+  expect(person.errors).toMatch(/ER5001[\s\S]*databaseUrl is missing[\s\S]*→ Set DATABASE_URL=postgres:/);
   const json = new Program(['start', '--json'], { EVENT_RUNTIME_SECRET_KEY: key });
   expect(await json.exit()).toBe(2);
   expect(JSON.parse(json.out)).toMatchObject({ error: { code: 'ER5001', retryable: false } });

@@ -1,17 +1,20 @@
 import { createLogger } from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import { type GivenSettings, loadConfiguration } from '../config/load-configuration.ts';
+import { suspectVariables } from '../config/suspect-variables.ts';
 import { runUntil } from './run-until.ts';
 import { createService } from './service.ts';
-import { readSettings } from './settings.ts';
 
-/** `event-runtime start`: the service on the database of DATABASE_URL, until it is told to stop. */
-export async function startCommand(context: CommandContext): Promise<ExitCode> {
-  const settings = readSettings(context.env);
-  const logger = createLogger({ level: settings.logLevel });
-  await using service = createService({ settings, logger });
+/** `event-runtime start`: the service, as it is configured, until it is told to stop. */
+export async function startCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
+  const { env } = context;
+  for (const warning of suspectVariables(env)) context.terminal.note(warning);
+  const configuration = await loadConfiguration({ given, env, signal: context.signal });
+  const logger = createLogger({ level: configuration.log.level });
+  await using service = createService({ configuration, logger });
   const stop = new AbortController();
-  if (context.env['EVENT_RUNTIME_STOP_WITH_STDIN'] === 'true') stopWithStdin(stop);
+  if (env['EVENT_RUNTIME_STOP_WITH_STDIN'] === 'true') stopWithStdin(stop);
   const signal = AbortSignal.any([context.signal, stop.signal]);
   await runUntil(service.supervisor, { signal, logger });
   return exitCode.ok;
