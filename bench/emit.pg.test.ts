@@ -44,7 +44,7 @@ describe('npm run bench -- emit', () => {
 
     for (const figure of figures) {
       expect(Object.keys(figure).toSorted()).toEqual([
-        ...['budget', 'id', 'label', 'met', 'ratio', 'reference', 'runs', 'spread', 'unit', 'value'],
+        ...['budget', 'goal', 'id', 'label', 'met', 'ratio', 'reference', 'runs', 'spread', 'unit', 'value'],
       ]);
       const numbers = [figure.value, ...figure.spread, figure.ratio ?? 1, figure.reference ?? 1];
       expect(numbers.every((each) => Number.isFinite(each) && each > 0)).toBe(true);

@@ -11,8 +11,10 @@ export interface Figure {
   readonly reference: number | null;
   /** Median over the runs of value / reference, each of one run; null where there is no reference. */
   readonly ratio: number | null;
-  /** What the ratio, or without a reference the value, may be at most; null where it only informs. */
+  /** What the ratio, or without a reference the value, may be at most (see {@link goal}); null where it only informs. */
   readonly budget: number | null;
+  /** Whether the budget is the most or the least. */
+  readonly goal: 'at most' | 'at least';
   /** Null where there is no budget. */
   readonly met: boolean | null;
   readonly runs: number;
@@ -21,7 +23,10 @@ export interface Figure {
 }
 
 /** What a figure is called, and what it may be. */
-export type FigureName = Pick<Figure, 'id' | 'label' | 'unit' | 'budget'>;
+export type FigureName = Pick<Figure, 'id' | 'label' | 'unit' | 'budget'> & {
+  /** Default `at most`. */
+  readonly goal?: Figure['goal'];
+};
 
 /**
  * A figure of paired runs.
@@ -39,7 +44,8 @@ export function ratioFigure(name: FigureName, pairs: ReadonlyArray<readonly [num
     reference: rounded(median(pairs.map(([, reference]) => reference))),
     ratio: rounded(ratio),
     budget: name.budget,
-    met: name.budget === null ? null : ratio <= name.budget,
+    goal: name.goal ?? 'at most',
+    met: met(name, ratio),
     runs: pairs.length,
     spread: range(ratios),
   };
@@ -56,10 +62,16 @@ export function plainFigure(name: FigureName, values: readonly number[]): Figure
     reference: null,
     ratio: null,
     budget: name.budget,
-    met: name.budget === null ? null : value <= name.budget,
+    goal: name.goal ?? 'at most',
+    met: met(name, value),
     runs: values.length,
     spread: range(values),
   };
+}
+
+function met({ budget, goal }: FigureName, value: number): boolean | null {
+  if (budget === null) return null;
+  return goal === 'at least' ? value >= budget : value <= budget;
 }
 
 /** The middle value; the mean of the two middle ones of an even number; NaN of none. */

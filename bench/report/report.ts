@@ -12,6 +12,8 @@ export interface BenchReport {
 /** What the command line gives to a benchmark. */
 export interface BenchRequest {
   readonly runs: number;
+  /** How many events, for a benchmark that takes so many; default: its own. */
+  readonly events?: number;
   readonly progress: (line: string) => void;
 }
 

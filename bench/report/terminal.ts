@@ -22,7 +22,7 @@ function table(figures: readonly Figure[]): string {
     figure.unit,
     text(figure.ratio),
     figure.spread.map(text).join(' – '),
-    text(figure.budget),
+    figure.budget === null ? '' : `${figure.goal === 'at least' ? '≥' : '≤'} ${figure.budget}`,
     verdict(figure),
     figure.label,
   ]);

@@ -1,11 +1,13 @@
 import * as producer from '../../packages/outbox/src/errors/codes.ts';
 import * as runtime from '../../packages/runtime/src/errors/codes.ts';
 import { logEvents } from '../../packages/runtime/src/telemetry/log-events.ts';
+import { metrics } from '../../packages/runtime/src/telemetry/metrics.ts';
 import { configSchema } from '../../packages/server/src/config/config-schema.ts';
 import { settingRows } from '../../packages/server/src/config/settings-table.ts';
 import { configurationFileSource, configurationSource } from './configuration-types.ts';
 import { type ErrorGroup, errorsPage } from './errors-page.ts';
 import { logEventsPage } from './log-events-page.ts';
+import { metricsPage } from './metrics-page.ts';
 import { settingsPage } from './settings-page.ts';
 
 /** A file that is made from the sources and committed. */
@@ -18,6 +20,7 @@ export interface Page {
 /** Headings of the catalogues, in the order of the page; a catalogue that is missing here is an error. */
 const titles: Readonly<Record<string, string>> = {
   databaseErrors: 'The database and its set-up',
+  operationErrors: "What the operator's commands find",
   producerErrors: 'Emitting',
   receiverErrors: 'Receiving webhooks',
   replicationErrors: 'Replication',
@@ -60,6 +63,7 @@ function jsonText(value: unknown): string {
 export const pages: readonly Page[] = [
   { path: 'docs/reference/errors.md', make: () => errorsPage(errorGroups()) },
   { path: 'docs/reference/log-events.md', make: () => logEventsPage(logEvents) },
+  { path: 'docs/reference/metrics.md', make: () => metricsPage(metrics) },
   { path: 'docs/reference/settings.md', make: () => settingsPage(settingRows) },
   {
     path: 'docs/reference/config.schema.json',

@@ -58,6 +58,8 @@ create table event_runtime.relay_checkpoint (
   epoch bigint not null,
   -- The cluster that lsn and the snapshots belong to.
   system_identifier text not null,
+  -- The server's timeline when it was claimed: another one means that a standby was promoted or a backup restored.
+  timeline int not null,
   -- live: reads the WAL, everything up to (lsn, ordinal) is delivered. table: reads the table.
   mode text not null default 'table' check (mode in ('live', 'table')),
   lsn pg_lsn not null default '0/0',
@@ -103,9 +105,30 @@ comment on table event_runtime.relay_lease is 'Which replica does which part of 
 -- One for all leases, so that an epoch is higher than every one before, whatever the lease.
 create sequence event_runtime.relay_epoch;
 
--- The first contact with another cluster than the one the checkpoints were written for. Whoever calls it sets a
--- short lock_timeout: emits wait while it holds its lock, which shuts out transactions that have drawn a seq and are
--- still open.
+-- Which cluster the transaction ids of the outbox belong to: one row.
+create table event_runtime.relay_cluster (
+  only boolean primary key default true check (only),
+  system_identifier text not null,
+  -- Rows up to here came from another cluster: their transaction ids mean nothing in this one.
+  floor_seq bigint not null default 0
+);
+comment on table event_runtime.relay_cluster is 'The cluster that the outbox was written in, and what came from another one.';
+insert into event_runtime.relay_cluster (system_identifier)
+select c.system_identifier::text from pg_control_system() c;
+
+create function event_runtime.relay_foreign(relay_name text, cluster text) returns boolean
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from event_runtime.relay_cluster k where k.system_identifier <> cluster)
+      or exists (select from event_runtime.relay_checkpoint c
+                  where c.relay = relay_name and c.system_identifier <> cluster);
+$$;
+comment on function event_runtime.relay_foreign is 'Whether the outbox or a checkpoint of this relay is of another cluster.';
+
+-- The first contact with another cluster than the one that the outbox was written in. Whoever calls it sets a short
+-- lock_timeout: emits wait while it holds its lock, which shuts out transactions that have drawn a seq and are still
+-- open.
 create function event_runtime.relay_adopt(relay_name text, cluster text) returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -113,25 +136,26 @@ as $$
 declare
   highest bigint;
 begin
-  if not exists (select from event_runtime.relay_checkpoint c
-                  where c.relay = relay_name and c.system_identifier <> cluster) then
+  if not event_runtime.relay_foreign(relay_name, cluster) then
     return null;
   end if;
   lock table event_runtime.outbox in share mode;
-  perform from event_runtime.relay_checkpoint c
-    where c.relay = relay_name and c.system_identifier <> cluster for update;
-  if not found then
+  perform from event_runtime.relay_cluster k for update;
+  if not event_runtime.relay_foreign(relay_name, cluster) then
     return null;
   end if;
   select coalesce(max(o.seq), 0) into highest from event_runtime.outbox o;
   perform setval('event_runtime.outbox_seq_seq', greatest(highest, s.last_value), s.is_called or highest > 0)
     from event_runtime.outbox_seq_seq s;
+  update event_runtime.relay_cluster k set system_identifier = cluster, floor_seq = highest;
+  -- Of all relays: their rows are the same. The epochs of another cluster fence nobody here, and where sequences were
+  -- not restored they would turn away everybody.
   update event_runtime.relay_checkpoint c
-     set system_identifier = cluster, mode = 'table', lsn = '0/0', ordinal = -1,
+     set system_identifier = cluster, epoch = 0, mode = 'table', lsn = '0/0', ordinal = -1,
          adopting_snapshot = case when c.adopting_snapshot is null then c.snapshot else c.adopting_snapshot end,
          adopting_since = coalesce(c.adopting_since, c.updated_at),
          snapshot = '3:3:', batch_snapshot = null, batch_seq = null, floor_seq = highest
-   where c.relay = relay_name and c.system_identifier <> cluster;
+   where c.system_identifier <> cluster;
   delete from event_runtime.tick;
   return highest;
 end
@@ -146,6 +170,7 @@ begin
   for guarded in
     select g.table_name, g.service_may from (values
       ('tick', 'select, delete'),
+      ('relay_cluster', 'select'),
       ('relay_checkpoint', 'select, insert, update, delete'),
       ('relay_lease', 'select, insert, update, delete')
     ) as g(table_name, service_may)

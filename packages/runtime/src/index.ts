@@ -3,10 +3,29 @@ export { type RunContext, Service, type ServiceState, type StopOptions } from '.
 export { Supervisor } from './lifecycle/supervisor.ts';
 export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
 export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
-export type { SinkStatus } from './relay/lead.ts';
+export type { SinkStatus, WindowUse } from './relay/lead.ts';
 export { Leased, type LeasedOptions } from './relay/leased.ts';
-export { Relay, type RelayOptions, type SinkSource } from './relay/relay.ts';
+export { Relay, type RelayActivity, type RelayOptions, type SinkSource } from './relay/relay.ts';
+export {
+  type LeaseReport,
+  type RelayReport,
+  type RelayReportOptions,
+  relayReport,
+  type ServerReport,
+  type SinkReport,
+  type SlotCondition,
+  type SlotReport,
+} from './relay/relay-report.ts';
+export { Retention } from './relay/retention.ts';
+export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retention-options.ts';
+export { type SinkPauseOptions, setSinkPaused } from './relay/sink-pause.ts';
 export { createSlot, type DropSlotOptions, dropSlot } from './replication/slot.ts';
+export { createSlotAt, type SlotCreationOptions } from './replication/slot-creation.ts';
+export {
+  connectDirect,
+  type DirectConnection,
+  type DirectConnectionOptions,
+} from './schema/direct-connection.ts';
 export {
   type MigrateOptions,
   type MigrateResult,
@@ -28,9 +47,12 @@ export { FileSink, type FileSinkOptions } from './sinks/file/file-sink.ts';
 export { readFileSink } from './sinks/file/read-file-sink.ts';
 export { MemorySink, type MemorySinkOptions } from './sinks/memory/memory-sink.ts';
 export { NullSink, type NullSinkOptions } from './sinks/null/null-sink.ts';
+export { OpenedOnUse, type OpenedOnUseOptions } from './sinks/opened-on-use.ts';
 export type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sinks/sink.ts';
+export { Exposition } from './telemetry/exposition.ts';
 export { logEvents } from './telemetry/log-events.ts';
 export { createLogger, type Logger, type LoggerOptions, type LogLevel } from './telemetry/logger.ts';
+export { type MetricLabel, type MetricName, metrics } from './telemetry/metrics.ts';
 export { Deliverer } from './webhooks/deliverer.ts';
 export type { DelivererOptions } from './webhooks/deliverer-options.ts';
 export type {

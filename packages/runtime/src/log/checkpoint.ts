@@ -3,6 +3,7 @@ import { runtimeError } from '../errors/codes.ts';
 import { formatLsn, parseLsn } from '../replication/lsn.ts';
 import type { Position } from './outbox-event.ts';
 import { Snapshot } from './snapshot.ts';
+import { checkTimeline, timelineSql } from './timeline.ts';
 
 /** Who may write a checkpoint: the relay by name, and the lease (its epoch) under which this process works for it. */
 export interface CheckpointOwner {
@@ -13,6 +14,8 @@ export interface CheckpointOwner {
   readonly epoch: bigint;
   /** `system_identifier` of the cluster: positions and snapshots mean nothing in another one. */
   readonly systemIdentifier: string;
+  /** Of the server that the checkpoints were read from: on another one nothing is written (ER1210). */
+  readonly timeline: number;
 }
 
 /** A batch of the table in progress. */
@@ -53,6 +56,14 @@ export interface StoredCheckpoint {
   readonly paused: boolean;
 }
 
+/** A checkpoint as it was when it was claimed. */
+export interface ClaimedCheckpoint extends StoredCheckpoint {
+  /** The server's timeline when it was claimed the time before; ours when it is new. */
+  readonly timeline: number;
+  /** When it was written. ISO 8601 in UTC. */
+  readonly updatedAt: string;
+}
+
 type Queryable = Pick<ClientBase | Pool, 'query'>;
 
 interface CheckpointRow {
@@ -73,32 +84,43 @@ interface CheckpointRow {
 const columns = `sink, system_identifier, mode, lsn::text, ordinal, snapshot::text, batch_snapshot::text,
   batch_seq::text, floor_seq::text, adopting_snapshot::text, adopting_since::text, paused_at is not null as paused`;
 
+const writtenAt = `to_char(updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
 /**
  * Makes this owner the only one who may write these sinks' checkpoints, and reads them. A sink without one begins
- * before every event that the outbox holds.
+ * before every event that the outbox holds, those included that came from another cluster.
  *
  * @throws ER1206 a checkpoint belongs to another cluster ({@link adoptCluster} first); ER1207 a higher epoch holds it
  */
 export async function claimCheckpoints(
   client: Queryable,
   options: { readonly sinks: readonly string[]; readonly owner: CheckpointOwner },
-): Promise<Map<string, StoredCheckpoint>> {
+): Promise<Map<string, ClaimedCheckpoint>> {
   const { sinks, owner } = options;
-  const { rows } = await client.query<CheckpointRow>(
-    `insert into event_runtime.relay_checkpoint as c (relay, sink, shard, epoch, system_identifier, snapshot)
-     select $1, s.sink, $3, $4, $5, '3:3:' from unnest($2::text[]) as s(sink)
-     on conflict (relay, sink, shard) do update set epoch = excluded.epoch where c.epoch <= excluded.epoch
-     returning ${columns}`,
-    [owner.relay, sinks, owner.shard, owner.epoch.toString(), owner.systemIdentifier],
+  const { rows } = await client.query<CheckpointRow & Pick<ClaimedCheckpoint, 'timeline' | 'updatedAt'>>(
+    // What stands in RETURNING is read as it was before the statement.
+    `insert into event_runtime.relay_checkpoint as c
+       (relay, sink, shard, epoch, system_identifier, timeline, snapshot, floor_seq, adopting_snapshot, adopting_since)
+     select $1, s.sink, $3, $4, $5, $6, '3:3:', k.floor_seq,
+            case when k.floor_seq > 0 then '3:3:'::pg_snapshot end,
+            case when k.floor_seq > 0 then '-infinity'::timestamptz end
+       from unnest($2::text[]) as s(sink), event_runtime.relay_cluster k
+     on conflict (relay, sink, shard) do update set epoch = excluded.epoch, timeline = excluded.timeline
+       where c.epoch <= excluded.epoch
+     returning ${columns}, ${writtenAt} as "updatedAt",
+       coalesce((select b.timeline from event_runtime.relay_checkpoint b
+                  where (b.relay, b.sink, b.shard) = (c.relay, c.sink, c.shard)), c.timeline) as timeline`,
+    [owner.relay, sinks, owner.shard, owner.epoch.toString(), owner.systemIdentifier, owner.timeline],
   );
-  const claimed = new Map<string, StoredCheckpoint>();
+  const claimed = new Map<string, ClaimedCheckpoint>();
   for (const row of rows) {
     if (row.system_identifier !== owner.systemIdentifier) {
       throw runtimeError('ER1206', {
         detail: `Sink ${row.sink}: ${row.system_identifier}, connected to ${owner.systemIdentifier}.`,
       });
     }
-    claimed.set(row.sink, { checkpoint: toCheckpoint(row), paused: row.paused });
+    const { timeline, updatedAt } = row;
+    claimed.set(row.sink, { checkpoint: toCheckpoint(row), paused: row.paused, timeline, updatedAt });
   }
   const turnedAway = sinks.filter((sink) => !claimed.has(sink));
   if (turnedAway.length > 0) throw fenced(turnedAway.join(', '), owner);
@@ -109,7 +131,8 @@ export async function claimCheckpoints(
  * Writes a sink's checkpoint. Within the caller's transaction where there is one.
  *
  * @returns whether an operator has paused the sink
- * @throws ER1207 somebody else has claimed it meanwhile; nothing is written
+ * @throws ER1207 somebody else has claimed it meanwhile; ER1210 the connection led to another server: in either case
+ *   nothing is written
  */
 export async function saveCheckpoint(
   client: Queryable,
@@ -122,6 +145,7 @@ export async function saveCheckpoint(
         set mode = $6, lsn = $7, ordinal = $8, snapshot = $9, batch_snapshot = $10, batch_seq = $11,
             floor_seq = $12, adopting_snapshot = $13, adopting_since = $14, updated_at = clock_timestamp()
       where relay = $1 and sink = $2 and shard = $3 and epoch = $4 and system_identifier = $5
+        and ${timelineSql} = $15
       returning paused_at is not null as paused`,
     [
       owner.relay,
@@ -138,11 +162,46 @@ export async function saveCheckpoint(
       checkpoint.floorSeq.toString(),
       adoption?.snapshot.toString() ?? null,
       adoption?.since ?? null,
+      owner.timeline,
     ],
   );
   const row = rows[0];
-  if (row === undefined) throw fenced(sink, owner);
-  return row;
+  if (row !== undefined) return row;
+  await checkTimeline(client, owner);
+  throw fenced(sink, owner);
+}
+
+/** A checkpoint as operators see it. */
+export interface ListedCheckpoint extends StoredCheckpoint {
+  readonly sink: string;
+  readonly shard: number;
+  /** The cluster that position and snapshot belong to. */
+  readonly systemIdentifier: string;
+  /** Events that retention dropped before this sink had read them. */
+  readonly gappedEvents: number;
+  /** When it was written. ISO 8601 in UTC. */
+  readonly updatedAt: string;
+}
+
+/** A relay's checkpoints, in the order of sink and shard. Changes nothing. */
+export async function listCheckpoints(client: Queryable, relay: string): Promise<ListedCheckpoint[]> {
+  const { rows } = await client.query<
+    CheckpointRow & { readonly shard: number; readonly gapped_events: string; readonly written_at: string }
+  >(
+    `select ${columns}, shard, gapped_events::text,
+            ${writtenAt} as written_at
+       from event_runtime.relay_checkpoint where relay = $1 order by sink, shard`,
+    [relay],
+  );
+  return rows.map((row) => ({
+    sink: row.sink,
+    shard: row.shard,
+    systemIdentifier: row.system_identifier,
+    gappedEvents: Number(row.gapped_events),
+    updatedAt: row.written_at,
+    checkpoint: toCheckpoint(row),
+    paused: row.paused,
+  }));
 }
 
 /** Which of these sinks an operator has paused. */

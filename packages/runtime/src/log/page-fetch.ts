@@ -1,4 +1,4 @@
-import type { Pool, QueryArrayResult } from 'pg';
+import type { ClientBase, Pool, QueryArrayResult } from 'pg';
 import type { LoggedEvent } from './outbox-event.ts';
 import {
   betweenSnapshots,
@@ -53,6 +53,19 @@ export function adoptedPages(options: Where & { readonly range: AdoptedRange }):
   return async (after) => {
     const stretch: Stretch = { after, upTo: range.floorSeq, since: null, before: null };
     return await fetchPage(options, bySeq(stretch, { where, shard }));
+  };
+}
+
+/** The pages of a stretch, whatever transactions its rows are of. On a client of its own, or a pool. */
+export function stretchPages(options: {
+  readonly client: Pick<ClientBase | Pool, 'query'>;
+  readonly limits: PageLimits;
+  readonly stretch: Omit<Stretch, 'after'>;
+}): PageFetch {
+  const { client, limits, stretch } = options;
+  return async (after) => {
+    const source = bySeq({ ...stretch, after }, { where: 'true', shard: undefined });
+    return await fetchPage({ pool: client, limits }, source);
   };
 }
 
@@ -140,7 +153,10 @@ async function latePage(
   return await fetchPage(options, bySeq(stretch, { where, shard }));
 }
 
-async function fetchPage({ pool, limits }: Where, source: string): Promise<FetchedPage> {
+async function fetchPage(
+  { pool, limits }: { readonly pool: Pick<ClientBase | Pool, 'query'>; readonly limits: PageLimits },
+  source: string,
+): Promise<FetchedPage> {
   // A message of several statements has several results; the types of pg know of one.
   const results = (await pool.query({
     text: pageOf(source, limits),

@@ -1,8 +1,10 @@
-import type { Pool, QueryResult } from 'pg';
+import type { ClientBase, Pool, QueryResult } from 'pg';
 import type { Checkpoint } from './checkpoint.ts';
 import { outboxRows, rowsOfTransactions, type Shard, type Stretch, withSettings } from './table-page.ts';
 import { millisecondsOf } from './table-row.ts';
 import { boundsOf } from './tick.ts';
+
+type Queryable = Pick<ClientBase | Pool, 'query'>;
 
 /** What of a checkpoint says which events are still to be read. */
 export type ReadState = Pick<Checkpoint, 'snapshot' | 'batch' | 'floorSeq' | 'adoption'>;
@@ -19,23 +21,37 @@ export interface UnreadEvent {
   readonly recordedAt: number;
 }
 
-/** How many committed events are still to be read. @param options.before count those only that were recorded before */
+/**
+ * How many committed events are still to be read.
+ *
+ * @param options.before count those only that were recorded before
+ * @param options.atMost count no further than this: the answer is then this number, and there may be more
+ */
 export async function countUnread(
-  pool: Pool,
-  options: UnreadOptions & { readonly before: Date | undefined },
+  client: Queryable,
+  options: UnreadOptions & { readonly before: Date | undefined; readonly atMost?: number },
 ): Promise<number> {
-  const parts = await unreadRows(pool, options);
-  const counts = parts.map((rows) => `(select count(*) from ${rows})`);
-  const last = await lastResult(pool, `select ${counts.join(' + ')} as unread`);
+  const parts = await unreadRows(client, options);
+  const { atMost } = options;
+  const counted =
+    atMost === undefined
+      ? `select ${parts.map((rows) => `(select count(*) from ${rows})`).join(' + ')} as unread`
+      : `select count(*) as unread from (
+           select 1 from (${parts.map((rows) => `(select 1 from ${rows} limit ${atMost})`).join(' union all ')}) p
+            limit ${atMost}) u`;
+  const last = await lastResult(client, counted);
   return Number(last.rows[0]?.['unread'] ?? 0);
 }
 
 /** The one with the lowest `seq`; undefined: everything is read. */
-export async function oldestUnread(pool: Pool, options: UnreadOptions): Promise<UnreadEvent | undefined> {
-  const parts = await unreadRows(pool, { ...options, before: undefined });
+export async function oldestUnread(
+  client: Queryable,
+  options: UnreadOptions,
+): Promise<UnreadEvent | undefined> {
+  const parts = await unreadRows(client, { ...options, before: undefined });
   const firsts = parts.map((rows) => `(select o.seq, o.recorded_at from ${rows} order by o.seq limit 1)`);
   const last = await lastResult(
-    pool,
+    client,
     `select f.seq::text, f.recorded_at::text from (${firsts.join(' union all ')}) f order by f.seq limit 1`,
   );
   const row = last.rows[0];
@@ -45,11 +61,11 @@ export async function oldestUnread(pool: Pool, options: UnreadOptions): Promise<
 
 /** Disjoint sets of rows, each as what stands behind FROM. */
 async function unreadRows(
-  pool: Pool,
+  client: Queryable,
   { state, shard, before }: UnreadOptions & { readonly before: Date | undefined },
 ): Promise<string[]> {
   const { snapshot, batch, floorSeq, adoption } = state;
-  const { unseen, later } = await boundsOf(pool, snapshot);
+  const { unseen, later } = await boundsOf(client, snapshot);
   const stretch = (bound: { readonly after: bigint; readonly since: string | null }): Stretch => ({
     ...bound,
     upTo: null,
@@ -81,7 +97,10 @@ async function unreadRows(
   return parts;
 }
 
-async function lastResult(pool: Pool, statement: string): Promise<QueryResult<Record<string, unknown>>> {
-  const results = (await pool.query(withSettings(statement))) as unknown as readonly QueryResult[];
+async function lastResult(
+  client: Queryable,
+  statement: string,
+): Promise<QueryResult<Record<string, unknown>>> {
+  const results = (await client.query(withSettings(statement))) as unknown as readonly QueryResult[];
   return results.at(-1) as QueryResult;
 }

@@ -13,6 +13,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { keepDeadLetter } from './dead-letter.ts';
 import type { Signals } from './dispatcher.ts';
 import { Feed, type FeedMode } from './feed.ts';
+import type { LeaseUnit } from './lease.ts';
 import type { HeldLease } from './lease-term.ts';
 import { publicationName, reached } from './preflight.ts';
 import type { RelayOptions } from './relay.ts';
@@ -36,11 +37,20 @@ export interface SinkStatus {
   readonly delivered: number;
 }
 
+/** How much of its memory for the recent WAL a relay uses. */
+export interface WindowUse {
+  readonly bytes: number;
+  readonly limitBytes: number;
+}
+
 /** What one lease entitles to: sessions, one after another, until the lease is lost or the relay stops. */
 export class Lead {
   readonly #options: LeadOptions;
   readonly #keeper: SlotKeeper | undefined;
   #feeds: readonly Feed[] = [];
+  #window: Window | undefined;
+  /** By sessions that have ended, by sink. */
+  readonly #deliveredBefore = new Map<string, number>();
 
   constructor(options: LeadOptions) {
     this.#options = options;
@@ -62,8 +72,18 @@ export class Lead {
       sink: feed.sink.name,
       shard,
       mode: feed.mode,
-      delivered: feed.delivered,
+      delivered: this.#deliveredOf(feed),
     }));
+  }
+
+  get unit(): LeaseUnit {
+    return this.#options.lease.unit;
+  }
+
+  /** Undefined where the table is polled. */
+  get windowUse(): WindowUse | undefined {
+    if (this.#keeper === undefined || this.#window === undefined) return undefined;
+    return { bytes: this.#window.bytes, limitBytes: this.#window.limitBytes };
   }
 
   /** @throws what repetition does not mend; ER1207 when the lease is lost */
@@ -87,6 +107,8 @@ export class Lead {
     const sinks = this.#sources().map((source) => source.create(owner));
     try {
       const window = new Window(this.#options.windowBytes ?? 32 * 1_024 * 1_024);
+      this.#window = window;
+      for (const feed of this.#feeds) this.#deliveredBefore.set(feed.sink.name, this.#deliveredOf(feed));
       const resumed = (each: StoredCheckpoint): boolean => now !== undefined && resumes(each, now.confirmed);
       this.#feeds = sinks.map((sink) => {
         const checkpoint = stored.get(sink.name) as StoredCheckpoint;
@@ -113,6 +135,10 @@ export class Lead {
     } finally {
       await Promise.allSettled(sinks.map(async (sink) => await sink[Symbol.asyncDispose]()));
     }
+  }
+
+  #deliveredOf(feed: Feed): number {
+    return (this.#deliveredBefore.get(feed.sink.name) ?? 0) + feed.delivered;
   }
 
   #sources(): RelayOptions['sinks'] {

@@ -8,7 +8,7 @@ import { type RunContext, Service } from '../lifecycle/service.ts';
 import type { CheckpointOwner } from '../log/checkpoint.ts';
 import type { Sink } from '../sinks/sink.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
-import { Lead, type SinkStatus } from './lead.ts';
+import { Lead, type SinkStatus, type WindowUse } from './lead.ts';
 import type { LeaseUnit } from './lease.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import type { LeaseChange } from './lease-options.ts';
@@ -54,6 +54,14 @@ export interface RelayOptions {
   readonly leaseMs?: number;
 }
 
+/** What a replica does. */
+export interface RelayActivity {
+  /** Every lease there is, and whether this replica holds it; sink `*` is the reader of the WAL for all sinks. */
+  readonly leases: ReadonlyArray<LeaseUnit & { readonly held: boolean }>;
+  /** Null: it reads no WAL. */
+  readonly window: WindowUse | null;
+}
+
 /**
  * Carries events from the outbox to the sinks: in the order of each entity, at least once, each sink at its own pace
  * (docs/architecture.md). Any number of replicas may run; one of them does the work, or, where the table is polled,
@@ -76,6 +84,16 @@ export class Relay extends Service {
   /** Where the sinks are that this replica feeds. */
   get status(): readonly SinkStatus[] {
     return [...this.#leads].flatMap((lead) => lead.status);
+  }
+
+  /** What this replica does at the moment. */
+  get activity(): RelayActivity {
+    const leads = [...this.#leads];
+    const leases = this.#units().map((unit) => ({
+      ...unit,
+      held: leads.some((lead) => lead.unit.sink === unit.sink && lead.unit.shard === unit.shard),
+    }));
+    return { leases, window: leads.map((lead) => lead.windowUse).find((use) => use !== undefined) ?? null };
   }
 
   protected override async run(context: RunContext): Promise<void> {

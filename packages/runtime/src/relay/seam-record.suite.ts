@@ -32,6 +32,11 @@ export class SeamRecord {
     return this.#joins.length;
   }
 
+  /** For how many reasons sinks have left. */
+  get reasons(): number {
+    return Object.keys(this.#left).length;
+  }
+
   follow(consumer: Consumer): void {
     this.#consumers.set(consumer.name, consumer);
   }

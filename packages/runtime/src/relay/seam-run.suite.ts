@@ -32,7 +32,7 @@ export interface SeamResult extends SeamTeeth, Verdict {
   readonly seconds: number;
 }
 
-const behindMs = 250;
+const behindMs = 120;
 const pausedSinks = ['paused one', 'paused two', 'paused three'] as const;
 
 /**
@@ -82,12 +82,13 @@ class SeamRun {
     this.#behave(holder);
     const relay = this.#relay();
     await relay.start();
-    const clients = await Promise.all(Array.from({ length: 8 }, () => this.#connect()));
-    const [operator, ...writers] = clients as [pg.Client, ...pg.Client[]];
+    const connect = async (count: number): Promise<pg.Client[]> =>
+      await Promise.all(Array.from({ length: count }, () => this.#connect()));
+    const [writers, operators] = [await connect(7), await connect(pausedSinks.length)];
     const work = [
       ...writers.slice(0, 4).map(async (client, at) => await this.#write(client, at)),
       ...writers.slice(4).map(async (client) => await this.#writeHeld(client, holder)),
-      ...pausedSinks.map(async (sink) => await this.#pauseAndResume(sink, { operator, relay })),
+      ...operators.map(async (operator, at) => await this.#pauseAndResume(at, { operator, relay })),
       this.#hold(holder),
     ];
     try {
@@ -97,14 +98,11 @@ class SeamRun {
       await Promise.allSettled([holder.release()]);
     }
     await Promise.all(work);
-    return await this.#judge(relay, { operator, holder });
+    return await this.#judge(relay, holder);
   }
 
-  async #judge(
-    relay: Relay,
-    { operator, holder }: { readonly operator: pg.Client; readonly holder: CommitHolder },
-  ): Promise<Omit<SeamResult, 'seconds'>> {
-    await operator.query('update event_runtime.relay_checkpoint set paused_at = null');
+  async #judge(relay: Relay, holder: CommitHolder): Promise<Omit<SeamResult, 'seconds'>> {
+    await this.#fixture.rows('update event_runtime.relay_checkpoint set paused_at = null');
     // The relay itself says that everything is delivered: what has not come by then is lost.
     await eventually(
       () =>
@@ -140,7 +138,7 @@ class SeamRun {
 
   #relay(): Relay {
     const sources = [...this.#consumers.values()].map(({ source }) => source);
-    return this.#fixture.relay(sources, { windowBytes: 256 * 1_024, behindMs, logger: this.#logger() });
+    return this.#fixture.relay(sources, { windowBytes: 128 * 1_024, behindMs, logger: this.#logger() });
   }
 
   #logger(): Logger {
@@ -155,9 +153,11 @@ class SeamRun {
       (this.#consumers.get(name) as Consumer).gate = gate;
     };
     gateOf('stalling', async () => {
-      if (this.#random() < 0.003) await this.#pause(1.3 * behindMs);
+      if (this.#random() < 0.01) await this.#pause(1.3 * behindMs);
     });
-    gateOf('slow', async () => await this.#pause(0.5));
+    gateOf('slow', async () => {
+      if (this.#random() < 0.3) await this.#pause(1);
+    });
     gateOf('anchor', async () => {
       if (holder.anchored) await Promise.race([holder.released, this.#pause(0.8 * behindMs)]);
     });
@@ -166,9 +166,9 @@ class SeamRun {
   async #write(client: pg.Client, writer: number): Promise<void> {
     while (!this.#over.signal.aborted) {
       // A burst is more than the window holds.
-      const burst = writer === 0 && this.#random() < 0.01;
+      const burst = writer === 0 && this.#random() < 0.02;
       await write(client, {
-        events: burst ? 300 : 1 + Math.floor(this.#random() * 3),
+        events: burst ? 200 : 1 + Math.floor(this.#random() * 3),
         ending: this.#random() < 0.15 ? 'rollback' : 'commit',
         synchronousCommit: this.#random() < 0.3 ? 'off' : 'local',
       });
@@ -193,10 +193,11 @@ class SeamRun {
   }
 
   async #pauseAndResume(
-    sink: string,
+    nth: number,
     { operator, relay }: { readonly operator: pg.Client; readonly relay: Relay },
   ): Promise<void> {
     const { signal } = this.#over;
+    const sink = pausedSinks[nth] as string;
     const set = async (value: 'now()' | 'null'): Promise<void> => {
       await operator.query(
         `update event_runtime.relay_checkpoint set paused_at = ${value} where sink = '${sink}'`,
@@ -218,7 +219,8 @@ class SeamRun {
 
   async #enough(relay: Relay): Promise<void> {
     const { joins, onProgress } = this.#options;
-    for (let told = 0; this.#record.joins < joins; ) {
+    // Every way to leave has to have been gone.
+    for (let told = 0; this.#record.joins < joins || this.#record.reasons < 3; ) {
       if (relay.state !== 'running') throw new Error(`the relay is ${relay.state}`);
       if (this.#record.joins >= told + 100) {
         told = this.#record.joins;

@@ -9,10 +9,10 @@ describe.each([
 ])('PostgreSQL %s', (_major, name) => {
   test('sinks join over commits that are in the WAL and not visible: nothing lost, nothing reordered', async () => {
     const seed = Date.now() % 2 ** 31;
-    const result = await runSeam({ package: name, joins: 60, seed });
+    const result = await runSeam({ package: name, joins: 100, seed });
     console.log(JSON.stringify(result));
     expect(result).toMatchObject(faultless);
-    expect(result.joins).toBeGreaterThanOrEqual(60);
+    expect(result.joins).toBeGreaterThanOrEqual(100);
     // Without these the run would prove nothing.
     expect(result.heldCommits).toBeGreaterThan(0);
     expect(result.joinsOverHeld).toBeGreaterThan(0);

@@ -70,14 +70,19 @@ export class SlotKeeper {
     const { pool, slot, publication, logger } = this.#options;
     // Before the slot: one that is older than its publication can never be read.
     await reached(checkPublication(pool, publication), signal);
+    let { ours } = options;
     for (;;) {
       signal.throwIfAborted();
       const state = await reached(describeSlot(pool, slot), signal);
       if (state === undefined) {
+        if (ours) logger.error('relay.slot.lost', { reason: 'it was dropped' });
+        // If another makes one before us, that is none that our sinks have read from.
+        ours = false;
         const barrier = await this.#create(signal);
         if (barrier !== undefined) return { reader: await this.#read(signal), barrier };
       } else if (isLost(state)) {
         logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
+        ours = false;
         await dropSlot(pool, { slot, terminateReader: true, signal });
       } else if (state.active) {
         await terminateReader(pool, slot);
@@ -85,7 +90,7 @@ export class SlotKeeper {
       } else {
         const reader = await this.#readUnlessTaken(signal);
         if (reader === undefined) continue;
-        return { reader, barrier: options.ours ? undefined : await this.#strangersBarrier(signal) };
+        return { reader, barrier: ours ? undefined : await this.#strangersBarrier(signal) };
       }
     }
   }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import pg from 'pg';
 import { createTestDatabase, type TestDatabase } from '../testing/test-database.ts';
 import { type Lsn, parseLsn } from './lsn.ts';
@@ -126,7 +127,7 @@ export async function eventually<T>(ask: () => Promise<T>, fits: (value: T) => b
   for (const deadline = performance.now() + 20_000; ; ) {
     const value = await ask();
     if (fits(value)) return value;
-    if (performance.now() > deadline) throw new Error(`never fitted; last seen: ${String(value)}`);
+    if (performance.now() > deadline) throw new Error(`never fitted; last seen: ${inspect(value)}`);
     await sleep(20);
   }
 }

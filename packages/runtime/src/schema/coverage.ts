@@ -1,4 +1,5 @@
 import { detachPartition } from './detachment.ts';
+import { finishDrop } from './outbox-drop.ts';
 import {
   type DayPartitionedTable,
   gapsBetween,
@@ -21,8 +22,8 @@ export interface CoveragePlan {
 const daysPerCut = 7;
 
 /**
- * Brings a table into the state that all upkeep starts from: finishes detachments, removes or takes back
- * what is attached nowhere, and fills every gap. An upkeep that was interrupted anywhere is healed by it.
+ * Brings a table into the state that all upkeep starts from: finishes detachments and announced drops, removes or
+ * takes back what is attached nowhere, and fills every gap. An upkeep that was interrupted anywhere is healed by it.
  *
  * @returns how many partitions were made
  */
@@ -34,6 +35,7 @@ export async function healCoverage(session: UpkeepSession, plan: CoveragePlan): 
   return await session.retrying(`Partitions of ${plan.table} could not be attached.`, () =>
     session.transaction(async () => {
       for (const name of await listOrphans(client, plan.table)) {
+        if (plan.table === 'outbox' && (await finishDrop(client, name)) === true) continue;
         if (await isEmpty(client, name)) await client.query(`drop table event_runtime.${quote(name)}`);
         else await takeBack(session, { table: plan.table, name });
       }
@@ -61,6 +63,28 @@ async function takeBack(
     `alter table event_runtime.${orphan.table} attach partition event_runtime.${quote(orphan.name)}
      for values from (${literal(range.from, 'minvalue')}) to (${literal(range.to, 'maxvalue')})`,
   );
+  await dropLeftConstraints(session, orphan);
+}
+
+/**
+ * DETACH CONCURRENTLY leaves the partition's old bounds behind as a CHECK. It would cost every INSERT, and refuse rows
+ * of the range that `_underflow` has grown by.
+ */
+async function dropLeftConstraints(
+  { client }: UpkeepSession,
+  { table, name }: { readonly table: DayPartitionedTable; readonly name: string },
+): Promise<void> {
+  const { rows } = await client.query<{ constraint: string }>(
+    `select l.conname as constraint
+       from pg_constraint l
+      where l.contype = 'c' and l.conrelid = $1::regclass
+        and not exists (select from pg_constraint r
+                         where r.contype = 'c' and r.conrelid = $2::regclass and r.conname = l.conname)`,
+    [`event_runtime.${quote(name)}`, `event_runtime.${quote(table)}`],
+  );
+  for (const { constraint } of rows) {
+    await client.query(`alter table event_runtime.${quote(name)} drop constraint ${quote(constraint)}`);
+  }
 }
 
 function literal(time: number, open: string): string {

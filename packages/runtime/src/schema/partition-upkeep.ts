@@ -21,7 +21,7 @@ export interface PartitionUpkeepOptions {
  * Keeps partitions ahead of time and forgets expired idempotency keys, at the start and then every hour.
  * A round that fails is logged and repeated: 30 days are ahead, and nothing that emits waits for it.
  *
- * It drops no partition yet: retention that respects what sinks have yet to read is planned.
+ * It drops no partition: what may go depends on what sinks have yet to read, and is asked by `Retention` (relay/).
  */
 export class PartitionUpkeep extends Service {
   readonly #options: PartitionUpkeepOptions;

@@ -62,9 +62,12 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const report = await prunePartitions(client, {
       table: 'outbox',
       before: days(-7),
-      keep: async ({ to }) => {
-        asked.push(to);
-        return to > days(-15).getTime();
+      guard: {
+        keep: async ({ to }) => {
+          asked.push(to);
+          return to > days(-15).getTime();
+        },
+        release: async () => true,
       },
     });
     expect(asked).toEqual(asked.toSorted((a, b) => a - b));
@@ -81,7 +84,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const report = await prunePartitions(client, {
       table: 'outbox',
       before: days(-7),
-      keep: async () => true,
+      guard: { keep: async () => true, release: async () => true },
     });
     expect(report).toEqual({ dropped: [], kept: 'outbox_underflow' });
     expect(await agesLeft(client)).toHaveLength(23);

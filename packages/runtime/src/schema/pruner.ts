@@ -12,19 +12,27 @@ import {
 } from './partition-catalog.ts';
 import { type UpkeepOptions, type UpkeepSession, withUpkeepSession } from './upkeep-session.ts';
 
+/** Protects rows that somebody has yet to read. Both are called as the owner of the schema, on the pruner's client. */
+export interface PruneGuard {
+  /** Asked for each partition that holds rows, oldest first, before it is taken out. True keeps it and all after it. */
+  keep(partition: Pick<Partition, 'name' | 'from' | 'to'>): Promise<boolean>;
+  /**
+   * Asked again once it is taken out, when nobody can write to it any more, in the transaction that drops it. It may
+   * hold rows that `keep` has not seen, or was not asked about. False: it is taken back, and all after it stays.
+   */
+  release(name: string): Promise<boolean>;
+}
+
 export interface PrunePartitionsOptions extends UpkeepOptions {
   readonly table: DayPartitionedTable;
   /** Partitions that end at or before this time go. Never in the future. */
   readonly before: Date;
-  /**
-   * The guard: asked for each partition that holds rows, oldest first, before it is taken out. True keeps
-   * it and everything after it. Nothing else protects rows that a sink or consumer has yet to read.
-   */
-  readonly keep?: ((partition: Pick<Partition, 'name' | 'from' | 'to'>) => Promise<boolean>) | undefined;
+  /** Without it nothing protects what a sink or consumer has yet to read. */
+  readonly guard?: PruneGuard | undefined;
 }
 
 export interface PruneReport {
-  /** Names of the partitions that were dropped, oldest first. */
+  /** Names of the partitions that were dropped, oldest first. `_underflow` is there again, and not named. */
   readonly dropped: readonly string[];
   /** The partition at which the guard said stop. */
   readonly kept: string | undefined;
@@ -50,59 +58,74 @@ export async function prunePartitions(
     async (session) => {
       const today = startOfDay(Date.now());
       await healCoverage(session, { table: options.table, today });
-      const { expired, kept } = await choose(session, options);
-      const dropped: string[] = [];
-      for (const { name } of expired) {
-        if (name.endsWith('_underflow')) continue;
-        await detachPartition(session, { table: options.table, name });
-        await drop(session, name);
-        dropped.push(name);
-      }
-      if (expired.length > 0) await widenUnderflow(session, options.table);
-      return { dropped, kept };
+      const report = await dropExpired(session, options);
+      // What could not be dropped after all is attached again.
+      await healCoverage(session, { table: options.table, today });
+      return report;
     },
     options,
   );
 }
 
-/** The expired prefix of the partitions, up to where the guard says stop. */
-async function choose(
-  session: UpkeepSession,
-  options: PrunePartitionsOptions,
-): Promise<{ readonly expired: readonly Partition[]; readonly kept: string | undefined }> {
-  const expired: Partition[] = [];
-  for (const partition of await listPartitions(session.client, options.table)) {
-    if (partition.to > options.before.getTime()) break;
-    const empty = await isEmpty(session.client, partition.name);
-    if (!empty && (await options.keep?.(partition)) === true) return { expired, kept: partition.name };
+async function dropExpired(session: UpkeepSession, options: PrunePartitionsOptions): Promise<PruneReport> {
+  const { table, before, guard } = options;
+  const dropped: string[] = [];
+  let kept: string | undefined;
+  for (const partition of await listPartitions(session.client, table)) {
+    const { name, from, to } = partition;
+    if (to > before.getTime()) break;
+    const empty = await isEmpty(session.client, name);
+    const underflow = from === Number.NEGATIVE_INFINITY;
     // An empty underflow alone is what a pruned table looks like.
-    if (partition.from !== Number.NEGATIVE_INFINITY || !empty) expired.push(partition);
+    if (underflow && empty) continue;
+    const gone =
+      (empty || (await guard?.keep(partition)) !== true) && (await takeOut(session, { table, name, guard }));
+    if (!gone) {
+      kept = name;
+      break;
+    }
+    if (!underflow) dropped.push(name);
   }
-  return { expired, kept: undefined };
+  // It covers again up to the day that is now the first; a row may have come to it meanwhile.
+  if (dropped.length > 0 && !(await takeOut(session, { table, name: `${table}_underflow`, guard }))) {
+    kept ??= `${table}_underflow`;
+  }
+  return { dropped, kept };
 }
 
-/** Drops what lies before the first day, and covers it again up to the day that is now the first. */
-async function widenUnderflow(session: UpkeepSession, table: DayPartitionedTable): Promise<void> {
+interface TakeOut {
+  readonly table: DayPartitionedTable;
+  readonly name: string;
+  readonly guard: PruneGuard | undefined;
+}
+
+/** Detaches a partition and drops it, if it may go; the underflow is made anew. @returns whether it is gone */
+async function takeOut(session: UpkeepSession, { table, name, guard }: TakeOut): Promise<boolean> {
   const { client } = session;
-  const name = `${table}_underflow`;
   await detachPartition(session, { table, name });
-  await session.retrying(`Partition ${name} could not be replaced.`, () =>
+  // failpoint: prune.detached
+  return await session.retrying(`Partition ${name} could not be dropped.`, () =>
     session.transaction(async () => {
+      const free = guard === undefined || !(await exists(session, name)) || (await isEmpty(client, name));
+      if (!free && !(await guard.release(name))) return false;
       await client.query(`drop table if exists event_runtime.${quote(name)}`);
       const first = (await listPartitions(client, table))[0];
-      if (first === undefined) return;
-      await client.query("select event_runtime.partition_create($1, '-infinity', $2::timestamptz)", [
-        table,
-        toBound(first.from),
-      ]);
+      if (name === `${table}_underflow` && first !== undefined) {
+        await client.query("select event_runtime.partition_create($1, '-infinity', $2::timestamptz)", [
+          table,
+          toBound(first.from),
+        ]);
+      }
+      return true;
     }),
   );
 }
 
-async function drop(session: UpkeepSession, name: string): Promise<void> {
-  await session.retrying(`Partition ${name} could not be dropped.`, () =>
-    session.client.query(`drop table if exists event_runtime.${quote(name)}`),
-  );
+async function exists({ client }: UpkeepSession, name: string): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>('select to_regclass($1) is not null as there', [
+    `event_runtime.${quote(name)}`,
+  ]);
+  return rows[0]?.there === true;
 }
 
 export interface PruneKeysOptions extends UpkeepOptions {

@@ -7,9 +7,22 @@ export const logEvents = {
   'service.stopped': 'The process has stopped as asked, or ended by itself without an error.',
   'service.failed': 'A part of the process ended with an error; the process ends too.',
   'process.stopping': 'The process was asked to stop and finishes what is under way.',
+  'health.listening': 'Health and metrics are served at `host` and `port`.',
+  'health.unavailable':
+    'Health and metrics cannot be served; events are delivered all the same, and it is tried again after `delayMs`.',
   'schema.partitions': 'Partition upkeep ran; `ahead` is the number of days that have a partition.',
   'schema.upkeep.failed': 'Partition upkeep could not finish and will be tried again.',
-  'relay.started': 'This replica has the lease and feeds the sinks; for each, whether from the WAL or the table.',
+  'retention.dropped': 'Retention has dropped `partitions` of `table`.',
+  'retention.kept':
+    'A partition of the outbox is older than its days and stays; `reason` is unread, deliveries, open-transaction or changed.',
+  'retention.archived': 'The archive has taken a partition of the outbox, which may now be dropped.',
+  'retention.archive.failed': 'The archive did not take a partition; it stays and is offered again.',
+  'retention.deliveries.abandoned':
+    'A partition went past the maximum age; so many pending deliveries lost their payload and become dead letters.',
+  'retention.failed': 'A part of retention could not be done and will be tried again.',
+  'relay.sink.gapped': 'Retention has dropped `events` in all that this sink had not read.',
+  'relay.started':
+    'This replica has the lease and feeds the sinks; for each, whether from the WAL or the table.',
   'relay.lease.acquired': 'This replica has got a lease; `sink` * is the reader of the WAL.',
   'relay.lease.released': 'This replica has given a lease back.',
   'relay.lease.lost': 'A lease could not be renewed in time, or another replica has it; its work was ended.',
@@ -29,6 +42,8 @@ export const logEvents = {
   'relay.sink.rejected': 'A sink refused an event for good.',
   'relay.checkpoint.failed':
     'A checkpoint could not be written; events since the last one may be handed over again.',
+  'sink.file.torn':
+    'A half-written last line, left by a crash, was cut off a file; its event is written again.',
   'webhook.delivered': 'An endpoint took an event.',
   'webhook.retrying': 'An endpoint did not take an event; it is tried again.',
   'webhook.dead': 'An event is in the dead letters: its retries are used up, or it can never be delivered.',

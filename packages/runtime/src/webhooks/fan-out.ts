@@ -16,6 +16,12 @@ export interface WebhookSinkOptions {
 }
 
 /**
+ * A replica that was stopped in the middle of a fan-out holds the row of its checkpoint: no other can take the relay
+ * over before the server has ended that. So it must be shorter than a lease. Milliseconds.
+ */
+const stoppedMs = 2_000;
+
+/**
  * `fresh` is the inbox: only events that it has not seen make deliveries. The deliveries' identity is drawn
  * after the sort, so that it follows the batch. A subscription's `*` becomes LIKE's `%`; LIKE's own signs
  * are escaped.
@@ -84,7 +90,7 @@ export class WebhookSink implements Sink {
         // failpoint: webhooks.fan-out.before
         return result.rowCount ?? 0;
       },
-      { signal: options.signal },
+      { signal: options.signal, idleMs: stoppedMs },
     );
     // failpoint: webhooks.fan-out.after
     if (deliveries > 0) onFanOut?.(deliveries);

@@ -10,7 +10,11 @@ import type pg from 'pg';
 export async function transaction<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: {
+    readonly signal?: AbortSignal | undefined;
+    /** How long this process may leave the server without a statement before its locks are taken. Milliseconds; default 10,000. */
+    readonly idleMs?: number | undefined;
+  } = {},
 ): Promise<T> {
   options.signal?.throwIfAborted();
   const client = await pool.connect();
@@ -21,9 +25,10 @@ export async function transaction<T>(
   };
   client.on('error', onError);
   try {
-    // A machine that vanishes in the middle must not keep its locks until TCP notices.
+    // A machine that vanishes or stops in the middle must not keep its locks until TCP notices.
     await client.query(
-      "begin isolation level read committed; set local idle_in_transaction_session_timeout = '10s'",
+      `begin isolation level read committed;
+       set local idle_in_transaction_session_timeout = ${Math.ceil(options.idleMs ?? 10_000)}`,
     );
     const result = await work(client);
     await client.query('commit');

@@ -1,33 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  type AttemptObservation,
-  Deliverer,
-  type DeliveryObservation,
-  DeliveryQueue,
-  EgressGuard,
-  Leased,
   type Logger,
   PartitionUpkeep,
   Relay,
-  SecretBox,
-  type Sink,
+  type Service,
   type SinkSource,
   Supervisor,
-  WebhookSink,
 } from '@event-runtime/runtime';
 import pg from 'pg';
 import type { Configuration } from '../config/configuration.ts';
+import { createHealth } from '../health/create-health.ts';
+import { configuredSource } from './configured-sources.ts';
+import { createWebhooks, type WebhooksOptions } from './webhooks.ts';
 
-export interface ServiceOptions {
+export interface ServiceOptions extends Omit<WebhooksOptions, 'pool'> {
   readonly configuration: Configuration;
   readonly logger: Logger;
-  /** Sinks beside the webhooks. */
+  /** Sinks beside those of the configuration. */
   readonly sinks?: readonly SinkSource[];
-  /** Puts something between the relay and the webhook sink. */
-  readonly wrapWebhooks?: (sink: Sink) => Sink;
-  /** Told of every attempt at a delivery, beside the log. */
-  readonly observe?: (observation: AttemptObservation) => void;
 }
+
+type Role = Configuration['roles'][number];
 
 /** The parts of the service, put together, and what they share. */
 export interface EventService extends AsyncDisposable {
@@ -35,10 +28,10 @@ export interface EventService extends AsyncDisposable {
   readonly pool: pg.Pool;
 }
 
-/** Puts the service together: upkeep, relay, webhooks. Nothing runs until the supervisor is started. */
+/** Puts the service together: health, upkeep, relay, webhooks. Nothing runs until the supervisor is started. */
 export function createService(options: ServiceOptions): EventService {
   const { configuration, logger } = options;
-  const { databaseUrl: connectionString, relay: relaying, retention } = configuration;
+  const { databaseUrl: connectionString, retention } = configuration;
   const pool = new pg.Pool({
     connectionString,
     max: 10,
@@ -50,46 +43,30 @@ export function createService(options: ServiceOptions): EventService {
   });
   // An idle connection that breaks is replaced; the statement that needs one says what is wrong.
   pool.on('error', () => undefined);
-  let deliverer: Deliverer | undefined;
-  const createDeliverer = (): Deliverer => {
-    deliverer = new Deliverer({
-      queue: new DeliveryQueue({ pool }),
-      secretBox: new SecretBox(configuration.secretKeys),
-      guard: new EgressGuard({ allow: configuration.webhooks.egressAllow }),
-      retry: { delaysMs: configuration.webhooks.retryDelays },
-      // Whoever had the lease before has it no longer.
-      takeOver: true,
-      observe: (observation) => {
-        logObservation(logger, observation);
-        if (observation.type !== 'cycle-failed') options.observe?.(observation);
-      },
-    });
-    return deliverer;
-  };
-  const webhooks: SinkSource = {
-    name: 'webhooks',
-    create: (owner) => {
-      const sink = new WebhookSink({ pool, owner, onFanOut: () => deliverer?.wake() });
-      return options.wrapWebhooks?.(sink) ?? sink;
-    },
-  };
+  const webhooks = createWebhooks({ ...options, pool });
   const relay = new Relay({
     connectionString,
     logger,
-    ...relaying,
-    sinks: [webhooks, ...(options.sinks ?? [])],
-  });
-  const delivering = new Leased({
-    name: '#webhooks',
-    connectionString,
-    relay: relaying.name,
-    logger,
-    leaseMs: relaying.leaseMs,
-    create: createDeliverer,
+    ...configuration.relay,
+    sinks: [
+      ...configuration.sinks.map((sink) => configuredSource(sink, { webhooks: webhooks.source, logger })),
+      ...(options.sinks ?? []),
+    ],
   });
   const upkeep = new PartitionUpkeep({ connectionString, logger, keyRetentionDays: retention.keyDays });
+  const services: Readonly<Record<Role, readonly Service[]>> = {
+    relay: [upkeep, relay],
+    webhooks: [webhooks.deliveries],
+  };
+  // In this order: what starts later may need what started earlier.
+  const roles = (['relay', 'webhooks'] as const).filter((role) => configuration.roles.includes(role));
+  const parts = roles.flatMap((role) => services[role]);
+  const health =
+    configuration.http.port === 0
+      ? []
+      : [createHealth({ configuration, logger, parts, relay: parts.includes(relay) ? relay : undefined })];
   return {
-    supervisor: new Supervisor([upkeep, relay, delivering], { name: 'event-runtime' }),
+    supervisor: new Supervisor([...health, ...parts], { name: 'event-runtime' }),
     pool,
     async [Symbol.asyncDispose]() {
       // A part that did not stop in time may keep a connection; the process ends all the same.
@@ -98,33 +75,5 @@ export function createService(options: ServiceOptions): EventService {
       await Promise.race([pool.end(), patience]);
       late.abort();
     },
-  };
-}
-
-function logObservation(logger: Logger, observation: DeliveryObservation): void {
-  switch (observation.type) {
-    case 'delivered':
-      logger.debug('webhook.delivered', attemptFields(observation));
-      break;
-    case 'retrying':
-      logger.warn('webhook.retrying', { ...attemptFields(observation), delayMs: observation.retryInMs });
-      break;
-    case 'dead':
-      logger.error('webhook.dead', attemptFields(observation));
-      break;
-    case 'cycle-failed':
-      logger.error('webhook.cycle.failed', { error: observation.error, delayMs: observation.delayMs });
-      break;
-  }
-}
-
-function attemptFields(observation: AttemptObservation): Record<string, unknown> {
-  return {
-    eventId: observation.eventId,
-    endpointId: observation.endpointId,
-    attempt: observation.attempt,
-    status: observation.status,
-    code: observation.errorCode,
-    ms: Math.round((observation.answeredAt - observation.sentAt) * 10) / 10,
   };
 }

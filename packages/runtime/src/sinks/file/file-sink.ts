@@ -26,7 +26,8 @@ export interface FileSinkOptions {
 export class FileSink implements Sink {
   readonly name: string;
   readonly path: string;
-  readonly features: SinkFeatures = { order: true, dedupe: false, ownCheckpoint: false };
+  static readonly features: SinkFeatures = { order: true, dedupe: false, ownCheckpoint: false };
+  readonly features: SinkFeatures = FileSink.features;
   /** Bytes of a half-written last line, left by a crash, that were cut off when the file was opened. */
   readonly tornBytes: number;
   readonly #file: FileHandle;

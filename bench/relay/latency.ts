@@ -1,0 +1,90 @@
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Product } from './product.ts';
+import type { Keys, RelaySite } from './site.ts';
+import { emitSteadily } from './steady-emit.ts';
+
+export interface LatencyOptions {
+  readonly port: number;
+  readonly source: 'wal' | 'table';
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly keys: Keys;
+  /** A second sink that can never be opened. */
+  readonly deadSink?: boolean;
+}
+
+export interface Latency {
+  /** Milliseconds from the row's time to the line in the sink's file. */
+  readonly p50: number;
+  readonly p99: number;
+  /** Events a second that arrived, until the last one was written. */
+  readonly kept: number;
+}
+
+const perTransaction = 5;
+
+/** Emits at a steady rate, and reads the file sink's lines as they come. */
+export async function measureLatency(site: RelaySite, options: LatencyOptions): Promise<Latency> {
+  const folder = await mkdtemp(join(tmpdir(), 'event-runtime-bench-'));
+  const path = join(folder, 'events.ndjson');
+  const dead = { type: 'file', name: 'dead', path: join(folder, 'missing', 'events.ndjson') };
+  const sinks = [{ type: 'file', name: 'file', path }, ...(options.deadSink === true ? [dead] : [])];
+  // Of an earlier run: another file must not be given what was delivered to that one.
+  await site.sql.query('delete from event_runtime.relay_checkpoint');
+  await site.sql.query('truncate event_runtime.outbox');
+  try {
+    await using product = await Product.start({
+      databaseUrl: site.url,
+      port: options.port,
+      configuration: { sinks, relay: { source: options.source } },
+    });
+    if (options.source === 'wal') await product.live('file');
+    else await product.until((scrape) => scrape.value('event_runtime_lease_held', { sink: 'file' }) === 1);
+    const events = options.perSecond * options.seconds;
+    const reading = readLines(path, events);
+    const began = performance.now();
+    await emitSteadily(site.url, { ...options, perTransaction });
+    const arrived = await reading;
+    const sorted = arrived.latencies.toSorted((a, b) => a - b);
+    const at = (part: number): number =>
+      sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
+    return { p50: at(0.5), p99: at(0.99), kept: events / ((arrived.lastAt - began) / 1_000) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function readLines(
+  path: string,
+  events: number,
+): Promise<{ readonly latencies: readonly number[]; readonly lastAt: number }> {
+  const latencies: number[] = [];
+  const file = await open(path, 'a+');
+  const buffer = Buffer.alloc(4 * 1_024 * 1_024);
+  let position = 0;
+  let rest = '';
+  try {
+    while (latencies.length < events) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+      const now = performance.timeOrigin + performance.now();
+      position += bytesRead;
+      const lines = (rest + buffer.toString('utf8', 0, bytesRead)).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) latencies.push(now - timeOf(line));
+      if (bytesRead === 0) await sleep(1);
+    }
+    return { latencies, lastAt: performance.now() };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Milliseconds since 1970 of the attribute `time`, with its fraction. */
+function timeOf(line: string): number {
+  const text = /"time":"([^"]+)"/.exec(line)?.[1] ?? '';
+  const fraction = /\.(\d+)Z$/.exec(text)?.[1] ?? '0';
+  return Date.parse(`${text.slice(0, 19)}Z`) + Number(`0.${fraction}`) * 1_000;
+}

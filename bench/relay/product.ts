@@ -1,0 +1,106 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const program = fileURLToPath(new URL('../../packages/server/bin/event-runtime.js', import.meta.url));
+
+/** What a scrape of the product's own metrics says. */
+export interface Scrape {
+  /** `performance.now()` when the answer had come. */
+  readonly at: number;
+  /** The value of a metric with these labels; 0 where there is none. */
+  value(name: string, labels?: Readonly<Record<string, string>>): number;
+}
+
+export interface ProductOptions {
+  readonly databaseUrl: string;
+  readonly port: number;
+  /** As in a configuration file, without the database and the port. */
+  readonly configuration: Readonly<Record<string, unknown>>;
+}
+
+/** `event-runtime start` in a process of its own, as users run it; measured by its own metrics. */
+export class Product implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #folder: string;
+  readonly #port: number;
+  #log = '';
+
+  private constructor(child: ChildProcess, options: { readonly folder: string; readonly port: number }) {
+    this.#child = child;
+    this.#folder = options.folder;
+    this.#port = options.port;
+    for (const pipe of [child.stdout, child.stderr]) {
+      pipe?.on('data', (chunk: Buffer) => {
+        this.#log = (this.#log + chunk.toString()).slice(-4_000);
+      });
+    }
+  }
+
+  static async start(options: ProductOptions): Promise<Product> {
+    const folder = await mkdtemp(join(tmpdir(), 'event-runtime-bench-'));
+    const file = join(folder, 'event-runtime.config.json');
+    const http = { host: '127.0.0.1', port: options.port };
+    await writeFile(
+      file,
+      JSON.stringify({ log: { level: 'warn' }, http, roles: ['relay'], ...options.configuration }),
+    );
+    const child = spawn(process.execPath, [program, 'start', '--config', file], {
+      env: { ...process.env, DATABASE_URL: options.databaseUrl, EVENT_RUNTIME_STOP_WITH_STDIN: 'true' },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    return new Product(child, { folder, port: options.port });
+  }
+
+  /** @throws when the process has ended */
+  async scrape(): Promise<Scrape | undefined> {
+    if (this.#child.exitCode !== null) throw new Error(`the product ended: ${this.#log}`);
+    try {
+      const answer = await fetch(`http://127.0.0.1:${this.#port}/metrics`);
+      const text = await answer.text();
+      const at = performance.now();
+      return { at, value: (name, labels) => valueIn(text, name, labels ?? {}) };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Scrapes until the condition holds; the scrape that held. */
+  async until(condition: (scrape: Scrape) => boolean, everyMs = 20): Promise<Scrape> {
+    for (;;) {
+      const scrape = await this.scrape();
+      if (scrape !== undefined && condition(scrape)) return scrape;
+      await sleep(everyMs);
+    }
+  }
+
+  /** Waits until a sink is fed from the WAL. */
+  async live(sink: string): Promise<void> {
+    await this.until((scrape) => scrape.value('event_runtime_sink_mode', { sink, mode: 'live' }) === 1);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null) {
+      const exit = once(this.#child, 'exit');
+      this.#child.kill('SIGTERM');
+      await exit;
+    }
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** The sum of the samples that have these labels. */
+function valueIn(text: string, name: string, labels: Readonly<Record<string, string>>): number {
+  let sum = 0;
+  for (const line of text.split('\n')) {
+    if (!line.startsWith(name) || !/[ {]/.test(line[name.length] ?? '')) continue;
+    if (Object.entries(labels).every(([label, value]) => line.includes(`${label}="${value}"`))) {
+      sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+    }
+  }
+  return sum;
+}

@@ -1,0 +1,46 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { claim, tenant } from '../emit/event.ts';
+import type { Keys } from './site.ts';
+
+export interface SteadyEmit {
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly perTransaction: number;
+  readonly keys: Keys;
+}
+
+/** Emits at a steady rate on two connections; a late transaction is not made up for by leaving one out. */
+export async function emitSteadily(url: string, emit: SteadyEmit): Promise<void> {
+  const { perSecond, seconds, perTransaction } = emit;
+  const clients = await Promise.all(
+    [1, 2].map(async () => {
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      return client;
+    }),
+  );
+  const text = statement(emit);
+  const transactions = (perSecond * seconds) / perTransaction;
+  const began = performance.now();
+  let sent = 0;
+  const work = async (client: pg.Client): Promise<void> => {
+    while (sent < transactions) {
+      const due = began + (sent * 1_000 * perTransaction) / perSecond;
+      sent += 1;
+      const early = due - performance.now();
+      if (early > 1) await sleep(early);
+      await client.query(text);
+    }
+  };
+  await Promise.all(clients.map(work));
+  await Promise.all(clients.map(async (client) => await client.end()));
+}
+
+function statement({ perTransaction, keys }: SteadyEmit): string {
+  const payload = JSON.stringify(claim('claim-1'));
+  const key = keys === 'hot' ? `'claim-1'` : `'claim-' || (random() * 10000)::int`;
+  return `select count(*) from event_runtime.emit_many(
+    array_fill('claim.approved'::text, array[${perTransaction}]), array_fill('${payload}'::json, array[${perTransaction}]),
+    array['${tenant}'], (select array_agg(${key}) from generate_series(1, ${perTransaction})))`;
+}

@@ -1,0 +1,58 @@
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import { faultless } from './ledger.suite.ts';
+import { ReplicaFleet } from './replica-fleet.suite.ts';
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  let fleet: ReplicaFleet;
+  beforeEach(async () => {
+    fleet = await ReplicaFleet.create(inject('postgres')[major]);
+  });
+  afterEach(async () => {
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  test.each([1, 4])(
+    'the table is polled, %d shards: two replicas take part, one is killed; nothing lost, order kept',
+    async (shards) => {
+      const settings = { source: 'table', shards, leaseMs: 1_000, pollMs: 20 } as const;
+      const replicas = [await fleet.start(settings), await fleet.start(settings)] as const;
+      // Half of the units each: of the sinks, or of their shards.
+      await eventually(
+        () =>
+          fleet.fixture.rows<{ units: number }>(
+            `select count(*)::int as units from event_runtime.relay_lease
+              where sink not like '@%' and expires_at > clock_timestamp() group by holder`,
+          ),
+        (held) => held.map(({ units }) => units).join() === `${shards},${shards}`,
+      );
+      await fleet.load();
+      const [delivery] = await eventually(
+        async () => fleet.deliveries,
+        ({ length }) => length > 0,
+      );
+      const killed = replicas[delivery?.replica === 0 ? 0 : 1];
+      const other = replicas[killed === replicas[0] ? 1 : 0];
+      await fleet.delivered(killed, process.hrtime.bigint());
+      await killed.kill();
+      const at = process.hrtime.bigint();
+      // Everything is the other's now.
+      await eventually(
+        () =>
+          fleet.fixture.rows(
+            `select from event_runtime.relay_lease
+              where sink not like '@%' and expires_at > clock_timestamp() having count(*) = $1 and count(distinct holder) = 1`,
+            [2 * shards],
+          ),
+        (rows) => rows.length === 1,
+      );
+      await fleet.delivered(other, at);
+      const { consumer, webhooks } = await fleet.verdicts();
+      expect(consumer).toMatchObject(faultless);
+      expect(webhooks).toMatchObject({ ...faultless, duplicates: 0 });
+      // It needs no replication.
+      const slots = 'select from pg_replication_slots where database = current_database()';
+      expect(await fleet.fixture.rows(slots)).toEqual([]);
+    },
+  );
+});

@@ -1,0 +1,225 @@
+import type { ClientBase, Pool } from 'pg';
+import { type ListedCheckpoint, listCheckpoints } from '../log/checkpoint.ts';
+import { countUnread, oldestUnread } from '../log/unread.ts';
+import { parseLsn } from '../replication/lsn.ts';
+import { dayPartitionedTables } from '../schema/partition-catalog.ts';
+import {
+  type DeadLetterRow,
+  type DeliveriesRow,
+  deadLettersSql,
+  deliveriesSql,
+  type LeaseReportRow,
+  leasesSql,
+  type PartitionRow,
+  partitionsSql,
+  type ServerRow,
+  type SlotRow,
+  serverSql,
+  slotSql,
+} from './relay-report-sql.ts';
+
+type Queryable = Pick<ClientBase | Pool, 'query'>;
+
+/** The server as the report needs it. */
+export interface ServerReport {
+  /** `18.4` */
+  readonly version: string;
+  /** As in `server_version_num`: 180004. */
+  readonly versionNumber: number;
+  readonly walLevel: string;
+  /** `max_slot_wal_keep_size` in bytes; null: unlimited. */
+  readonly maxSlotWalKeepBytes: number | null;
+  /** Whether it is a standby. Then nothing is said of what is unread: its snapshots leave out open transactions. */
+  readonly inRecovery: boolean;
+}
+
+/**
+ * How a slot stands. `creating`: it is being made, which waits for every open transaction; nothing can be read from it
+ * yet. `foreign`: it has the name, and is of another database or for another plugin.
+ */
+export type SlotCondition = 'missing' | 'creating' | 'active' | 'inactive' | 'lost' | 'foreign';
+
+/** The replication slot. What cannot be said is null: all of it where there is no slot. */
+export interface SlotReport {
+  readonly name: string;
+  readonly condition: SlotCondition;
+  readonly database: string | null;
+  readonly walStatus: SlotRow['wal_status'];
+  /** Bytes that may still be written before it may be lost; null: no limit. */
+  readonly safeWalBytes: number | null;
+  readonly invalidationReason: string | null;
+  /** WAL that is kept on the disk for it. */
+  readonly restartLagBytes: number | null;
+  /** WAL that is not confirmed. */
+  readonly flushLagBytes: number | null;
+  /** Whether standbys have it too (PostgreSQL 17 and later). */
+  readonly failover: boolean | null;
+}
+
+/** A lease that has not expired. */
+export interface LeaseReport {
+  /** `*`: the reader of the WAL. `#webhooks`: the deliverer. `@` and an id: a replica's sign of life. */
+  readonly sink: string;
+  readonly shard: number;
+  /** `host:pid` */
+  readonly holder: string;
+  readonly remainingSeconds: number;
+}
+
+/** How far a sink has got, by its stored checkpoint: that may be a second older than what was delivered. */
+export interface SinkReport {
+  readonly sink: string;
+  readonly shard: number;
+  /** From where it goes on. */
+  readonly mode: 'live' | 'table';
+  readonly paused: boolean;
+  /** Events that retention dropped before this sink had read them. */
+  readonly gappedEvents: number;
+  /** WAL behind its position, whatever it holds; null: it reads the table. */
+  readonly positionLagBytes: number | null;
+  /** Committed events that it has not got; no further than {@link RelayReportOptions.unreadCap}. Null: not known. */
+  readonly unreadEvents: number | null;
+  /** Since the first of them was recorded. 0: there is none. Null: not known. */
+  readonly oldestUnreadSeconds: number | null;
+  /** When the checkpoint was written. ISO 8601 in UTC. */
+  readonly updatedAt: string;
+}
+
+/** Everything that operators and monitors ask about one relay, read from its database. */
+export interface RelayReport {
+  /** The database's clock. ISO 8601 in UTC. */
+  readonly at: string;
+  readonly relay: string;
+  readonly server: ServerReport;
+  readonly slot: SlotReport;
+  readonly leases: readonly LeaseReport[];
+  readonly sinks: readonly SinkReport[];
+  /** Days from now on with a partition of their own. */
+  readonly partitions: ReadonlyArray<{ readonly table: string; readonly daysAhead: number }>;
+  /** By sink; all together no further than `countCap`. */
+  readonly deadLetters: ReadonlyArray<{ readonly sink: string; readonly count: number }>;
+  readonly webhooks: {
+    /** Deliveries still to be made; no further than `countCap`. */
+    readonly pending: number;
+    /** Since the oldest of them was made. Null: there is none. */
+    readonly oldestSeconds: number | null;
+  };
+}
+
+export interface RelayReportOptions {
+  readonly relay: string;
+  readonly slot: string;
+  /** Into how many parts each sink is divided. Default 1. */
+  readonly shards?: number;
+  /** How far the unread events of a sink are counted. Default 10,000. */
+  readonly unreadCap?: number;
+  /** How far dead letters and pending deliveries are counted. Default 10,000. */
+  readonly countCap?: number;
+}
+
+/**
+ * Reads how a relay stands. A few short statements, each bounded: it may be asked every few seconds. The statements are
+ * not of one moment.
+ *
+ * @param client with the rights of `event_runtime_service`, on a schema that is up to date
+ */
+export async function relayReport(client: Queryable, options: RelayReportOptions): Promise<RelayReport> {
+  const { relay, slot, shards = 1, countCap = 10_000 } = options;
+  const server = (await client.query<ServerRow>(serverSql)).rows[0] as ServerRow;
+  const slots = await client.query<SlotRow>(slotSql, [slot, server.lsn]);
+  const leases = await client.query<LeaseReportRow>(leasesSql, [relay]);
+  const partitions = await client.query<PartitionRow>(partitionsSql, [[...dayPartitionedTables]]);
+  const deadLetters = await client.query<DeadLetterRow>(deadLettersSql, [countCap]);
+  const deliveries = await client.query<DeliveriesRow>(deliveriesSql, [countCap]);
+  const sinks: SinkReport[] = [];
+  for (const listed of await listCheckpoints(client, relay)) {
+    // Rows of a division that is no longer in use.
+    if (listed.shard < shards) sinks.push(await sinkReport(client, { listed, server, options }));
+  }
+  return {
+    at: server.at,
+    relay,
+    server: toServer(server),
+    slot: toSlot(slot, slots.rows[0]),
+    leases: leases.rows.map((row) => ({
+      sink: row.sink,
+      shard: row.shard,
+      holder: row.holder_name,
+      remainingSeconds: row.remaining_seconds,
+    })),
+    sinks,
+    partitions: partitions.rows.map((row) => ({ table: row.table, daysAhead: row.days_ahead })),
+    deadLetters: deadLetters.rows,
+    webhooks: {
+      pending: deliveries.rows[0]?.pending ?? 0,
+      oldestSeconds: deliveries.rows[0]?.oldest_seconds ?? null,
+    },
+  };
+}
+
+async function sinkReport(
+  client: Queryable,
+  from: {
+    readonly listed: ListedCheckpoint;
+    readonly server: ServerRow;
+    readonly options: RelayReportOptions;
+  },
+): Promise<SinkReport> {
+  const { listed, server, options } = from;
+  const { sink, shard, checkpoint, paused, gappedEvents, updatedAt } = listed;
+  const { shards = 1, unreadCap = 10_000 } = options;
+  const live = checkpoint.mode === 'live' && server.lsn !== null;
+  const base = { sink, shard, mode: checkpoint.mode, paused, gappedEvents, updatedAt };
+  // Snapshots say nothing on a standby, nor in another cluster.
+  if (server.in_recovery || listed.systemIdentifier !== server.system_identifier) {
+    return { ...base, positionLagBytes: null, unreadEvents: null, oldestUnreadSeconds: null };
+  }
+  const unread = { state: checkpoint, shard: shards === 1 ? undefined : { index: shard, count: shards } };
+  const oldest = await oldestUnread(client, unread);
+  const lag = live ? parseLsn(server.lsn) - checkpoint.position.lsn : null;
+  return {
+    ...base,
+    positionLagBytes: lag === null ? null : Math.max(Number(lag), 0),
+    unreadEvents:
+      oldest === undefined
+        ? 0
+        : await countUnread(client, { ...unread, before: undefined, atMost: unreadCap }),
+    oldestUnreadSeconds:
+      oldest === undefined ? 0 : Math.max((Date.parse(server.at) - oldest.recordedAt) / 1_000, 0),
+  };
+}
+
+function toServer(row: ServerRow): ServerReport {
+  const keep = Number(row.max_slot_wal_keep_mb);
+  return {
+    version: row.version,
+    versionNumber: row.version_number,
+    walLevel: row.wal_level,
+    maxSlotWalKeepBytes: keep < 0 ? null : keep * 1_048_576,
+    inRecovery: row.in_recovery,
+  };
+}
+
+function toSlot(name: string, row: SlotRow | undefined): SlotReport {
+  const bytes = (text: string | null | undefined): number | null =>
+    text === null || text === undefined ? null : Number(text);
+  return {
+    name,
+    condition: conditionOf(row),
+    database: row?.database ?? null,
+    walStatus: row?.wal_status ?? null,
+    safeWalBytes: bytes(row?.safe_wal_bytes),
+    invalidationReason: row?.invalidation_reason ?? null,
+    restartLagBytes: bytes(row?.restart_lag_bytes),
+    flushLagBytes: bytes(row?.flush_lag_bytes),
+    failover: row?.failover ?? null,
+  };
+}
+
+function conditionOf(row: SlotRow | undefined): SlotCondition {
+  if (row === undefined) return 'missing';
+  if (!row.here || row.plugin !== 'pgoutput') return 'foreign';
+  if (row.wal_status === 'lost' || row.invalidation_reason !== null) return 'lost';
+  if (!row.confirmed) return 'creating';
+  return row.active ? 'active' : 'inactive';
+}

@@ -1,0 +1,102 @@
+import { afterEach, describe, expect, inject, test } from 'vitest';
+import { describeSlot } from '../replication/slot.ts';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { faultless } from './ledger.suite.ts';
+import { ReplicaFleet } from './replica-fleet.suite.ts';
+
+const packages = { '15': 'embedded-postgres-15', '18': 'embedded-postgres' } as const;
+const isLost = (line: Readonly<Record<string, unknown>>): boolean => line['event'] === 'relay.slot.lost';
+const isJoined = (line: Readonly<Record<string, unknown>>): boolean => line['event'] === 'relay.sink.joined';
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  const stack: AsyncDisposable[] = [];
+  afterEach(async () => {
+    for (const each of stack.splice(0).toReversed()) await each[Symbol.asyncDispose]();
+  });
+
+  async function fleetOn(url: string): Promise<ReplicaFleet> {
+    const fleet = await ReplicaFleet.create(url);
+    stack.push(fleet);
+    return fleet;
+  }
+
+  async function nothingLost(fleet: ReplicaFleet): Promise<void> {
+    const { consumer, webhooks } = await fleet.verdicts();
+    expect(consumer).toMatchObject(faultless);
+    expect(webhooks).toMatchObject({ ...faultless, duplicates: 0 });
+  }
+
+  test('the slot is dropped under load, again and again: it is said, a new one is made, nothing lost, order kept', async () => {
+    const fleet = await fleetOn(inject('postgres')[major]);
+    const { fixture } = fleet;
+    const relay = await fleet.start();
+    await fleet.load();
+    for (let drops = 1; drops <= 3; drops += 1) {
+      const joined = relay.logs.filter(isJoined).length;
+      await eventually(
+        async () => relay.logs.filter(isJoined).length,
+        (count) => count >= 2 * drops,
+      );
+      // Whoever drops it must be faster than the relay, which comes back at once.
+      await fixture.rows(
+        `do $$
+         begin
+           loop
+             begin
+               perform pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${fixture.slot}';
+               perform pg_drop_replication_slot('${fixture.slot}');
+               exit;
+             exception when object_in_use then
+               perform pg_sleep(0.001);
+             end;
+           end loop;
+         end $$`,
+      );
+      await eventually(
+        async () => relay.logs.filter(isLost).length,
+        (count) => count >= drops,
+      );
+      await eventually(
+        async () => relay.logs.filter(isJoined).length,
+        (count) => count > joined,
+      );
+    }
+    expect(relay.logs.filter(isLost)).toHaveLength(3);
+    expect(await describeSlot(fixture.sql, fixture.slot)).toMatchObject({ active: true });
+    await nothingLost(fleet);
+  });
+
+  test('the slot is invalidated by max_slot_wal_keep_size while the relay is stopped: nothing lost, order kept', async () => {
+    const server = await EmbeddedPostgres.start({
+      package: packages[major],
+      settings: { max_slot_wal_keep_size: '16MB', max_wal_size: '64MB', min_wal_size: '32MB', fsync: 'off' },
+    });
+    stack.push(server);
+    const fleet = await fleetOn(server.url);
+    const { fixture } = fleet;
+    const before = await fleet.start();
+    await fleet.logged(before, isJoined);
+    await fleet.load();
+    await fleet.delivered(before);
+    await before.kill();
+    // The writers write on.
+    await eventually(
+      async () => {
+        await fixture.rows(
+          "select pg_logical_emit_message(false, 'filler', repeat('x', 1000000)) from generate_series(1, 20)",
+        );
+        await fixture.rows('select pg_switch_wal()');
+        await fixture.rows('checkpoint');
+        return await describeSlot(fixture.sql, fixture.slot);
+      },
+      (slot) => slot?.walStatus === 'lost',
+    );
+    const after = await fleet.start();
+    await fleet.logged(after, isLost);
+    await fleet.delivered(after);
+    await fleet.logged(after, isJoined);
+    expect(await describeSlot(fixture.sql, fixture.slot)).toMatchObject({ active: true });
+    await nothingLost(fleet);
+  });
+});

@@ -1,0 +1,110 @@
+import { FaultProxy } from '@event-runtime/simulators';
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import { type Arrival, faultless } from './ledger.suite.ts';
+import { Consumer } from './relay-fixture.suite.ts';
+import { ReplicaFleet, type ReplicaProcess } from './replica-fleet.suite.ts';
+
+const millisecondsSince = (at: bigint, later: { readonly at: bigint }): number => Number(later.at - at) / 1e6;
+
+/** With the lease of the product, 4 s, and under load. */
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  let fleet: ReplicaFleet;
+  beforeEach(async () => {
+    fleet = await ReplicaFleet.create(inject('postgres')[major]);
+  });
+  afterEach(async () => {
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  /** A leader that is feeding its sinks from the WAL, and a standby. */
+  async function pair(connectionString = fleet.fixture.url): Promise<[ReplicaProcess, ReplicaProcess]> {
+    const leader = await fleet.start({ connectionString });
+    await fleet.logged(leader, (line) => line['event'] === 'relay.sink.joined');
+    const standby = await fleet.start();
+    await fleet.load();
+    await fleet.delivered(leader);
+    return [leader, standby];
+  }
+
+  async function nothingLost(): Promise<void> {
+    const { consumer, webhooks } = await fleet.verdicts();
+    expect(consumer).toMatchObject(faultless);
+    // Each event is fanned out once, whatever is delivered again.
+    expect(webhooks).toMatchObject({ ...faultless, duplicates: 0 });
+  }
+
+  test('the leader is killed: the other delivers within 5 s; nothing lost, order kept, fanned out once', async () => {
+    const [leader, standby] = await pair();
+    const at = process.hrtime.bigint();
+    await leader.kill();
+    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(5_000);
+    await nothingLost();
+  });
+
+  test('the leader is stopped in the middle of a fan-out, past its lease, and continued: it becomes a standby', async () => {
+    const [leader, standby] = await pair();
+    // It holds the lock of a checkpoint then.
+    const at = process.hrtime.bigint();
+    leader.child.kill('SIGUSR2');
+    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(5_000);
+    leader.child.kill('SIGCONT');
+    await fleet.logged(leader, (line) => line['event'] === 'relay.lease.lost');
+    const lostAt = leader.told.indexOf('relay.lease.lost');
+    await fleet.delivered(standby, process.hrtime.bigint());
+    await standby.stop();
+    await eventually(
+      async () => leader.told.slice(leader.told.lastIndexOf('relay.lease.acquired')),
+      (told) => told.includes('delivery'),
+    );
+    const acquiredAt = leader.told.lastIndexOf('relay.lease.acquired');
+    expect(acquiredAt).toBeGreaterThan(lostAt);
+    expect(leader.told.slice(lostAt, acquiredAt)).not.toContain('delivery');
+    await nothingLost();
+  });
+
+  test('the connections of the leader say nothing any more: the other delivers within 5 s, and gets the slot', async () => {
+    await using proxy = await FaultProxy.start({ target: new URL(fleet.fixture.url) });
+    const [leader, standby] = await pair(proxy.url(fleet.fixture.url));
+    const at = process.hrtime.bigint();
+    proxy.swallow();
+    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(5_000);
+    await fleet.logged(standby, (line) => line['event'] === 'relay.sink.joined');
+    await fleet.logged(leader, (line) => line['event'] === 'relay.lease.lost');
+    await nothingLost();
+  });
+
+  test('a lease that is taken from a holder who still believes in it: ER1207, and it becomes a standby', async () => {
+    const { fixture } = fleet;
+    const arrivals: Arrival[] = [];
+    const consumers = [new Consumer('consumer'), new Consumer('consumer')] as const;
+    for (const consumer of consumers) {
+      consumer.gate = ({ event }) => void arrivals.push({ eventId: event.eventId, entity: event.entityKey });
+    }
+    const [one, two] = consumers;
+    const holder = fixture.relay([one.source, fixture.webhooks]);
+    await holder.start();
+    await fixture.live(holder);
+    const other = fixture.relay([two.source, fixture.webhooks]);
+    await other.start();
+    await fleet.load();
+    await one.has(10);
+    // As a step of the database's clock would.
+    await fixture.rows(
+      `update event_runtime.relay_lease set expires_at = clock_timestamp() where sink = '*'`,
+    );
+    await two.has(1);
+    await eventually(
+      async () => fixture.logs.map((line) => (line['error'] as { code?: string } | undefined)?.code),
+      (codes) => codes.includes('ER1207'),
+    );
+    await eventually(
+      async () => [holder.state, holder.status.length, other.status.length],
+      (seen) => seen.join() === 'running,0,2',
+    );
+    await two.has(two.events.length + 10);
+    const { consumer, webhooks } = await fleet.verdicts(arrivals);
+    expect(consumer).toMatchObject(faultless);
+    expect(webhooks).toMatchObject({ ...faultless, duplicates: 0 });
+  });
+});

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import { createColors } from 'picocolors';
+import { expect, test } from 'vitest';
+import type { Terminal } from '../cli/terminal.ts';
+import { configSchemaCommand, configShowCommand } from './config-command.ts';
+import { configSchema } from './config-schema.ts';
+import type { GivenSettings } from './load-configuration.ts';
+
+const key = randomBytes(32).toString('base64');
+const url = 'postgres://u:hunter2@h/db';
+
+interface Shown {
+  readonly out: readonly string[];
+  readonly notes: readonly string[];
+  readonly code: number | undefined;
+  readonly error: unknown;
+}
+
+async function show(options: {
+  readonly flags?: GivenSettings['flags'];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly json?: boolean;
+}): Promise<Shown> {
+  const [out, notes] = [[] as string[], [] as string[]];
+  const terminal: Terminal = {
+    out: (line) => void out.push(line),
+    note: (line) => void notes.push(line),
+    redraw: () => undefined,
+    interactive: false,
+    columns: 80,
+    colors: createColors(false),
+  };
+  const { signal } = new AbortController();
+  const context = { terminal, signal, env: options.env ?? {}, json: options.json ?? false };
+  try {
+    const code = await configShowCommand(context, { flags: options.flags ?? {}, config: false });
+    return { out, notes, code, error: undefined };
+  } catch (error) {
+    return { out, notes, code: undefined, error };
+  }
+}
+
+const env = { DATABASE_URL: url, EVENT_RUNTIME_SECRET_KEY: `${key},${key}`, EVENT_RUNTIME_LEASE: '2s' };
+
+test('each setting with its value and origin, and of a secret where it is kept', async () => {
+  const { out, notes, code } = await show({ env, flags: { secretKeys: 'env:MY_KEY', 'relay.name': 'mine' } });
+  expect(code).toBeUndefined();
+  expect(out.find((line) => line.startsWith('secretKeys'))).toMatch(
+    /^secretKeys +not valid +flag --secret-keys$/,
+  );
+  const good = await show({ env, flags: { 'relay.name': 'mine' } });
+  expect(good).toMatchObject({ code: 0, error: undefined, notes: [] });
+  const cells = good.out.map((line) => line.split(/ {2,}/));
+  expect(cells).toEqual(
+    expect.arrayContaining([
+      ['configuration file: none'],
+      ['databaseUrl', 'set (env:DATABASE_URL)', 'environment DATABASE_URL'],
+      ['secretKeys', 'set (env:EVENT_RUNTIME_SECRET_KEY)', 'environment EVENT_RUNTIME_SECRET_KEY'],
+      ['relay.name', 'mine', 'flag --relay-name'],
+      ['relay.slot', 'mine', 'default relay.name'],
+      ['relay.leaseMs', '2s', 'environment EVENT_RUNTIME_LEASE'],
+      ['webhooks.egressAllow', 'none', 'default'],
+    ]),
+  );
+  for (const text of [...out, ...notes, ...good.out]) {
+    expect(text).not.toContain('hunter2');
+    expect(text).not.toContain(key);
+  }
+});
+
+test('what is missing is shown as that, and then told', async () => {
+  const { out, notes, error } = await show({ env: { EVENT_RUNTIME_RELAY_SHARD: '2' } });
+  expect(out).toContain('databaseUrl           missing');
+  expect(notes).toEqual([
+    '! The variable EVENT_RUNTIME_RELAY_SHARD is not known; did you mean EVENT_RUNTIME_RELAY_SHARDS?',
+  ]);
+  expect(error).toMatchObject({ code: 'ER5001', message: expect.stringContaining('databaseUrl is missing') });
+});
+
+test('--json is one object in any case', async () => {
+  const good = await show({ env, json: true });
+  expect(good).toMatchObject({ code: 0, notes: [], out: [expect.any(String)] });
+  const object = JSON.parse(good.out[0]!) as { settings: Array<{ path: string }> };
+  expect(object).toMatchObject({ file: null, problems: [], warnings: [] });
+  const [first] = object.settings;
+  expect(first).toEqual({
+    path: 'databaseUrl',
+    state: 'set',
+    value: null,
+    origin: { kind: 'environment', name: 'DATABASE_URL' },
+    references: ['env:DATABASE_URL'],
+  });
+  expect(object.settings.find(({ path }) => path === 'relay.leaseMs')).toMatchObject({ value: 2_000 });
+  expect(good.out[0]).not.toMatch(/hunter2/);
+  expect(good.out[0]).not.toContain(key);
+  const bad = await show({ env: { ...env, DATABASE_URL: '' }, json: true });
+  expect(bad).toMatchObject({ code: 2, error: undefined });
+  expect(JSON.parse(bad.out[0]!)).toMatchObject({ problems: [{ path: 'databaseUrl' }] });
+});
+
+test('the schema is printed as it is', async () => {
+  const out: string[] = [];
+  const terminal = { out: (line: string) => void out.push(line) } as unknown as Terminal;
+  const { signal } = new AbortController();
+  await configSchemaCommand({ terminal, signal, env: {}, json: false });
+  expect(JSON.parse(out.join('\n'))).toEqual(configSchema());
+});

@@ -1,0 +1,52 @@
+import type { Logger, Relay, Service } from '@event-runtime/runtime';
+import type { Configuration } from '../config/configuration.ts';
+import { collectMetrics } from './collect-metrics.ts';
+import { DatabaseWatch } from './database-view.ts';
+import { HealthServer } from './health-server.ts';
+import { ProcessMeter } from './process-figures.ts';
+import { readiness } from './readiness.ts';
+
+export interface HealthOptions {
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  /** The other parts of the process. */
+  readonly parts: readonly Service[];
+  /** Undefined: this process is no relay. */
+  readonly relay: Relay | undefined;
+}
+
+/** Health and metrics of this process. To be started first and stopped last: it says how the others stand. */
+export function createHealth({ configuration, logger, parts, relay }: HealthOptions): HealthServer {
+  const { databaseUrl: connectionString, http } = configuration;
+  const { name, slot, source, shards } = configuration.relay;
+  return new HealthServer({
+    host: http.host,
+    port: http.port,
+    logger: logger.child({ component: 'health' }),
+    answers: () => {
+      const watch = new DatabaseWatch({
+        connectionString,
+        relay: name,
+        slot,
+        shards: source === 'table' ? shards : 1,
+      });
+      const meter = new ProcessMeter();
+      return {
+        readiness: async () =>
+          readiness({ parts, view: await watch.view(), activity: relay?.activity ?? null }),
+        metrics: async () =>
+          collectMetrics({
+            view: await watch.view(),
+            activity: relay?.activity ?? null,
+            status: relay?.status ?? [],
+            figures: meter.read(),
+            slotted: source === 'wal',
+          }),
+        async [Symbol.asyncDispose]() {
+          meter[Symbol.dispose]();
+          await watch[Symbol.asyncDispose]();
+        },
+      };
+    },
+  });
+}

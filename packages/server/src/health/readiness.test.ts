@@ -1,0 +1,82 @@
+import type { RelayReport } from '@event-runtime/runtime';
+import { expect, test } from 'vitest';
+import { serverError } from '../server-error.ts';
+import type { DatabaseView } from './database-view.ts';
+import { readiness } from './readiness.ts';
+
+const up: DatabaseView = { state: 'up', report: {} as RelayReport };
+const parts = [{ name: 'relay', state: 'running' }] as const;
+const leases = (
+  held: boolean,
+): { leases: [{ sink: string; shard: number; held: boolean }]; window: null } => ({
+  leases: [{ sink: '*', shard: 0, held }],
+  window: null,
+});
+
+test('a replica that has the lease, one that stands by, one that is no relay: all are ready', () => {
+  expect(readiness({ parts, view: up, activity: leases(true) })).toEqual({
+    ready: true,
+    holds: ['*'],
+    standby: false,
+    reasons: [],
+  });
+  expect(readiness({ parts, view: up, activity: leases(false) })).toMatchObject({
+    ready: true,
+    standby: true,
+  });
+  expect(readiness({ parts, view: up, activity: null })).toMatchObject({
+    ready: true,
+    standby: false,
+    holds: [],
+  });
+});
+
+test.each([
+  ['new', /relay is starting/],
+  ['starting', /relay is starting/],
+  ['stopping', /relay is stopping/],
+  ['stopped', /relay is stopped/],
+  ['failed', /relay has failed/],
+] as const)('a part that is %s is a reason', (state, what) => {
+  const answer = readiness({ parts: [{ name: 'relay', state }], view: up, activity: leases(true) });
+  expect(answer).toMatchObject({ ready: false, standby: false });
+  expect(answer.reasons).toEqual(
+    [{ code: null, what: expect.stringMatching(what), remedy: expect.anything() }].map((reason) =>
+      state === 'failed' ? reason : { ...reason, remedy: null },
+    ),
+  );
+});
+
+test('a schema that is too old, or too new', () => {
+  const schema = { version: 3, known: 6, drifted: [] };
+  const view = (state: 'missing' | 'behind' | 'incompatible'): DatabaseView => ({
+    state: 'schema',
+    schema: { ...schema, state },
+  });
+  const codes = (['missing', 'behind', 'incompatible'] as const).map(
+    (state) => readiness({ parts, view: view(state), activity: null }).reasons[0]?.code,
+  );
+  expect(codes).toEqual(['ER1101', 'ER1101', 'ER1102']);
+  expect(readiness({ parts, view: view('behind'), activity: null }).reasons[0]).toMatchObject({
+    what: expect.stringContaining('version 3'),
+    remedy: expect.stringContaining('event-runtime migrate'),
+  });
+});
+
+test('a database that is down is named, without what the driver says of hosts and roles', () => {
+  const driver = new Error('connect ECONNREFUSED 10.1.2.3:5432');
+  const ours = readiness({
+    parts,
+    view: { state: 'down', error: serverError('ER1001', { cause: driver }) },
+    activity: null,
+  });
+  expect(ours.reasons).toEqual([
+    { code: 'ER1001', what: 'The database cannot be reached.', remedy: expect.any(String) },
+  ]);
+  const refused = Object.assign(new Error('password authentication failed for user "secret_role"'), {
+    severity: 'FATAL',
+  });
+  const servers = readiness({ parts, view: { state: 'down', error: refused }, activity: null });
+  expect(servers.ready).toBe(false);
+  expect(JSON.stringify([ours, servers])).not.toMatch(/10\.1\.2\.3|secret_role/);
+});

@@ -1,0 +1,85 @@
+import type { RelayActivity, ServiceState } from '@event-runtime/runtime';
+import { describeError } from '../cli/render-error.ts';
+import { serverError } from '../server-error.ts';
+import type { DatabaseView } from './database-view.ts';
+
+/** Why a process is not ready. */
+export interface UnreadyReason {
+  /** `ER` and four digits; null: it is on its way up or down, nothing is wrong. */
+  readonly code: string | null;
+  readonly what: string;
+  /** What to do; null: nothing. */
+  readonly remedy: string | null;
+}
+
+/** What `GET /readyz` answers. */
+export interface Readiness {
+  readonly ready: boolean;
+  /** The leases that this process holds: `*` reads the WAL for all sinks. Empty and ready: it stands by. */
+  readonly holds: readonly string[];
+  readonly standby: boolean;
+  /** Empty when it is ready. */
+  readonly reasons: readonly UnreadyReason[];
+}
+
+export interface ReadinessFacts {
+  readonly parts: ReadonlyArray<{ readonly name: string; readonly state: ServiceState }>;
+  readonly view: DatabaseView;
+  /** Null: this process is no relay. */
+  readonly activity: RelayActivity | null;
+}
+
+/**
+ * Whether a process does its part, or could. A slot that is missing, being made or lost is no reason against it: the
+ * table serves meanwhile. Neither is a sink that fails: another process would not fare better.
+ */
+export function readiness({ parts, view, activity }: ReadinessFacts): Readiness {
+  const reasons = [...parts.flatMap(partReason), ...databaseReason(view)];
+  const holds = (activity?.leases ?? [])
+    .filter(({ held }) => held)
+    .map(({ sink, shard }) => (shard === 0 ? sink : `${sink}/${shard}`));
+  const ready = reasons.length === 0;
+  return { ready, holds, standby: ready && activity !== null && holds.length === 0, reasons };
+}
+
+function partReason({
+  name,
+  state,
+}: {
+  readonly name: string;
+  readonly state: ServiceState;
+}): UnreadyReason[] {
+  switch (state) {
+    case 'running':
+      return [];
+    case 'new':
+    case 'starting':
+      return [{ code: null, what: `${name} is starting`, remedy: null }];
+    case 'stopping':
+    case 'stopped':
+      return [{ code: null, what: `${name} is ${state}`, remedy: null }];
+    case 'failed':
+      return [{ code: null, what: `${name} has failed`, remedy: 'Read the log: `service.failed`.' }];
+  }
+}
+
+function databaseReason(view: DatabaseView): UnreadyReason[] {
+  switch (view.state) {
+    case 'up':
+      return [];
+    case 'down':
+      return [reasonOf(view.error)];
+    case 'schema': {
+      const { state, version, known } = view.schema;
+      const code = state === 'incompatible' ? 'ER1102' : 'ER1101';
+      return [reasonOf(serverError(code, { detail: `It has version ${version}, this program ${known}.` }))];
+    }
+  }
+}
+
+/** The meaning alone for an error of ours, no cause: a driver's text may name hosts and roles, and anybody may ask. */
+function reasonOf(error: unknown): UnreadyReason {
+  const { code, meaning, detail, remedy } = describeError(error);
+  if (code === null) return { code, what: 'The database refused to answer.', remedy: 'Read the log.' };
+  return { code, what: detail === null ? meaning : `${meaning} ${detail}`, remedy };
+}
