@@ -21,7 +21,12 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts'],
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'scripts/**/*.test.ts',
+            'bench/**/*.test.ts',
+            'crash/**/*.test.ts',
+          ],
           exclude: needs.map((need) => `**/*.${need}.test.ts`).concat('**/*.e2e.test.ts'),
         },
       },
@@ -30,7 +35,7 @@ export default defineConfig({
         test: {
           name: 'pg',
           include: ['packages/*/src/**/*.pg.test.ts', 'bench/**/*.pg.test.ts'],
-          globalSetup: ['test/postgres-setup.ts'],
+          globalSetup: ['test/postgres-setup.ts', 'test/programs-setup.ts'],
           pool: 'forks',
           maxWorkers: 2,
         },
@@ -45,7 +50,11 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'e2e', include: ['packages/*/src/**/*.e2e.test.ts'], fileParallelism: false },
+        test: {
+          name: 'e2e',
+          include: ['packages/*/src/**/*.e2e.test.ts', 'crash/**/*.e2e.test.ts'],
+          fileParallelism: false,
+        },
       },
     ],
   },

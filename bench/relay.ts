@@ -114,7 +114,7 @@ async function pollingFigures({ site, port, runs, progress, sizes }: Context): P
       const rate = { perSecond: sizes['pollingPerSecond'] ?? 0, seconds: sizes['pollingSeconds'] ?? 0 };
       const wal = await measureLatency(site, { port, source: 'wal', keys, ...rate });
       const table = await measureLatency(site, { port, source: 'table', keys, ...rate });
-      kept.push([table.kept, rate.perSecond]);
+      kept.push([table.arrived, table.emitted]);
       // Beyond the interval, for which an event waits because nobody looks.
       p99.push([Math.max(0, table.p99 - pollMs), wal.p99]);
       if (keys === 'many') {
@@ -130,9 +130,9 @@ async function pollingFigures({ site, port, runs, progress, sizes }: Context): P
       ratioFigure(
         {
           id: `R6-kept${suffix}`,
-          label: `polling, ${what}: kept of the rate`,
+          label: `polling, ${what}: arrived of the rate that was emitted`,
           unit: 'events/s',
-          budget: 0.98,
+          budget: 0.95,
           goal: 'at least',
         },
         kept,

@@ -40,6 +40,9 @@ process.exitCode = result.lost + result.reordered + result.phantom > 0 || toothl
 
 function table({ left, named: _, ...numbers }: SeamResult): string {
   const reasons = Object.entries(left).map(([reason, count]) => `${count} ${reason}`);
-  const rows = [...Object.entries(numbers), ['left', reasons.join(', ')]];
-  return `${rows.map(([name, value]) => `${String(name).padEnd(15)}${value}`).join('\n')}\n`;
+  const rows: ReadonlyArray<readonly [string, unknown]> = [
+    ...Object.entries(numbers),
+    ['left', reasons.join(', ')],
+  ];
+  return `${rows.map(([name, value]) => `${name.padEnd(15)}${value}`).join('\n')}\n`;
 }

@@ -42,9 +42,9 @@ export async function measureMemory(
   });
   await product.live('live');
   const samples: number[] = [];
-  let over = false;
+  const over = new AbortController();
   const sampling = (async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       const scrape = await product.until(() => true, 200);
       samples.push(scrape.value('process_resident_memory_bytes') / 1e6);
       await sleep(200);
@@ -59,7 +59,7 @@ export async function measureMemory(
   samples.length = 0;
   options.progress(`memory: ${options.perSecond} events a second for ${options.seconds} s`);
   await emitSteadily(site.url, { ...options, perTransaction, keys: 'many' });
-  over = true;
+  over.abort();
   await sampling;
   const { rows } = await site.sql.query<{ events: string }>(
     `select count(*)::text as events from event_runtime.outbox o, event_runtime.relay_checkpoint c

@@ -30,6 +30,7 @@ export async function openRelaySite(): Promise<RelaySite> {
   const server = await EmbeddedPostgres.start({ settings: serverSettings });
   await migrate({ connectionString: server.url });
   const sql = new pg.Client({ connectionString: server.url });
+  sql.on('error', () => undefined);
   await sql.connect();
   const payload = JSON.stringify(claim('claim-1'));
   if (Buffer.byteLength(payload) !== payloadBytes) throw new TypeError('the payload has another size');

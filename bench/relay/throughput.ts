@@ -47,7 +47,7 @@ export async function measureCatchUp(
   await using product = await Product.start({ databaseUrl: site.url, port: options.port, configuration });
   await product.live(sink);
   await site.sql.query(`update event_runtime.relay_checkpoint set paused_at = now() where sink = '${sink}'`);
-  await product.until((scrape) => scrape.value('event_runtime_sink_mode', { sink, mode: 'paused' }) === 1);
+  await product.until((scrape) => scrape.value('event_runtime_sink_paused', { sink }) === 1);
   const before = await product.until(() => true);
   await site.load(options.load);
   await site.sql.query(`update event_runtime.relay_checkpoint set paused_at = null where sink = '${sink}'`);

@@ -14,5 +14,5 @@ test.each(['relay', 'Relay.up', 'relay up', 'relay.'])('the name %j is refused',
 
 test('the real page can be made', () => {
   const page = pages.find(({ path }) => path === 'docs/reference/log-events.md')?.make();
-  expect(page).toContain('`relay.streaming`');
+  expect(page).toContain('`relay.started`');
 });

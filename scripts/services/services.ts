@@ -2,9 +2,11 @@ import { join } from 'node:path';
 import { natsServer } from './nats-server.ts';
 import { node20 } from './node20.ts';
 import { obtain } from './obtain.ts';
+import { pgClient } from './pg-client.ts';
+import { pgbouncer } from './pgbouncer.ts';
 import type { Found, Missing, Service } from './service.ts';
 
-const services: readonly Service[] = [natsServer, node20];
+const services: readonly Service[] = [natsServer, node20, pgbouncer, pgClient];
 
 /** Where services are kept; git-ignored. */
 const tools = join(import.meta.dirname, '../../.tools');

@@ -107,7 +107,7 @@ create sequence event_runtime.relay_epoch;
 
 -- Which cluster the transaction ids of the outbox belong to: one row.
 create table event_runtime.relay_cluster (
-  only boolean primary key default true check (only),
+  singleton boolean primary key default true check (singleton),
   system_identifier text not null,
   -- Rows up to here came from another cluster: their transaction ids mean nothing in this one.
   floor_seq bigint not null default 0

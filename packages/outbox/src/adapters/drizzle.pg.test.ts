@@ -1,30 +1,4 @@
-import { sql } from 'drizzle-orm';
-import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
-import { pgTable, text } from 'drizzle-orm/pg-core';
-import pg from 'pg';
-import { type AdapterHost, describeAdapter } from './conformance.suite.ts';
-import { type DrizzleTransaction, fromDrizzle } from './drizzle.ts';
+import { describeAdapter } from './conformance.suite.ts';
+import { openDrizzle } from './drizzle-host.suite.ts';
 
-const orders = pgTable('business_order', { id: text().primaryKey() });
-type Tx = Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0];
-
-describeAdapter('Drizzle', async (connectionString) => {
-  const pool = new pg.Pool({ connectionString });
-  const db = drizzle(pool);
-  const host: AdapterHost<Tx> = {
-    adapter: fromDrizzle(sql),
-    transaction: (work, options) =>
-      db.transaction(work, { isolationLevel: options?.isolation ?? 'read committed' }),
-    savepoint: (tx, work) => tx.transaction(work),
-    async insertOrder(tx, id) {
-      await tx.insert(orders).values({ id });
-    },
-    async withoutTransaction() {
-      return [['the database object', db as unknown as Tx]];
-    },
-    async [Symbol.asyncDispose]() {
-      await pool.end();
-    },
-  };
-  return host satisfies AdapterHost<Tx & DrizzleTransaction>;
-});
+describeAdapter('Drizzle', openDrizzle);

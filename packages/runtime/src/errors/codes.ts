@@ -19,7 +19,8 @@ export const databaseErrors = {
   },
   ER1004: {
     meaning: 'The connection goes through a pooler.',
-    remedy: 'Give the URL of PostgreSQL itself: migrations, partition upkeep and the relay need a session.',
+    remedy:
+      'Set DATABASE_URL to PostgreSQL itself: migrations, partition upkeep and the relay need a session. Who emits may keep the pooler.',
     retryable: false,
   },
   ER1005: {
@@ -350,6 +351,11 @@ export const configurationErrors = {
     remedy:
       'Give another http.port (0: do not serve them) or http.host, or end the program that has the port.',
     retryable: true,
+  },
+  ER5008: {
+    meaning: 'PgBouncer did not start.',
+    remedy: 'Read the log in the detail; `npm run services` says which pgbouncer is used.',
+    retryable: false,
   },
 } as const;
 

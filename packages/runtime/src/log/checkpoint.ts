@@ -1,3 +1,4 @@
+import { isEventRuntimeError } from '@event-runtime/outbox';
 import type { ClientBase, Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { formatLsn, parseLsn } from '../replication/lsn.ts';
@@ -169,6 +170,11 @@ export async function saveCheckpoint(
   if (row !== undefined) return row;
   await checkTimeline(client, owner);
   throw fenced(sink, owner);
+}
+
+/** Whether an error of {@link saveCheckpoint} says that what is in memory is of no use any more. */
+export function isTurnedAway(error: unknown): boolean {
+  return isEventRuntimeError(error) && (error.code === 'ER1207' || error.code === 'ER1210');
 }
 
 /** A checkpoint as operators see it. */

@@ -39,6 +39,7 @@ export class LogFixture implements AsyncDisposable {
   readonly pool: pg.Pool;
   /** Messages that were sent through the pool. */
   readonly statements: string[] = [];
+  readonly #open: pg.Client[] = [];
 
   private constructor(database: MigratedDatabase, sql: pg.Client) {
     this.database = database;
@@ -60,6 +61,7 @@ export class LogFixture implements AsyncDisposable {
 
   /** As if nothing had ever been emitted; ids and `seq` go on. */
   async empty(): Promise<void> {
+    for (const client of this.#open.splice(0)) await client.query('rollback');
     await this.sql.query('delete from event_runtime.outbox');
     await this.sql.query('delete from event_runtime.tick');
   }
@@ -105,6 +107,7 @@ export class LogFixture implements AsyncDisposable {
   /** A transaction that is open, and has its id. */
   async open(name: string): Promise<pg.Client> {
     const client = await this.connect();
+    this.#open.push(client);
     await client.query('begin');
     await this.emit(name, { client });
     return client;

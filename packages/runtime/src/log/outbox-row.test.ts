@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { RelationMessage } from '../replication/pgoutput/messages.ts';
 import { ByteReader } from '../replication/pgoutput/reader.ts';
 import { Tuple } from '../replication/pgoutput/tuple.ts';
-import { isOutbox, readOutboxRow } from './outbox-row.ts';
+import { isOutbox, readOutboxRow, TransactionId } from './outbox-row.ts';
 
 const values: Readonly<Record<string, string | null>> = {
   recorded_at: '2026-11-20 10:00:00.123456+00',
@@ -89,6 +89,18 @@ test('what may be null', () => {
   expect(read({ ...values, ...optional })).toMatchObject({ ecosystem: null, entityKey: null, headers: null });
 });
 
+test('the transaction of a row, wherever it stands; another one is another one', () => {
+  const id = new TransactionId();
+  const of = (row: Readonly<Record<string, string | null>>): bigint =>
+    id.of(relation(Object.keys(row)), tuple(row));
+  expect(of(values)).toBe(1_234n);
+  expect(of({ ...values, seq: '1' })).toBe(1_234n);
+  expect(of({ ...values, tx_id: '18446744073709551615' })).toBe(18_446_744_073_709_551_615n);
+  expect(of({ ...values, tx_id: '18446744073709551614' })).toBe(18_446_744_073_709_551_614n);
+  expect(of({ ...values, tx_id: '123' })).toBe(123n);
+  expect(() => of({ ...values, tx_id: null })).toThrow(/ER3005.*tx_id/);
+});
+
 test.each(['event_id', 'seq', 'tenant_id', 'event_type', 'event_version', 'payload', 'recorded_at'])(
   '%s must be there: ER3005 names it',
   (column) => {
@@ -96,13 +108,10 @@ test.each(['event_id', 'seq', 'tenant_id', 'event_type', 'event_version', 'paylo
   },
 );
 
-test.each(Object.keys(values).filter((column) => column !== 'tx_id'))(
-  'a table without %s: ER3005 names it',
-  (column) => {
-    const { [column]: _left, ...rest } = values;
-    expect(() => read(rest)).toThrow(new RegExp(`ER3005.*Missing: ${column}\\.`));
-  },
-);
+test.each(Object.keys(values))('a table without %s: ER3005 names it', (column) => {
+  const { [column]: _left, ...rest } = values;
+  expect(() => read(rest)).toThrow(new RegExp(`ER3005.*Missing: ${column}\\.`));
+});
 
 test('only event_runtime.outbox holds events', () => {
   expect(isOutbox(relation([]))).toBe(true);

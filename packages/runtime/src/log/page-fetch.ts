@@ -46,13 +46,23 @@ export function batchPages(options: Where & { readonly batch: BatchRange }): Pag
   };
 }
 
+/** So many numbers are looked through by one statement, however little there is to be read. */
+const adoptedStretch = 1_000_000n;
+
 /** The pages of what was adopted. */
 export function adoptedPages(options: Where & { readonly range: AdoptedRange }): PageFetch {
   const { shard, range } = options;
   const where = `(not pg_visible_in_snapshot(o.tx_id, '${range.snapshot}') or o.recorded_at > '${range.since}')`;
   return async (after) => {
-    const stretch: Stretch = { after, upTo: range.floorSeq, since: null, before: null };
-    return await fetchPage(options, bySeq(stretch, { where, shard }));
+    for (let from = after; from < range.floorSeq; ) {
+      const end = from + adoptedStretch;
+      const upTo = end < range.floorSeq ? end : range.floorSeq;
+      const stretch: Stretch = { after: from, upTo, since: null, before: null };
+      const { events, more } = await fetchPage(options, bySeq(stretch, { where, shard }));
+      if (events.length > 0) return { events, more: more || upTo < range.floorSeq };
+      from = upTo;
+    }
+    return nothing;
   };
 }
 

@@ -24,9 +24,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
   afterAll(() => log[Symbol.asyncDispose]());
   beforeEach(async () => {
+    await log.empty();
     await log.sql.query(`truncate event_runtime.${today}`);
     await log.sql.query(`delete from pg_statistic where starelid = 'event_runtime.${today}'::regclass`);
-    await log.empty();
   });
 
   /** With statistics as they are now, then with none. */
@@ -60,6 +60,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 
   test('a batch of a huge transaction that was open before it, too', async () => {
     await log.bulk(10);
+    await log.tick();
     const open = await log.connect();
     await open.query('begin');
     await log.bulk(50_000, { client: open });
@@ -127,8 +128,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await log.tick();
     const from = await log.now();
     log.statements.length = 0;
-    expect(await log.names(from, await log.now())).toEqual([]);
-    expect(log.statements.filter((text) => text.includes('found'))).toEqual([]);
+    expect(await log.names(from, from)).toEqual([]);
+    expect(log.statements).toEqual([]);
     await log.emit('one');
     const state = { snapshot: from, batch: null, floorSeq: 0n, adoption: null };
     await bothWays(async () => {

@@ -64,6 +64,11 @@ export class WalReader implements AsyncIterable<WalBatch>, AsyncDisposable {
     return this.#stream.identity.systemIdentifier;
   }
 
+  /** Of the server that is read. */
+  get timeline(): number {
+    return this.#stream.identity.timeline;
+  }
+
   /**
    * How far the consumer has read: everything that was committed before is in the batches that it has taken. It also
    * moves while nothing happens that concerns us. 0/0 before the first batch.

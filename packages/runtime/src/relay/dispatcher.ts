@@ -1,10 +1,9 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { isEventRuntimeError } from '@event-runtime/outbox';
 import { runtimeError } from '../errors/codes.ts';
 import { deferred } from '../internal/deferred.ts';
-import { orAborted } from '../internal/or-aborted.ts';
+import { aborted, orAborted } from '../internal/or-aborted.ts';
 import { backoffDelay } from '../lifecycle/backoff.ts';
-import type { Checkpoint } from '../log/checkpoint.ts';
+import { type Checkpoint, isTurnedAway } from '../log/checkpoint.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -70,7 +69,9 @@ export class Dispatcher {
     };
     const results = await this.#insist(call, async () => {
       if (!this.#options.valid()) throw runtimeError('ER1207', { detail: `Sink ${sink.name}.` });
-      const given = await sink.deliver(handed, { signal: call.aborted });
+      // Whoever heeds no signal must not keep the others from their next session.
+      const given = await orAborted(sink.deliver(handed, { signal: call.aborted }), call.aborted);
+      if (given === aborted) throw call.aborted.reason as Error;
       if (given.length === batch.length) return given;
       throw new TypeError(`sink ${sink.name} gave ${given.length} results for ${batch.length} events`);
     });
@@ -130,7 +131,7 @@ export class Dispatcher {
         return await work();
       } catch (error) {
         if (call.stopping.aborted || call.interrupted()) return undefined;
-        if (isEventRuntimeError(error) && error.code === 'ER1207') throw error;
+        if (isTurnedAway(error)) throw error;
         const delayMs = backoffDelay(attempt);
         const { sink, logger } = this.#options;
         logger.warn('relay.sink.retry', { sink: sink.name, error, attempt, delayMs });

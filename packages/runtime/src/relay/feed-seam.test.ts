@@ -84,7 +84,7 @@ class Bench {
       pool: pool as unknown as FeedOptions['pool'],
       reader: new SimulatedTable(this.log) as unknown as TableReader,
       stored: { checkpoint: fromNothing, paused: false },
-      owner: { relay: 'relay', shard: 0, epoch: 1n, systemIdentifier: '7300000000000000001' },
+      owner: { relay: 'relay', shard: 0, epoch: 1n, systemIdentifier: '7300000000000000001', timeline: 1 },
       resume: false,
       logger: silentLogger,
       valid: () => true,
@@ -138,7 +138,7 @@ test('a sink that left the WAL and joins it again has no event twice, though it 
     bench.push();
     await until(() => bench.handed.length === 2);
     // In the WAL and delivered; the commit waits for a standby, and no snapshot sees it.
-    await bench.feed.leave('paused');
+    bench.feed.leave('paused');
     await until(() => bench.feed.mode === 'live');
     bench.log.show(0);
     bench.log.begin(1);

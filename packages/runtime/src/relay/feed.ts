@@ -1,7 +1,8 @@
-import { isEventRuntimeError } from '@event-runtime/outbox';
+import { orAborted } from '../internal/or-aborted.ts';
 import {
   type Checkpoint,
   type CheckpointOwner,
+  isTurnedAway,
   type StoredCheckpoint,
   saveCheckpoint,
 } from '../log/checkpoint.ts';
@@ -75,7 +76,6 @@ export class Feed {
   #saving: Promise<unknown> = Promise.resolve();
   #stored: Checkpoint;
   #savedAt = 0;
-  #leaving = false;
   #delivered = 0;
 
   constructor(options: FeedOptions) {
@@ -138,22 +138,19 @@ export class Feed {
   }
 
   /**
-   * Leaves the WAL for the table, at once: also while the sink is in the middle of a batch that it never finishes.
-   * Resolves when the window may forget what the sink has not delivered. Rejects when that could not be stored.
+   * Leaves the WAL for the table, at once: also while the sink is in the middle of a batch that it never finishes, and
+   * while its checkpoint cannot be stored. The one that is stored stays true, and the server does not send again what
+   * is behind it only if the table has it.
    */
-  async leave(reason: string): Promise<void> {
+  leave(reason: string): void {
     const { place, progress, window, logger, sink } = this.#state;
-    if (place === undefined || this.#leaving) return;
-    this.#leaving = true;
+    if (place === undefined) return;
     logger.info('relay.sink.left', { sink: sink.name, reason });
-    try {
-      await this.#save(progress.asTable);
-      // failpoint: seam.fall-out
-      window.leave(place);
-      this.#state.place = undefined;
-    } finally {
-      this.#leaving = false;
-    }
+    window.leave(place);
+    this.#state.place = undefined;
+    this.#state.dirty = true;
+    // Here, because whoever stands still does not come to it.
+    void this.#saveLeft(progress.asTable);
     this.#state.dispatcher.wake();
   }
 
@@ -165,14 +162,16 @@ export class Feed {
         await readLive(state, signals);
         // What the sink took in the meantime need not be read again.
         state.delivered = state.progress.delivered;
-        if (state.place !== undefined && !signals.stopping.aborted) await this.leave('paused');
+        if (state.place !== undefined && !signals.stopping.aborted) this.leave('paused');
+        await orAborted(this.#saving, signals.aborted);
       }
       if (signals.stopping.aborted) break;
       state.progress = new Progress(state.progress.asTable);
       await readTable(state, signals);
       if (state.place !== undefined) state.delivered = new Map();
     }
-    await this.#saveWhenDue(true);
+    // Another connection may hold the row: a fan-out that waits for a lock.
+    await orAborted(this.#saveWhenDue(true), signals.aborted);
   }
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
@@ -197,13 +196,13 @@ export class Feed {
   async #saveWhenDue(now: boolean): Promise<void> {
     const state = this.#state;
     const { progress, place, sink } = state;
-    if (!state.dirty || this.#leaving) return;
+    if (!state.dirty) return;
     if (!now && performance.now() - this.#savedAt < state.checkpointMs) return;
     const checkpoint = place === undefined ? progress.asTable : progress.checkpoint;
     try {
       if (!same(checkpoint, this.#stored)) await this.#save(checkpoint);
     } catch (error) {
-      if (isEventRuntimeError(error) && error.code === 'ER1207') throw error;
+      if (isTurnedAway(error)) throw error;
       state.logger.warn('relay.checkpoint.failed', { sink: sink.name, error });
       this.#savedAt = performance.now();
       return;
@@ -212,6 +211,17 @@ export class Feed {
     // Until a snapshot is stored that sees all of it, the checkpoint can still become better.
     const joining = place !== undefined && checkpoint.mode === 'table';
     if (!joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
+  }
+
+  /** Never rejects: what cannot be stored now is stored by {@link run}, or turned away there. */
+  async #saveLeft(checkpoint: Checkpoint): Promise<void> {
+    const { logger, sink } = this.#state;
+    try {
+      // failpoint: seam.fall-out
+      await this.#save(checkpoint);
+    } catch (error) {
+      logger.warn('relay.checkpoint.failed', { sink: sink.name, error });
+    }
   }
 
   /** One after another: what is written last is what was known last. */

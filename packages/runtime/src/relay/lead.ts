@@ -2,11 +2,14 @@ import type { Pool } from 'pg';
 import { retrying } from '../lifecycle/retrying.ts';
 import {
   adoptCluster,
+  type Checkpoint,
   type CheckpointOwner,
+  type ClaimedCheckpoint,
   claimCheckpoints,
   type StoredCheckpoint,
 } from '../log/checkpoint.ts';
 import { TableReader } from '../log/table-reader.ts';
+import { readServerLog } from '../log/timeline.ts';
 import { type Lsn, zeroLsn } from '../replication/lsn.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -103,7 +106,9 @@ export class Lead {
     const { stopping } = signals;
     const owner = await this.#owner(stopping);
     const stored = await this.#claim(owner, stopping);
-    const now = await this.#keeper?.openNow(stopping);
+    const keeper = this.#keeper;
+    const { timeline } = owner;
+    const now = await keeper?.openNow(stopping, { timeline });
     const sinks = this.#sources().map((source) => source.create(owner));
     try {
       const window = new Window(this.#options.windowBytes ?? 32 * 1_024 * 1_024);
@@ -114,15 +119,17 @@ export class Lead {
         const checkpoint = stored.get(sink.name) as StoredCheckpoint;
         return this.#feed(sink, { owner, window, stored: checkpoint, resume: resumed(checkpoint) });
       });
-      const ours = [...stored.values()].some(({ checkpoint }) => checkpoint.mode === 'live');
-      const keeper = this.#keeper;
+      const ours = (confirmed: Lsn): boolean =>
+        [...stored.values()].some(({ checkpoint }) => sends(confirmed, checkpoint));
       const session = new Session({
         owner,
         feeds: this.#feeds,
         window,
         pool,
-        opened: now === undefined ? undefined : ours ? now.log : await keeper?.guarded(now.log, stopping),
-        open: keeper === undefined ? undefined : async (signal) => await keeper.open(signal, { ours }),
+        opened:
+          now === undefined || ours(now.confirmed) ? now?.log : await keeper?.guarded(now.log, stopping),
+        open:
+          keeper === undefined ? undefined : async (signal) => await keeper.open(signal, { timeline, ours }),
         tickMs: this.#options.checkpointMs ?? 1_000,
         behindMs: this.#options.behindMs ?? 10_000,
       });
@@ -148,19 +155,11 @@ export class Lead {
 
   async #owner(signal: AbortSignal): Promise<CheckpointOwner> {
     const { pool, lease, name } = this.#options;
-    const { rows } = await reached(
-      pool.query<{ id: string }>('select system_identifier::text as id from pg_control_system()'),
-      signal,
-    );
-    return {
-      relay: name,
-      shard: lease.unit.shard,
-      epoch: lease.epoch,
-      systemIdentifier: rows[0]?.id ?? '',
-    };
+    const server = await reached(readServerLog(pool), signal);
+    return { relay: name, shard: lease.unit.shard, epoch: lease.epoch, ...server };
   }
 
-  async #claim(owner: CheckpointOwner, signal: AbortSignal): Promise<Map<string, StoredCheckpoint>> {
+  async #claim(owner: CheckpointOwner, signal: AbortSignal): Promise<Map<string, ClaimedCheckpoint>> {
     const { pool, logger } = this.#options;
     const sinks = this.#sources().map((sink) => sink.name);
     const client = await reached(pool.connect(), signal);
@@ -171,12 +170,20 @@ export class Lead {
       const stored = await claimCheckpoints(client, { sinks, owner });
       await client.query('commit');
       if (floor !== null) logger.error('relay.cluster.adopted', { floorSeq: floor.toString() });
+      else this.#sayTimeline(stored, owner);
       return stored;
     } catch (error) {
       await client.query('rollback').catch(() => undefined);
       throw error;
     } finally {
       client.release();
+    }
+  }
+
+  /** Promoted or restored: what was delivered after the checkpoints were written may not be in this database. */
+  #sayTimeline(stored: ReadonlyMap<string, ClaimedCheckpoint>, { timeline: to }: CheckpointOwner): void {
+    for (const [sink, { timeline: from, updatedAt: since }] of stored) {
+      if (from !== to) this.#options.logger.error('relay.timeline.changed', { sink, from, to, since });
     }
   }
 
@@ -213,15 +220,14 @@ export class Lead {
   }
 }
 
+function resumes({ checkpoint, paused }: StoredCheckpoint, confirmed: Lsn): boolean {
+  return !paused && sends(confirmed, checkpoint);
+}
+
 /**
  * Whether the slot still sends everything behind a checkpoint's position. A slot that was confirmed further was made
  * anew, or moved by somebody, or had nothing for this sink: the table knows.
  */
-function resumes({ checkpoint, paused }: StoredCheckpoint, confirmed: Lsn): boolean {
-  return (
-    checkpoint.mode === 'live' &&
-    !paused &&
-    checkpoint.position.lsn > zeroLsn &&
-    confirmed <= checkpoint.position.lsn
-  );
+function sends(confirmed: Lsn, { mode, position }: Checkpoint): boolean {
+  return mode === 'live' && position.lsn > zeroLsn && confirmed <= position.lsn;
 }

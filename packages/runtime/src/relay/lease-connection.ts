@@ -14,7 +14,8 @@ export interface LeaseStatementOptions {
  * Runs work on a connection of the pool, and comes back in time whatever the network does: a connection that says
  * nothing (the other end is gone and nobody told us) is thrown away, so that the next attempt gets a new one.
  *
- * @throws ER1001 no answer in time; the signal's reason; else what the work throws
+ * @throws ER1001 no answer in time; ER1208 the connection leads to a standby; the signal's reason; else what the work
+ *   throws
  */
 export async function onLeaseConnection<T>(
   pool: Pool,
@@ -31,6 +32,11 @@ export async function onLeaseConnection<T>(
   try {
     const client = await connected(pool, giveUp.signal);
     return await onClient(client, { work, signal: giveUp.signal });
+  } catch (cause) {
+    // read_only_sql_transaction
+    if (cause instanceof Error && Reflect.get(cause, 'code') === '25006')
+      throw runtimeError('ER1208', { cause });
+    throw cause;
   } finally {
     clearTimeout(late);
     options.signal?.removeEventListener('abort', onAbort);

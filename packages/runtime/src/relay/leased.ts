@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { isEventRuntimeError } from '@event-runtime/outbox';
+import type { Pool } from 'pg';
 import { orAborted } from '../internal/or-aborted.ts';
 import { type RunContext, Service } from '../lifecycle/service.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { checkDirect, reached } from './preflight.ts';
 import { RelayPools } from './relay-pools.ts';
 
 export interface LeasedOptions {
@@ -19,6 +22,15 @@ export interface LeasedOptions {
   readonly leaseMs?: number;
 }
 
+/** A database that is away is waited for by what comes after. @throws ER1004 */
+async function refusePoolerOf(pool: Pool, stopping: AbortSignal): Promise<void> {
+  try {
+    await reached(checkDirect(pool), stopping);
+  } catch (error) {
+    if (!stopping.aborted && isEventRuntimeError(error) && error.code === 'ER1004') throw error;
+  }
+}
+
 /** A service that runs in one replica at a time; the others stand by. */
 export class Leased extends Service {
   readonly #options: LeasedOptions;
@@ -32,6 +44,8 @@ export class Leased extends Service {
     const { connectionString, name, relay = 'event_runtime', leaseMs } = this.#options;
     const logger = (this.#options.logger ?? silentLogger).child({ component: name.slice(1) });
     await using pools = new RelayPools({ connectionString, sinks: [] });
+    await refusePoolerOf(pools.leases, context.stopping);
+    if (context.stopping.aborted) return;
     await using keeper = new LeaseKeeper({
       pool: pools.leases,
       relay,

@@ -2,6 +2,8 @@ import { isEventRuntimeError } from '@event-runtime/outbox';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { orAborted } from '../internal/or-aborted.ts';
+import { isPoolersRefusal, poolerError, refusePooler } from '../internal/pooler.ts';
+import { readServerLog } from '../log/timeline.ts';
 import { ReplicationConnection } from '../replication/replication-connection.ts';
 import { checkPublication } from '../replication/slot.ts';
 import { schemaStatus } from '../schema/migrator.ts';
@@ -22,12 +24,14 @@ export interface PreflightOptions {
 /**
  * What must be right before anything is begun.
  *
- * @throws ER1001 not reachable, ER1002 wal_level, ER1003 no replication, ER1005 encoding, ER1006 version, ER1101 and
- *   ER1102 the schema is older or newer than this program can use, ER1203 unlimited WAL, ER1204 no publication;
- *   the signal's reason
+ * @throws ER1001 not reachable, ER1002 wal_level, ER1003 no replication, ER1004 a pooler in between, ER1005 encoding,
+ *   ER1006 version, ER1101 and ER1102 the schema is older or newer than this program can use, ER1203 unlimited WAL,
+ *   ER1204 no publication, ER1208 a standby; the signal's reason
  */
 export async function preflight(options: PreflightOptions): Promise<void> {
   const { connectionString, pool, source, signal } = options;
+  await reached(checkDirect(pool), signal);
+  await reached(readServerLog(pool), signal);
   if (source === 'wal') {
     await using replication = await ReplicationConnection.open({ connectionString, signal });
     void replication;
@@ -35,6 +39,16 @@ export async function preflight(options: PreflightOptions): Promise<void> {
   }
   await reached(checkSchema(pool), signal);
   if (source === 'wal') await reached(checkPublication(pool, publicationName), signal);
+}
+
+/** @throws ER1004 the pool's connections go through a pooler */
+export async function checkDirect(pool: Pool): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await refusePooler(client);
+  } finally {
+    client.release();
+  }
 }
 
 async function checkWalBound({ pool, unboundedWal, logger, signal }: PreflightOptions): Promise<void> {
@@ -75,7 +89,9 @@ export async function reached<T>(query: Promise<T>, signal: AbortSignal): Promis
     return result as T;
   } catch (cause) {
     signal.throwIfAborted();
-    if (isEventRuntimeError(cause) || (cause instanceof Error && 'severity' in cause)) throw cause;
+    if (isEventRuntimeError(cause)) throw cause;
+    if (isPoolersRefusal(cause)) throw poolerError(cause);
+    if (cause instanceof Error && 'severity' in cause) throw cause;
     throw runtimeError('ER1001', { cause });
   }
 }

@@ -33,7 +33,7 @@ export class Progress {
   readonly inHand: InHand;
   /** The last table checkpoint that was passed. */
   #table: Checkpoint;
-  #marks: { readonly at: number; readonly checkpoint: Checkpoint }[] = [];
+  readonly #marks: { readonly at: number; readonly checkpoint: Checkpoint }[] = [];
   /** How many events had been offered when the first one of the WAL was; undefined: none is. */
   #liveFrom: number | undefined;
   #pair: Pair | undefined;
@@ -93,7 +93,8 @@ export class Progress {
     let passed: Pair | undefined;
     while (this.#waiting[0] !== undefined && this.#waiting[0].lsn <= lsn) passed = this.#waiting.shift();
     if (passed === undefined) return;
-    const { snapshot } = (this.#pair = passed);
+    this.#pair = passed;
+    const { snapshot } = passed;
     this.#recent = this.#recent.filter(({ txId }) => !snapshot.sees(txId));
   }
 

@@ -194,8 +194,13 @@ export class RelayFixture implements AsyncDisposable {
     await this.rows('select pg_drop_replication_slot($1)', [this.slot]);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Also where the database is gone, and nothing else can be put away. */
+  async stopRelays(): Promise<void> {
     await Promise.all(this.#relays.map((relay) => relay.stop({ graceMs: 1_000 })));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stopRelays();
     await this.pool.end();
     await this.sql.query(`drop role relay_${this.database.name}`);
     await this.database[Symbol.asyncDispose]();

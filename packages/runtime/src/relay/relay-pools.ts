@@ -36,7 +36,11 @@ export class RelayPools implements AsyncDisposable {
       connectionTimeoutMillis: 1_000,
     });
     // An idle connection that breaks is replaced; the statement that needs one says what is wrong.
-    for (const pool of [this.work, this.leases]) pool.on('error', () => undefined);
+    for (const pool of [this.work, this.leases]) {
+      pool.on('error', () => undefined);
+      // So is one that breaks while it is lent out: without a listener of its own it would end the process.
+      pool.on('connect', (client) => client.on('error', () => undefined));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -144,8 +144,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   test('a checkpoint of another cluster: unread is not known, and that is said', async () => {
     await using fixture = await RelayFixture.create(url());
     await fixture.rows(
-      `insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, snapshot)
-       values ($1, 'moved', 1, '1', '3:3:')`,
+      `insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, timeline, snapshot)
+       values ($1, 'moved', 1, '1', 1, '3:3:')`,
       [fixture.slot],
     );
     await fixture.emit();
@@ -158,8 +158,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   test('a sink in parts: each part has its own, and parts of an earlier division do not count', async () => {
     await using fixture = await RelayFixture.create(url());
     await fixture.rows(
-      `insert into event_runtime.relay_checkpoint (relay, sink, shard, epoch, system_identifier, snapshot)
-       select $1, 'parts', s, 1, (select system_identifier::text from pg_control_system()), '3:3:'
+      `insert into event_runtime.relay_checkpoint (relay, sink, shard, epoch, system_identifier, timeline, snapshot)
+       select $1, 'parts', s, 1, (select system_identifier::text from pg_control_system()), 1, '3:3:'
          from generate_series(0, 2) s`,
       [fixture.slot],
     );

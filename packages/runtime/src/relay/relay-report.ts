@@ -44,6 +44,9 @@ export interface SlotReport {
   readonly name: string;
   readonly condition: SlotCondition;
   readonly database: string | null;
+  /** Whether that is the database which was asked. */
+  readonly here: boolean;
+  readonly plugin: string | null;
   readonly walStatus: SlotRow['wal_status'];
   /** Bytes that may still be written before it may be lost; null: no limit. */
   readonly safeWalBytes: number | null;
@@ -201,12 +204,12 @@ function toServer(row: ServerRow): ServerReport {
 }
 
 function toSlot(name: string, row: SlotRow | undefined): SlotReport {
-  const bytes = (text: string | null | undefined): number | null =>
-    text === null || text === undefined ? null : Number(text);
   return {
     name,
     condition: conditionOf(row),
     database: row?.database ?? null,
+    here: row?.here ?? false,
+    plugin: row?.plugin ?? null,
     walStatus: row?.wal_status ?? null,
     safeWalBytes: bytes(row?.safe_wal_bytes),
     invalidationReason: row?.invalidation_reason ?? null,
@@ -214,6 +217,10 @@ function toSlot(name: string, row: SlotRow | undefined): SlotReport {
     flushLagBytes: bytes(row?.flush_lag_bytes),
     failover: row?.failover ?? null,
   };
+}
+
+function bytes(text: string | null | undefined): number | null {
+  return text === null || text === undefined ? null : Number(text);
 }
 
 function conditionOf(row: SlotRow | undefined): SlotCondition {

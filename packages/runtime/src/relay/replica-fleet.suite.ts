@@ -95,9 +95,9 @@ export class ReplicaFleet implements AsyncDisposable {
         entity: entity ?? null,
       });
     });
+    // It has ended, and all that it said is read.
+    const closed = once(child, 'close');
     const end = async (signal: NodeJS.Signals): Promise<void> => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const closed = once(lines, 'close');
       child.kill(signal);
       await closed;
     };
@@ -154,7 +154,7 @@ export class ReplicaFleet implements AsyncDisposable {
   }
 
   /**
-   * Ends the load, waits until all is delivered, as the relay says, and judges `consumer` and `webhooks`.
+   * Ends the load, waits until all is delivered, or the relay says so, and judges `consumer` and `webhooks`.
    * @param arrivals what `consumer` was given, where that was in this process
    */
   async verdicts(
@@ -162,13 +162,23 @@ export class ReplicaFleet implements AsyncDisposable {
   ): Promise<{ readonly consumer: Verdict; readonly webhooks: Verdict }> {
     this.#over.abort();
     await this.#writing;
+    const came = async (): Promise<boolean> => {
+      const ledger = await readLedger(this.fixture.sql);
+      const [fanned] = await this.fixture.rows<{ count: number }>(
+        'select count(*)::int from event_runtime.webhook_delivery',
+      );
+      const seen = new Set((arrivals ?? this.deliveries).map(({ eventId }) => eventId));
+      return (fanned?.count ?? 0) >= ledger.length && ledger.every(({ eventId }) => seen.has(eventId));
+    };
     await eventually(
-      () =>
-        this.fixture.rows(
-          `select c.sink, c.shard, c.mode, c.snapshot::text, count(*)::int as behind, min(l.tx_id)::text as first
+      async () =>
+        (await came())
+          ? []
+          : await this.fixture.rows(
+              `select c.sink, c.shard, c.mode, c.snapshot::text, count(*)::int as behind, min(l.tx_id)::text as first
              from ledger l join event_runtime.relay_checkpoint c on not pg_visible_in_snapshot(l.tx_id, c.snapshot)
             group by c.relay, c.sink, c.shard`,
-        ),
+            ),
       (behind) => behind.length === 0,
     );
     await Promise.all(this.replicas.map((replica) => replica.kill()));

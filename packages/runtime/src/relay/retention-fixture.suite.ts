@@ -5,7 +5,7 @@ import {
   dayPartitionedTables,
   startOfDay,
 } from '../schema/partition-catalog.ts';
-import { type LogFields, type Logger } from '../telemetry/logger.ts';
+import type { LogFields, Logger } from '../telemetry/logger.ts';
 import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
 import { planOf, type RetentionOptions } from './retention-options.ts';
 import { retentionRound } from './retention-round.ts';
@@ -13,7 +13,7 @@ import { retentionRound } from './retention-round.ts';
 /** Ages in days at which partitions begin; those that are not a day long are wide. */
 const beginnings = [100, 99, 60, 59, 40, 39, 38, 37, 20, 19, 0];
 
-export const today: number = startOfDay(Date.now());
+const today: number = startOfDay(Date.now());
 
 /** A time in the middle of the day that was so many days ago. */
 export const ago = (days: number): Date => new Date(today - days * dayMs + dayMs / 2);
@@ -54,6 +54,8 @@ export class RetentionFixture implements AsyncDisposable {
   /** Of a role that is a member of the service and owner roles. */
   readonly url: string;
   readonly logs: Logged[] = [];
+  /** Why rounds were not done. */
+  readonly failures: string[] = [];
   readonly #role: string;
   readonly #clusterUrl: string;
   readonly #clients: pg.Client[] = [];
@@ -76,6 +78,7 @@ export class RetentionFixture implements AsyncDisposable {
   }
 
   async #age(table: DayPartitionedTable): Promise<void> {
+    await this.sql.query('set role event_runtime_owner');
     await this.sql.query(`drop table event_runtime.${table}_underflow`);
     const bounds = ['-infinity', ...beginnings.map((days) => new Date(today - days * dayMs).toISOString())];
     await this.sql.query(
@@ -83,6 +86,7 @@ export class RetentionFixture implements AsyncDisposable {
          from unnest($2::timestamptz[], $3::timestamptz[]) as b(lower, upper)`,
       [table, bounds.slice(0, -1), bounds.slice(1)],
     );
+    await this.sql.query('reset role');
   }
 
   async rows<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -126,8 +130,8 @@ export class RetentionFixture implements AsyncDisposable {
     options: { readonly read: boolean; readonly relay?: string; readonly mode?: 'live' | 'table' },
   ): Promise<void> {
     await this.sql.query(
-      `insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, mode, snapshot)
-       values ($1, $2, 1, '1', $3, case when $4 then pg_current_snapshot() else '3:3:' end)
+      `insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, timeline, mode, snapshot)
+       values ($1, $2, 1, (select c.system_identifier::text from pg_control_system() c), 1, $3, case when $4 then pg_current_snapshot() else '3:3:' end)
        on conflict (relay, sink, shard) do update set snapshot = excluded.snapshot, mode = excluded.mode`,
       [options.relay ?? 'event_runtime', sink, options.mode ?? 'table', options.read],
     );
@@ -146,12 +150,14 @@ export class RetentionFixture implements AsyncDisposable {
   async round(
     options: Partial<RetentionOptions> & { readonly client?: pg.Client; readonly signal?: AbortSignal } = {},
   ): Promise<boolean> {
-    return await retentionRound({
+    const done = await retentionRound({
       client: options.client ?? (await this.connect()),
       plan: planOf({ connectionString: this.url, ...options }),
       logger: remembering(this.logs),
       signal: options.signal ?? new AbortController().signal,
     });
+    if (!done) this.failures.push(...this.said('retention.failed').map((fields) => String(fields['error'])));
+    return done;
   }
 
   /** The fields of what was logged under a name. */

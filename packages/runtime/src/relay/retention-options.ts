@@ -59,10 +59,6 @@ const dayMs = 86_400_000;
 
 /** @throws RangeError fewer days than one, or a maximum that is less than `outboxDays` */
 export function planOf(options: RetentionOptions): RetentionPlan {
-  const days = (name: string, value: number): number => {
-    if (!(value >= 1)) throw new RangeError(`${name} must be at least 1`);
-    return value * dayMs;
-  };
   const { outboxDays = 30, attemptDays = 30, inboxDays = 30, tickDays = 30, archive } = options;
   const { maxDays = Math.max(90, outboxDays) } = options;
   if (maxDays < outboxDays) throw new RangeError('maxDays must not be less than outboxDays');
@@ -74,4 +70,9 @@ export function planOf(options: RetentionOptions): RetentionPlan {
     tickMs: days('tickDays', tickDays),
     archive,
   };
+}
+
+function days(name: string, value: number): number {
+  if (!(value >= 1)) throw new RangeError(`${name} must be at least 1`);
+  return value * dayMs;
 }

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { runtimeError } from '../errors/codes.ts';
 import { beginDrop, finishDrop, forgetDrop } from '../schema/outbox-drop.ts';
 import {
   type DayPartitionedTable,
@@ -9,7 +10,7 @@ import {
 import { prunePartitions } from '../schema/pruner.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { archivePartition } from './retention-archive.ts';
-import { type Hold, holdOf, pendingDeliveries } from './retention-hold.ts';
+import { holdOf, pendingDeliveries } from './retention-hold.ts';
 import type { RetentionPlan } from './retention-options.ts';
 import { thinTicks } from './retention-ticks.ts';
 
@@ -88,6 +89,7 @@ async function prune(
 
 async function pruneOutbox(options: RoundOptions, now: number): Promise<void> {
   const { client, plan, logger, signal } = options;
+  await refuseForeign(client);
   const before = now - plan.outboxMs;
   const forced = ({ to }: Pick<Partition, 'to'>): boolean => to <= now - plan.maxMs;
   const archived = new Map<string, number>();
@@ -102,7 +104,7 @@ async function pruneOutbox(options: RoundOptions, now: number): Promise<void> {
         const { name } = partition;
         const hold = forced(partition) ? undefined : await holdOf(client, partition);
         const copied = archived.get(name) ?? null;
-        if (hold !== undefined) logger.warn('retention.kept', { partition: name, ...fieldsOf(hold) });
+        if (hold !== undefined) logger.warn('retention.kept', { partition: name, ...hold });
         if (hold !== undefined || (plan.archive !== undefined && copied === null)) {
           await forgetDrop(client, name);
           return true;
@@ -124,6 +126,17 @@ async function pruneOutbox(options: RoundOptions, now: number): Promise<void> {
     if (deliveries === 0 || partition === kept) continue;
     logger.error('retention.deliveries.abandoned', { partition, deliveries });
   }
+}
+
+/** What a checkpoint of another cluster has read cannot be told here, until the relay has adopted it. @throws ER1206 */
+async function refuseForeign(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ foreign: boolean }>(
+    `select exists (select from event_runtime.relay_cluster k where k.system_identifier <> c.system_identifier::text)
+         or exists (select from event_runtime.relay_checkpoint p
+                     where p.system_identifier <> c.system_identifier::text) as foreign
+       from pg_control_system() c`,
+  );
+  if (rows[0]?.foreign === true) throw runtimeError('ER1206');
 }
 
 /**
@@ -160,17 +173,6 @@ async function archiveExpired(
       }
     }
   });
-}
-
-function fieldsOf(hold: Hold): Readonly<Record<string, unknown>> {
-  switch (hold.reason) {
-    case 'open-transaction':
-      return { reason: hold.reason };
-    case 'unread':
-      return { reason: hold.reason, sinks: hold.sinks };
-    case 'deliveries':
-      return { reason: hold.reason, deliveries: hold.deliveries };
-  }
 }
 
 async function asOwner<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@ import { aborted, orAborted } from '../internal/or-aborted.ts';
 import { type CheckpointOwner, pausedSinks } from '../log/checkpoint.ts';
 import type { Snapshot } from '../log/snapshot.ts';
 import { tick } from '../log/tick.ts';
+import { checkTimeline } from '../log/timeline.ts';
 import type { WalReader } from '../log/wal-reader.ts';
 import type { Lsn } from '../replication/lsn.ts';
 import type { Signals } from './dispatcher.ts';
@@ -114,8 +115,10 @@ export class Session {
     while (!stopping.aborted) {
       const slow = window.trim();
       for (const feed of feeds) {
-        if (feed.place !== undefined && slow.includes(feed.place)) await feed.leave('slow');
+        if (feed.place !== undefined && slow.includes(feed.place)) feed.leave('slow');
       }
+      // They have left room.
+      if (slow.length > 0) continue;
       if (!window.full) return;
       await orAborted(window.change, stopping);
     }
@@ -126,10 +129,11 @@ export class Session {
     while (!stopping.aborted) {
       await sleep(tickMs, undefined, { signal: stopping }).catch(() => undefined);
       if (stopping.aborted) return;
+      await checkTimeline(pool, owner);
       if (this.#moved()) await this.#tick();
       const paused = await pausedSinks(pool, owner);
       for (const feed of feeds) feed.setPaused(paused.has(feed.sink.name));
-      await this.#sendOff();
+      this.#sendOff();
       this.#keepUp();
     }
   }
@@ -150,7 +154,8 @@ export class Session {
   #limit(reader: WalReader): Lsn {
     const { window, feeds } = this.#options;
     let limit = window.readTo;
-    for (const { place } of feeds) if (place !== undefined && place.durable.lsn < limit) limit = place.durable.lsn;
+    for (const { place } of feeds)
+      if (place !== undefined && place.durable.lsn < limit) limit = place.durable.lsn;
     reader.limitKeepalives(limit);
     return limit;
   }
@@ -177,12 +182,12 @@ export class Session {
   }
 
   /** A sink that is behind holds back the WAL, with little as with much: it goes on from the table. */
-  async #sendOff(): Promise<void> {
+  #sendOff(): void {
     const { window, feeds, behindMs } = this.#options;
     const now = performance.timeOrigin + performance.now();
     for (const feed of feeds) {
       const oldest = feed.place === undefined ? undefined : window.oldestOf(feed.place);
-      if (oldest !== undefined && now - oldest > behindMs) await feed.leave('behind');
+      if (oldest !== undefined && now - oldest > behindMs) feed.leave('behind');
     }
   }
 }

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isEventRuntimeError } from '@event-runtime/outbox';
 import type { Pool } from 'pg';
+import { runtimeError } from '../errors/codes.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import { WalReader } from '../log/wal-reader.ts';
-import type { Lsn } from '../replication/lsn.ts';
+import { type Lsn, zeroLsn } from '../replication/lsn.ts';
 import {
   checkPublication,
   describeSlot,
@@ -27,6 +28,14 @@ export interface SlotKeeperOptions {
   readonly logger: Logger;
 }
 
+/** What is known when a slot is opened. */
+export interface SlotOpening {
+  /** Of the server that the checkpoints were read from: the slot of another one is not read (ER1210). */
+  readonly timeline: number;
+  /** Whether a sink of ours goes on where the slot does, so that the slot is the one that it has read from before. */
+  readonly ours: (confirmed: Lsn) => boolean;
+}
+
 /** Milliseconds between two looks at a slot that another connection still holds. */
 const busyMs = 200;
 
@@ -44,13 +53,13 @@ export class SlotKeeper {
    */
   async openNow(
     signal: AbortSignal,
+    { timeline }: Pick<SlotOpening, 'timeline'>,
   ): Promise<{ readonly log: OpenedLog; readonly confirmed: Lsn } | undefined> {
-    const { pool, slot } = this.#options;
-    const state = await reached(describeSlot(pool, slot), signal);
+    const state = await this.#look(signal);
     if (state === undefined || state.confirmedFlushLsn === null || state.active || isLost(state))
       return undefined;
     try {
-      const reader = await this.#read(signal);
+      const reader = await this.#read(signal, timeline);
       return { log: { reader, barrier: undefined }, confirmed: state.confirmedFlushLsn };
     } catch (error) {
       if (isEventRuntimeError(error) && (error.code === 'ER1201' || error.code === 'ER1202'))
@@ -63,34 +72,35 @@ export class SlotKeeper {
    * Opens the slot, however long it takes: until another connection has let go of it, or until a new one is made,
    * which waits for every open transaction.
    *
-   * @param options `ours`: a sink of ours has read from it before
-   * @throws ER1001, ER1003, ER1204; the signal's reason
+   * @throws ER1001, ER1003, ER1204, ER1210, ER1211; the signal's reason
    */
-  async open(signal: AbortSignal, options: { readonly ours: boolean }): Promise<OpenedLog> {
+  async open(signal: AbortSignal, { timeline, ours }: SlotOpening): Promise<OpenedLog> {
     const { pool, slot, publication, logger } = this.#options;
     // Before the slot: one that is older than its publication can never be read.
     await reached(checkPublication(pool, publication), signal);
-    let { ours } = options;
+    // When one is made, by us or by another before us, it is none that our sinks have read from.
+    let made = false;
     for (;;) {
       signal.throwIfAborted();
-      const state = await reached(describeSlot(pool, slot), signal);
+      const state = await this.#look(signal);
       if (state === undefined) {
-        if (ours) logger.error('relay.slot.lost', { reason: 'it was dropped' });
-        // If another makes one before us, that is none that our sinks have read from.
-        ours = false;
+        if (!made && ours(zeroLsn)) logger.error('relay.slot.lost', { reason: 'it was dropped' });
+        made = true;
         const barrier = await this.#create(signal);
-        if (barrier !== undefined) return { reader: await this.#read(signal), barrier };
+        const reader = barrier === undefined ? undefined : await this.#readUnlessTaken(signal, timeline);
+        if (reader !== undefined) return { reader, barrier };
       } else if (isLost(state)) {
         logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
-        ours = false;
+        made = true;
         await dropSlot(pool, { slot, terminateReader: true, signal });
       } else if (state.active) {
         await terminateReader(pool, slot);
         await sleep(busyMs, undefined, { signal });
       } else {
-        const reader = await this.#readUnlessTaken(signal);
+        const reader = await this.#readUnlessTaken(signal, timeline);
         if (reader === undefined) continue;
-        return { reader, barrier: ours ? undefined : await this.#strangersBarrier(signal) };
+        const known = !made && ours(state.confirmedFlushLsn ?? zeroLsn);
+        return { reader, barrier: known ? undefined : await this.#strangersBarrier(signal) };
       }
     }
   }
@@ -110,9 +120,9 @@ export class SlotKeeper {
     return Snapshot.parse(snapshot);
   }
 
-  async #readUnlessTaken(signal: AbortSignal): Promise<WalReader | undefined> {
+  async #readUnlessTaken(signal: AbortSignal, timeline: number): Promise<WalReader | undefined> {
     try {
-      return await this.#read(signal);
+      return await this.#read(signal, timeline);
     } catch (error) {
       if (!(isEventRuntimeError(error) && (error.code === 'ER1201' || error.code === 'ER1202'))) throw error;
       await sleep(busyMs, undefined, { signal });
@@ -133,21 +143,34 @@ export class SlotKeeper {
     return Snapshot.parse(`${xid}:${xid}:`);
   }
 
+  /** Slots belong to the whole cluster: one of another database is neither read, nor taken over, nor dropped. */
+  async #look(signal: AbortSignal): Promise<SlotState | undefined> {
+    const { pool, slot } = this.#options;
+    const state = await reached(describeSlot(pool, slot), signal);
+    if (state === undefined) return undefined;
+    const { rows } = await reached(pool.query<{ name: string }>('select current_database() as name'), signal);
+    if (state.database === rows[0]?.name) return state;
+    throw runtimeError('ER1211', { detail: `Slot ${slot} is of ${state.database ?? 'a standby'}.` });
+  }
+
   /** The signal ends the opening only: a stop needs the stream for its last confirmation. */
-  async #read(signal: AbortSignal): Promise<WalReader> {
+  async #read(signal: AbortSignal, timeline: number): Promise<WalReader> {
     const { connectionString, slot, publication, walSenderTimeoutMs } = this.#options;
     const opening = new AbortController();
     const abort = (): void => opening.abort(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();
     try {
-      return await WalReader.open({
+      const reader = await WalReader.open({
         connectionString,
         slot,
         publication,
         walSenderTimeoutMs,
         signal: opening.signal,
       });
+      if (reader.timeline === timeline) return reader;
+      await reader[Symbol.asyncDispose]();
+      throw runtimeError('ER1210', { detail: `Timeline ${reader.timeline}, not ${timeline}.` });
     } finally {
       signal.removeEventListener('abort', abort);
     }

@@ -3,11 +3,27 @@ import { describeSlot } from '../replication/slot.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
 import { faultless } from './ledger.suite.ts';
-import { ReplicaFleet } from './replica-fleet.suite.ts';
+import { ReplicaFleet, type ReplicaProcess } from './replica-fleet.suite.ts';
 
 const packages = { '15': 'embedded-postgres-15', '18': 'embedded-postgres' } as const;
 const isLost = (line: Readonly<Record<string, unknown>>): boolean => line['event'] === 'relay.slot.lost';
 const isJoined = (line: Readonly<Record<string, unknown>>): boolean => line['event'] === 'relay.sink.joined';
+
+/** Which sinks have joined since the slot was lost for the nth time; 0: from the beginning. None: it was not, yet. */
+function joinedAfter(relay: ReplicaProcess, losses: number): readonly unknown[] {
+  let left = losses;
+  const from = losses === 0 ? 0 : relay.logs.findIndex((line) => isLost(line) && (left -= 1) === 0);
+  return from < 0
+    ? []
+    : [
+        ...new Set(
+          relay.logs
+            .slice(from)
+            .filter(isJoined)
+            .map((line) => line['sink']),
+        ),
+      ];
+}
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   const stack: AsyncDisposable[] = [];
@@ -33,10 +49,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const relay = await fleet.start();
     await fleet.load();
     for (let drops = 1; drops <= 3; drops += 1) {
-      const joined = relay.logs.filter(isJoined).length;
       await eventually(
-        async () => relay.logs.filter(isJoined).length,
-        (count) => count >= 2 * drops,
+        async () => joinedAfter(relay, drops - 1),
+        (sinks) => sinks.length === 2,
       );
       // Whoever drops it must be faster than the relay, which comes back at once.
       await fixture.rows(
@@ -54,12 +69,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
          end $$`,
       );
       await eventually(
-        async () => relay.logs.filter(isLost).length,
-        (count) => count >= drops,
-      );
-      await eventually(
-        async () => relay.logs.filter(isJoined).length,
-        (count) => count > joined,
+        async () => joinedAfter(relay, drops),
+        (sinks) => sinks.length === 2,
       );
     }
     expect(relay.logs.filter(isLost)).toHaveLength(3);

@@ -13,6 +13,9 @@ const nearEvents = 1_000;
 /** How long a sink that has everything waits when it cannot join the window yet. Milliseconds. */
 const joinRetryMs = 20;
 
+/** So many transactions without an event for the sink move its checkpoint: not each one, for that write is one, too. */
+const idleTransactions = 10_000n;
+
 /** The longest wait of a sink that finds nothing, as a multiple of `pollMs`. */
 const idleFactor = 10;
 
@@ -28,14 +31,16 @@ export async function readTable(state: FeedState, signals: Signals): Promise<voi
     if (after === undefined) return;
     from = after;
   }
+  let stored = from.snapshot;
   for (let near = false, empty = 0; !signals.stopping.aborted; ) {
     if (state.paused) {
       await state.save({ now: true });
       await state.dispatcher.wait(progress.inHand, { stopping: signals.stopping });
       continue;
     }
+    const began = performance.now();
     // From here on the window keeps what comes: what the batch does not see is found there.
-    const pinned = state.window.open && near;
+    const pinned = state.window.open && near && !waits(state);
     if (pinned) state.window.pin();
     try {
       const to = await end(state, from, signals);
@@ -44,18 +49,33 @@ export async function readTable(state: FeedState, signals: Signals): Promise<voi
       from = { ...from, snapshot: to.snapshot, batch: null };
       progress.mark(from);
       // failpoint: table.batch.end
+      if (events > 0 || to.snapshot.xmax - stored.xmax >= idleTransactions) {
+        stored = to.snapshot;
+        state.dirty = true;
+      }
       await state.save();
       near = events < nearEvents;
       empty = events === 0 ? empty + 1 : 0;
-      if (pinned && near && join(state, to)) return;
-      if (!near || (state.window.open && !pinned)) continue;
+      if (pinned && near && !waits(state) && join(state, to)) return;
+      if (!near || (state.window.open && !pinned && !waits(state))) continue;
     } finally {
       if (pinned) state.window.unpin();
     }
-    const ms = state.window.open ? joinRetryMs : state.pollMs * Math.min(Math.max(empty, 1), idleFactor);
+    const joins = state.window.open && !waits(state);
+    const pause = state.pollMs * Math.min(Math.max(empty, 1), idleFactor);
+    // The look itself is part of the interval.
+    const ms = joins ? joinRetryMs : Math.max(1, pause - (performance.now() - began));
     await state.dispatcher.wait(progress.inHand, { ms, stopping: signals.stopping });
     if ((await drain(state, { signals, above: Number.POSITIVE_INFINITY })) === 'given-up') return;
   }
+}
+
+/**
+ * Whether an entity waits for its repetition. The sink then stays with the table: in the window it would hold back the
+ * WAL, and leave again, and all that it was given behind that entity would be given to it once more.
+ */
+function waits({ progress }: FeedState): boolean {
+  return progress.inHand.firstOpen !== undefined;
 }
 
 /** Where the next batch ends: where it ended before it was interrupted, at a tick, or now. */
@@ -101,6 +121,10 @@ async function readBatch(
 async function adopt(state: FeedState, from: Checkpoint, signals: Signals): Promise<Checkpoint | undefined> {
   const { adoption, floorSeq } = from;
   if (adoption === null) return from;
+  while (state.paused && !signals.stopping.aborted) {
+    await state.save({ now: true });
+    await state.dispatcher.wait(state.progress.inHand, { stopping: signals.stopping });
+  }
   const now = await state.reader.moment({ signal: signals.stopping });
   await state.reader.ensureFlushed(now, { signal: signals.stopping });
   for await (const page of state.reader.readAdopted(

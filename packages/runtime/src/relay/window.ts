@@ -186,7 +186,7 @@ export class Window {
     return this.#enter({ taken: this.#base, delivered: this.#base, durable: position, skip });
   }
 
-  /** To be called once the sink's checkpoint says, durably, that it reads the table. */
+  /** The sink reads the table from now on. Its stored checkpoint still covers all that the table would not give it. */
   leave(place: Place): void {
     this.#places.delete(place);
     this.moved();

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { runtimeError } from '../errors/codes.ts';
+import { refusePooler } from '../internal/pooler.ts';
 import { type Lsn, parseLsn } from './lsn.ts';
 import { connectError } from './server-error.ts';
 
@@ -58,7 +59,7 @@ export class ReplicationConnection implements AsyncDisposable {
 
   /**
    * Connects and checks what logical replication needs of the server.
-   * @throws ER1001 cannot connect, ER1002 wal_level, ER1003 no REPLICATION privilege, ER1005 not UTF8,
+   * @throws ER1001 cannot connect, ER1002 wal_level, ER1003 no REPLICATION privilege, ER1004 a pooler, ER1005 not UTF8,
    *   ER1006 older than PostgreSQL 15; the signal's reason when it is aborted
    */
   static async open(options: ReplicationConnectionOptions): Promise<ReplicationConnection> {
@@ -80,6 +81,7 @@ export class ReplicationConnection implements AsyncDisposable {
     signal?.addEventListener('abort', abort, { once: true });
     try {
       await client.connect();
+      await refusePooler(client);
       await prepareSession(client, options.walSenderTimeoutMs ?? defaultWalSenderTimeoutMs);
       return new ReplicationConnection(client, await identify(client));
     } catch (cause) {

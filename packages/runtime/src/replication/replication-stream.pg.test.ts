@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import type { Ticket } from './acker.ts';
-import { type Lsn, zeroLsn } from './lsn.ts';
+import { type Lsn, parseLsn, zeroLsn } from './lsn.ts';
 import type { ReplicationStream, StreamMessage } from './replication-stream.ts';
 import {
   eventually,
@@ -243,6 +243,29 @@ describe.each(['15', '18'] as const)('a replication stream of PostgreSQL %s', (m
       ]);
       break;
     }
+  });
+
+  test('a keepalive comes in its order: behind all that was committed before the position that it names', async () => {
+    await using stream = await fixture.open();
+    await sql.query("insert into item values (1, 'one')");
+    await sql.query('insert into unpublished select generate_series(1, 100)');
+    const { rows } = await sql.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+    const target = parseLsn(rows[0]?.lsn ?? '');
+    let [read, commits] = [zeroLsn, 0];
+    for await (const message of flat(stream)) {
+      if (message.kind === 'commit') {
+        expect(message.endLsn).toBeGreaterThan(read);
+        read = message.endLsn;
+        commits += 1;
+      }
+      if (message.kind !== 'keepalive') continue;
+      if (message.walEnd > read) read = message.walEnd;
+      if (message.walEnd >= target) break;
+    }
+    expect(commits).toBeGreaterThan(0);
+    // What is committed from now on comes behind it.
+    await sql.query("insert into item values (2, 'two')");
+    expect((await firstOf(stream, 'commit')).commitLsn).toBeGreaterThanOrEqual(target);
   });
 
   test('logical messages come when asked for', async () => {

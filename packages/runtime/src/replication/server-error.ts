@@ -1,5 +1,6 @@
 import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import { runtimeError } from '../errors/codes.ts';
+import { isPoolersRefusal, poolerError } from '../internal/pooler.ts';
 import type { ByteReader } from './pgoutput/reader.ts';
 
 /** What the server said in an ErrorResponse. */
@@ -38,6 +39,7 @@ export function connectError(cause: unknown): EventRuntimeError {
   if (fieldOf(cause, 'code') === '42501' && fieldOf(cause, 'routine') !== 'CheckMyDatabase') {
     return runtimeError('ER1003', { cause });
   }
+  if (isPoolersRefusal(cause)) return poolerError(cause);
   return runtimeError('ER1001', { detail: `It says: ${messageOf(cause)}.`, cause });
 }
 

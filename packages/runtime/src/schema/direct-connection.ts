@@ -1,5 +1,7 @@
+import { isEventRuntimeError } from '@event-runtime/outbox';
 import pg from 'pg';
 import { runtimeError } from '../errors/codes.ts';
+import { isPoolersRefusal, poolerError, refusePooler } from '../internal/pooler.ts';
 
 export interface DirectConnectionOptions {
   readonly connectionString: string;
@@ -40,17 +42,11 @@ export async function connectDirect(options: DirectConnectionOptions): Promise<D
   } catch (cause) {
     await close();
     options.signal?.throwIfAborted();
-    if (cause instanceof Error && cause.message.startsWith('ER1004')) throw cause;
+    if (isEventRuntimeError(cause)) throw cause;
+    if (isPoolersRefusal(cause)) throw poolerError(cause);
     throw runtimeError('ER1001', { cause });
   }
   return { client, [Symbol.asyncDispose]: close };
-}
-
-/** The process id that a server gives at connect is its backend's; a pooler invents one. */
-async function refusePooler(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-  const announced = (client as { processID?: number | null }).processID;
-  if (announced !== rows[0]?.pid) throw runtimeError('ER1004');
 }
 
 function destroy(client: pg.Client): void {

@@ -12,6 +12,10 @@ export class Emitter {
 
   private constructor(client: pg.Client) {
     this.#client = client;
+    // A test that has failed takes the connection away.
+    client.on('end', () => {
+      this.#stopped = true;
+    });
     this.#done = this.#run();
   }
 
@@ -25,6 +29,7 @@ export class Emitter {
   async more(count: number): Promise<void> {
     const target = this.emitted.length + this.failures.length + count;
     while (this.emitted.length + this.failures.length < target) {
+      if (this.#stopped) throw new Error('the emitter has ended');
       await new Promise<void>((resolve) => {
         this.#next = resolve;
       });

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isEventRuntimeError } from '@event-runtime/outbox';
 import { type RunContext, Service } from '../lifecycle/service.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { connectDirect } from './direct-connection.ts';
@@ -19,7 +20,8 @@ export interface PartitionUpkeepOptions {
 
 /**
  * Keeps partitions ahead of time and forgets expired idempotency keys, at the start and then every hour.
- * A round that fails is logged and repeated: 30 days are ahead, and nothing that emits waits for it.
+ * A round that fails is logged and repeated: 30 days are ahead, and nothing that emits waits for it. A pooler in
+ * between (ER1004) ends it.
  *
  * It drops no partition: what may go depends on what sinks have yet to read, and is asked by `Retention` (relay/).
  */
@@ -59,6 +61,8 @@ export class PartitionUpkeep extends Service {
       await pruneKeys(direct.client, { before, signal });
       return true;
     } catch (error) {
+      // No repetition mends that.
+      if (isEventRuntimeError(error) && error.code === 'ER1004') throw error;
       if (!signal.aborted) this.#logger.warn('schema.upkeep.failed', { error });
       return false;
     }

@@ -216,6 +216,21 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expectSound(await listPartitions(observer, 'outbox'));
   });
 
+  test('killed in the middle of a cut, and away until time is there: the first thing it does is to close the gap', async () => {
+    const client = await (await database(major)).connect();
+    const wide = (await listPartitions(client, 'outbox')).find(
+      ({ from, to }) => to - from > dayMs && from > 0,
+    );
+    await client.query(
+      `alter table event_runtime.outbox detach partition event_runtime.${wide?.name} concurrently`,
+    );
+    const today = new Date((wide?.from ?? Number.NaN) + 2 * dayMs);
+    await ensurePartitions(client, { today });
+    const partitions = await listPartitions(client, 'outbox');
+    expectSound(partitions);
+    expect(widthAt(partitions, today)).toBe(1);
+  });
+
   test('two upkeeps at once: one works, the other is told to come again', async () => {
     const shared = await database(major);
     const clients = await Promise.all([shared.connect(), shared.connect(), shared.connect()]);

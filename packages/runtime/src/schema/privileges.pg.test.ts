@@ -27,6 +27,8 @@ interface Table {
   /** Inserts one row of tenant `$t`; needs no right to read. */
   readonly insert: string;
   readonly column?: string;
+  /** Which rows are tenant `$t`'s. Default: the column ends with it. */
+  readonly whose?: string;
 }
 
 const app = "md5('application' || $t)::uuid";
@@ -38,6 +40,15 @@ const keyRow =
 const inboxRow = '(consumer, event_id, recorded_at) values ($t, gen_random_uuid(), now())';
 const attemptRow = `(attempt_id, tenant_id, endpoint_id, event_id, attempt, outcome, attempted_at)
   values (gen_random_uuid(), $t, gen_random_uuid(), gen_random_uuid(), 1, 'dead', now())`;
+const dropRow = "(partition, forced, readers) values ($t, false, '[]')";
+const ticks = {
+  service: [],
+  viewer: 'nothing',
+  insert: `(at, xid, seq, snapshot, lsn, ceiling)
+    values (now(), (ascii($t)::text || nextval('event_runtime.relay_epoch'))::xid8, ascii($t), '3:3:', '0/1', 1)`,
+  column: 'seq',
+  whose: 'seq = ascii($t)',
+} as const;
 
 function tablesOn(today: string): readonly Table[] {
   const leaf = { service: [], viewer: 'nothing' } as const;
@@ -50,13 +61,34 @@ function tablesOn(today: string): readonly Table[] {
     { name: 'outbox_key', service: ['select'], viewer: 'tenant', insert: keyRow },
     { name: 'outbox_key_0', ...leaf, insert: keyRow },
     { name: 'outbox_key_7', ...leaf, insert: keyRow },
+    { name: 'outbox_drop', ...leaf, insert: dropRow, column: 'partition' },
+    { name: 'tick', ...ticks, service: ['select', 'delete'] },
+    { name: `tick_${today}`, ...leaf, ...ticks },
+    { name: 'tick_overflow', ...leaf, ...ticks },
     {
       name: 'relay_checkpoint',
       service: ['select', 'insert', 'update', 'delete'],
       viewer: 'nothing',
-      insert:
-        "(slot_name, sink, system_identifier, lsn, ordinal) values ('s', gen_random_uuid()::text || $t, '1', '0/1', 0)",
+      insert: `(relay, sink, epoch, system_identifier, timeline, snapshot)
+        values ('r', gen_random_uuid()::text || $t, 1, '1', 1, '3:3:')`,
       column: 'sink',
+    },
+    {
+      name: 'relay_lease',
+      service: ['select', 'insert', 'update', 'delete'],
+      viewer: 'nothing',
+      insert: `(relay, sink, epoch, holder, holder_name, expires_at)
+        values ('r', gen_random_uuid()::text || $t, 1, gen_random_uuid(), 'h', now())`,
+      column: 'sink',
+    },
+    {
+      name: 'relay_cluster',
+      service: ['select'],
+      viewer: 'nothing',
+      insert: '(system_identifier) values ($t) on conflict do nothing',
+      column: 'system_identifier',
+      // There is one row.
+      whose: 'true',
     },
     {
       name: 'schema_migration',
@@ -161,7 +193,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   ): Promise<Outcome> {
     const target = cell.tenant === 'other' ? 'b' : 'a';
     const column = table.column ?? 'tenant_id';
-    const who = `${column} like '%${target}'`;
+    const who = table.whose?.replaceAll('$t', `'${target}'`) ?? `${column} like '%${target}'`;
     await client.query('begin');
     try {
       // Room for the row that is to be inserted, where a tenant can have one only.
@@ -277,6 +309,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       { name: 'emit', roles: 'event_runtime_producer' },
       { name: 'emit_many', roles: 'event_runtime_producer' },
       { name: 'partition_list', roles: 'event_runtime_service' },
+      { name: 'relay_adopt', roles: 'event_runtime_service' },
+      { name: 'tick', roles: 'event_runtime_service' },
       { name: 'uuid_v7', roles: 'event_runtime_service' },
     ]);
   });

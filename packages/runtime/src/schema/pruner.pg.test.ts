@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { createMigratedDatabase } from '../testing/migrated-database.ts';
-import { dayMs, dayPartitionedTables, gapsBetween, listPartitions } from './partition-catalog.ts';
+import { dayMs, dayPartitionedTables, gapsBetween, listPartitions, startOfDay } from './partition-catalog.ts';
 import { ensurePartitions } from './partitioner.ts';
 import { prunePartitions } from './pruner.ts';
 
@@ -95,6 +95,62 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const client = await aged(major);
     await expect(prunePartitions(client, { table: 'outbox', before: days(1) })).rejects.toThrow(RangeError);
     expect(await agesLeft(client)).toHaveLength(23);
+  });
+
+  test('a row that comes to the underflow after it was found empty is not dropped unasked', async () => {
+    const client = await aged(major);
+    await client.query('delete from event_runtime.outbox_underflow');
+    const late = async (age: number): Promise<void> => {
+      await client.query(
+        `insert into event_runtime.outbox (event_id, tenant_id, event_type, payload, recorded_at)
+         values (gen_random_uuid(), 't', 'late', '1', now() - make_interval(days => $1))`,
+        [age],
+      );
+    };
+    const asked: string[] = [];
+    const report = await prunePartitions(client, {
+      table: 'outbox',
+      before: days(-15),
+      guard: {
+        keep: async ({ to }) => {
+          // The underflow's turn is over.
+          if (to === startOfDay(days(-15).getTime())) await late(40);
+          return false;
+        },
+        release: async (name) => {
+          asked.push(name);
+          return name !== 'outbox_underflow';
+        },
+      },
+    });
+    expect(asked).toHaveLength(report.dropped.length + 1);
+    expect(report.kept).toBe('outbox_underflow');
+    expect((await agesLeft(client)).slice(-2)).toEqual([15, 40]);
+    expect(gapsBetween(await listPartitions(client, 'outbox'))).toEqual([]);
+    // It covers more than it did, and takes what lies there.
+    for (const age of [16, 18, 21, 60]) await late(age);
+    expect((await agesLeft(client)).slice(-6)).toEqual([15, 16, 18, 21, 40, 60]);
+  });
+
+  test('what the guard does not release is attached again, and all after it stays', async () => {
+    const client = await aged(major);
+    const asked: string[] = [];
+    const report = await prunePartitions(client, {
+      table: 'outbox',
+      before: days(-7),
+      guard: {
+        keep: async () => false,
+        release: async (name) => {
+          asked.push(name);
+          return asked.length < 4;
+        },
+      },
+    });
+    // The underflow, and two days.
+    expect(asked).toHaveLength(4);
+    expect(report).toEqual({ dropped: asked.slice(1, 3), kept: asked[3] });
+    expect((await agesLeft(client)).at(-1)).toBe(18);
+    expect(gapsBetween(await listPartitions(client, 'outbox'))).toEqual([]);
   });
 
   test('cut off between two partitions, the next run finishes the work', async () => {

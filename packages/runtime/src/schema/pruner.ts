@@ -78,19 +78,20 @@ async function dropExpired(session: UpkeepSession, options: PrunePartitionsOptio
     const underflow = from === Number.NEGATIVE_INFINITY;
     // An empty underflow alone is what a pruned table looks like.
     if (underflow && empty) continue;
-    const gone =
-      (empty || (await guard?.keep(partition)) !== true) && (await takeOut(session, { table, name, guard }));
-    if (!gone) {
+    if (!empty && (await guard?.keep(partition)) === true) {
       kept = name;
       break;
     }
+    // It is attached again, and what was dropped before it is covered, when coverage is healed.
+    if (!(await takeOut(session, { table, name, guard }))) return { dropped, kept: name };
     if (!underflow) dropped.push(name);
   }
+  if (dropped.length === 0) return { dropped, kept };
   // It covers again up to the day that is now the first; a row may have come to it meanwhile.
-  if (dropped.length > 0 && !(await takeOut(session, { table, name: `${table}_underflow`, guard }))) {
-    kept ??= `${table}_underflow`;
-  }
-  return { dropped, kept };
+  const underflow = `${table}_underflow`;
+  return (await takeOut(session, { table, name: underflow, guard }))
+    ? { dropped, kept }
+    : { dropped, kept: underflow };
 }
 
 interface TakeOut {

@@ -34,6 +34,8 @@ export const logEvents = {
   'relay.slot.unbounded': 'max_slot_wal_keep_size is unlimited: a stopped relay can fill the disk.',
   'relay.cluster.adopted':
     'The checkpoints were written for another cluster; rows up to `floorSeq` came with the dump.',
+  'relay.timeline.changed':
+    'The server is another one than before: a standby was promoted, or a backup restored. What `sink` was given after `since` may not be in this database.',
   'relay.reconnecting': 'The database failed the relay; it tries again after `delayMs`.',
   'relay.sink.joined': 'A sink has caught up and is fed from the WAL.',
   'relay.sink.left': 'A sink is fed from the table from now on; `reason` is slow, behind or paused.',

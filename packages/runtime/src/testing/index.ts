@@ -1,4 +1,4 @@
 export { freePort } from '../internal/free-port.ts';
-export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded-postgres.ts';
+export { EmbeddedPostgres, type EmbeddedPostgresOptions, type StandbyOptions } from './embedded-postgres.ts';
 export { type StressOptions, stressService } from './service-stress.ts';
 export { createTestDatabase, type TestDatabase } from './test-database.ts';

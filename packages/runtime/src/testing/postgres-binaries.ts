@@ -5,6 +5,7 @@ import { runtimeError } from '../errors/codes.ts';
 
 /** The system account that PostgreSQL is run as when we are root (it refuses to run as root). */
 export interface Account {
+  readonly name: string;
   readonly uid: number;
   readonly gid: number;
 }
@@ -15,7 +16,7 @@ export async function unprivilegedAccount(): Promise<Account | undefined> {
   const lines = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
   for (const name of ['postgres', 'nobody']) {
     const line = lines.find((fields) => fields[0] === name);
-    if (line !== undefined) return { uid: Number(line[2]), gid: Number(line[3]) };
+    if (line !== undefined) return { name, uid: Number(line[2]), gid: Number(line[3]) };
   }
   throw runtimeError('ER5003', {
     detail: 'PostgreSQL refuses to run as root, and this system has neither a postgres nor a nobody account.',

@@ -29,6 +29,7 @@ const owner: CheckpointOwner = {
   shard: 0,
   epoch: 5n,
   systemIdentifier: '7000000000000000000',
+  timeline: 1,
 };
 
 export class WebhookFixture implements AsyncDisposable {

@@ -29,4 +29,32 @@ export const composition: Composition = {
     ]);
     return await demoCommand(context, options, processSetup(context.env));
   },
+  async status(context, given) {
+    const { statusCommand } = await import('../operations/status-command.ts');
+    return await statusCommand(context, given);
+  },
+  async lag(context, options) {
+    const { lagCommand } = await import('../operations/lag-command.ts');
+    return await lagCommand(context, options);
+  },
+  async doctor(context, given) {
+    const { doctorCommand } = await import('../operations/doctor-command.ts');
+    return await doctorCommand(context, given);
+  },
+  async slot(context, options) {
+    const { slotCommand } = await import('../operations/slot-command.ts');
+    return await slotCommand(context, options);
+  },
+  async sinksList(context, given) {
+    const { sinksListCommand } = await import('../operations/sinks-command.ts');
+    return await sinksListCommand(context, given);
+  },
+  async sinkPause(context, options) {
+    const { sinkPauseCommand } = await import('../operations/sinks-command.ts');
+    return await sinkPauseCommand(context, options);
+  },
+  async uninstall(context, options) {
+    const { uninstallCommand } = await import('../operations/uninstall-command.ts');
+    return await uninstallCommand(context, options);
+  },
 };

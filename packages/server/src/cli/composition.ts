@@ -1,5 +1,9 @@
 import type { GivenSettings } from '../config/load-configuration.ts';
 import type { DemoCommandOptions } from '../demo/demo-command.ts';
+import type { LagOptions } from '../operations/lag-command.ts';
+import type { SinkPauseCommandOptions } from '../operations/sinks-command.ts';
+import type { SlotOptions } from '../operations/slot-command.ts';
+import type { UninstallOptions } from '../operations/uninstall-command.ts';
 import type { CommandContext } from './command-context.ts';
 import type { ExitCode } from './exit-code.ts';
 
@@ -9,6 +13,10 @@ export type Command<Options> = (context: CommandContext, options: Options) => Pr
 export interface MigrateOptions extends GivenSettings {
   /** Print the SQL that would run, and run nothing. */
   readonly dryRun: boolean;
+  /** List what would run, and run nothing. */
+  readonly plan: boolean;
+  /** Say how the schema stands to this program, and run nothing. */
+  readonly status: boolean;
 }
 
 /** What the command line can do: its words are parsed in `program.ts`, the work is composed elsewhere. */
@@ -19,4 +27,11 @@ export interface Composition {
   readonly dev: Command<object>;
   readonly migrate: Command<MigrateOptions>;
   readonly demo: Command<DemoCommandOptions>;
+  readonly status: Command<GivenSettings>;
+  readonly lag: Command<LagOptions>;
+  readonly doctor: Command<GivenSettings>;
+  readonly slot: Command<SlotOptions>;
+  readonly sinksList: Command<GivenSettings>;
+  readonly sinkPause: Command<SinkPauseCommandOptions>;
+  readonly uninstall: Command<UninstallOptions>;
 }

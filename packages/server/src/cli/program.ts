@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { CommandContext } from './command-context.ts';
 import type { Composition } from './composition.ts';
 import type { ExitCode } from './exit-code.ts';
+import { addOperationCommands } from './operation-commands.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
 
 /** What a run of the program needs beside its arguments. */
@@ -14,7 +15,7 @@ export interface ProgramOptions {
 }
 
 /** Runs a command with what its flags say. */
-type Run = <Options>(
+export type Run = <Options>(
   command: (context: CommandContext, options: Options) => Promise<ExitCode>,
   given: Options & { readonly json?: boolean },
 ) => Promise<void>;
@@ -61,10 +62,12 @@ export function program(options: ProgramOptions): Command {
       }),
     );
   addServiceCommands(root, { composition, run });
+  addOperationCommands(root, { composition, run });
   return root;
 }
 
-interface Wiring {
+/** What a part of the command line is put together from. */
+export interface Wiring {
   readonly composition: Composition;
   readonly run: Run;
 }
@@ -84,11 +87,26 @@ function addServiceCommands(root: Command, { composition, run }: Wiring): void {
     root
       .command('migrate')
       .description('bring the event_runtime schema of the database that DATABASE_URL names up to date')
-      .option('--dry-run', 'print the SQL that would run, and run nothing', false)
+      .addOption(new Option('--dry-run', 'print the SQL that would run, and run nothing').default(false))
+      .addOption(
+        new Option('--plan', 'list what would run, and run nothing').default(false).conflicts('dryRun'),
+      )
+      .addOption(
+        new Option('--status', 'say how the schema stands to this program, and run nothing')
+          .default(false)
+          .conflicts(['dryRun', 'plan']),
+      )
       .option('--json', 'print one JSON object at the end', false),
     ['databaseUrl'],
-  ).action(async (given: Given & { readonly dryRun: boolean }) =>
-    run(composition.migrate, { ...givenSettings(given), dryRun: given.dryRun, json: given.json }),
+  ).action(
+    async (given: Given & { readonly dryRun: boolean; readonly plan: boolean; readonly status: boolean }) =>
+      run(composition.migrate, {
+        ...givenSettings(given),
+        dryRun: given.dryRun,
+        plan: given.plan,
+        status: given.status,
+        json: given.json,
+      }),
   );
   const config = root.command('config').description('show the settings, and where each is from');
   addSettingOptions(

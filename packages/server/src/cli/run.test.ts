@@ -38,6 +38,13 @@ async function ran(
     dev: command('dev'),
     migrate: command('migrate'),
     demo: command('demo'),
+    status: command('status'),
+    lag: command('lag'),
+    doctor: command('doctor'),
+    slot: command('slot'),
+    sinksList: command('sinksList'),
+    sinkPause: command('sinkPause'),
+    uninstall: command('uninstall'),
   };
   const signal = options.signal ?? new AbortController().signal;
   const code = await run({ args, terminal, env: {}, signal, composition });
@@ -51,13 +58,23 @@ const failing = (error: unknown) => async (): Promise<0> => {
 test('the words mean their commands, with defaults', async () => {
   expect((await ran(['start'])).given).toEqual([['start', { json: false, flags: {}, config: undefined }]]);
   expect((await ran(['migrate', '--dry-run'])).given).toEqual([
-    ['migrate', { dryRun: true, json: false, flags: {}, config: undefined }],
+    ['migrate', { dryRun: true, plan: false, status: false, json: false, flags: {}, config: undefined }],
   ]);
   expect((await ran(['start', '--no-config', '--relay-poll-ms', '5s', '--roles=relay'])).given).toEqual([
     ['start', { json: false, flags: { 'relay.pollMs': '5s', roles: 'relay' }, config: false }],
   ]);
   expect((await ran(['migrate', '--config', 'a.json', '--database-url', 'env:A'])).given).toEqual([
-    ['migrate', { dryRun: false, json: false, flags: { databaseUrl: 'env:A' }, config: 'a.json' }],
+    [
+      'migrate',
+      {
+        dryRun: false,
+        plan: false,
+        status: false,
+        json: false,
+        flags: { databaseUrl: 'env:A' },
+        config: 'a.json',
+      },
+    ],
   ]);
   const show = ['configShow', { json: true, flags: { 'log.level': 'debug' }, config: undefined }];
   for (const words of [['config'], ['config', 'show']]) {
@@ -70,6 +87,34 @@ test('the words mean their commands, with defaults', async () => {
   expect((await ran(['demo', '--events', '20000', '--kill', '--json', '--seed', '0'])).given).toEqual([
     ['demo', { events: 20_000, kill: true, seed: 0, rate: 0, json: true }],
   ]);
+});
+
+test("the operator's words", async () => {
+  const given = { json: false, flags: {}, config: undefined };
+  const meant = async (...args: string[]): Promise<unknown> => (await ran(args)).given;
+  expect(await meant('status', '--json')).toEqual([['status', { ...given, json: true }]]);
+  expect(await meant('lag')).toEqual([['lag', given]]);
+  expect(await meant('doctor', '--database-url', 'env:A')).toEqual([
+    ['doctor', { ...given, flags: { databaseUrl: 'env:A' } }],
+  ]);
+  expect(await meant('slot')).toEqual([['slot', { ...given, action: 'show', yes: false }]]);
+  expect(await meant('slot', '--json')).toEqual([
+    ['slot', { ...given, json: true, action: 'show', yes: false }],
+  ]);
+  expect(await meant('slot', 'drop', '--yes')).toEqual([['slot', { ...given, action: 'drop', yes: true }]]);
+  expect(await meant('slot', 'create')).toEqual([['slot', { ...given, action: 'create', yes: false }]]);
+  expect(await meant('sinks')).toEqual([['sinksList', given]]);
+  expect(await meant('sinks', 'pause', 'nats')).toEqual([
+    ['sinkPause', { ...given, sink: 'nats', paused: true }],
+  ]);
+  expect(await meant('sinks', 'resume', 'nats')).toEqual([
+    ['sinkPause', { ...given, sink: 'nats', paused: false }],
+  ]);
+  expect(await meant('uninstall', '--dry-run')).toEqual([
+    ['uninstall', { ...given, dryRun: true, yes: false }],
+  ]);
+  expect((await ran(['sinks', 'pause'])).code).toBe(2);
+  expect((await ran(['migrate', '--plan', '--dry-run'])).code).toBe(2);
 });
 
 test('the exit code is what the command says', async () => {
@@ -177,4 +222,14 @@ test('a redrawn line is taken away before another is written, and never drawn wh
     const all = written.join('');
     expect(all).toBe(isTTY ? '\r\u001b[2K012345678\r\u001b[2Kdone\n' : 'done\n');
   }
+});
+
+test('several lines that were redrawn are all taken away, and cut to the width', () => {
+  const written: string[] = [];
+  const stderr = { write: (text: string) => written.push(text), isTTY: true, columns: 5 };
+  const terminal = terminalOf({ stdout: { write: () => true }, stderr, env: {} });
+  terminal.redraw('abcdefgh\nx\ny');
+  terminal.redraw('z');
+  const up = '\u001b[1A\u001b[2K';
+  expect(written.join('')).toBe(`\r\u001b[2Kabcd\nx\ny\r\u001b[2K${up}${up}z`);
 });

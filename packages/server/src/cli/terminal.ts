@@ -6,8 +6,8 @@ export interface Terminal {
   out(line: string): void;
   /** A line about the run itself: standard error. */
   note(line: string): void;
-  /** Replaces what was written last by `redraw`. Only where `interactive`. */
-  redraw(line: string): void;
+  /** Replaces what was written last by `redraw`: a line, or several. Only where `interactive`. */
+  redraw(text: string): void;
   /** Whether standard error is a terminal that lines can be redrawn on. */
   readonly interactive: boolean;
   readonly columns: number;
@@ -36,10 +36,14 @@ export function terminalOf(process: {
   const forced = isSet(env['FORCE_COLOR']) && env['FORCE_COLOR'] !== '0';
   const colored = !isSet(env['NO_COLOR']) && (forced || (stdout.isTTY === true && !dumb));
   const interactive = stderr.isTTY === true && !dumb;
-  let redrawn = false;
+  /** How many lines `redraw` has written. */
+  let redrawn = 0;
+  const erase = (): void => {
+    stderr.write(`\r\u001b[2K${'\u001b[1A\u001b[2K'.repeat(Math.max(redrawn - 1, 0))}`);
+    redrawn = 0;
+  };
   const clear = (): void => {
-    if (redrawn) stderr.write('\r\u001b[2K');
-    redrawn = false;
+    if (redrawn > 0) erase();
   };
   return {
     out(line) {
@@ -50,10 +54,13 @@ export function terminalOf(process: {
       clear();
       stderr.write(`${line}\n`);
     },
-    redraw(line) {
+    redraw(text) {
       if (!interactive) return;
-      stderr.write(`\r\u001b[2K${line.slice(0, (stderr.columns ?? 80) - 1)}`);
-      redrawn = line !== '';
+      erase();
+      const lines = text === '' ? [] : text.split('\n');
+      // A line that is broken by the terminal would be two, and one of them would stay.
+      stderr.write(lines.map((line) => line.slice(0, (stderr.columns ?? 80) - 1)).join('\n'));
+      redrawn = lines.length;
     },
     interactive,
     columns: stdout.columns ?? 80,

@@ -13,10 +13,14 @@ export interface HealthOptions {
   readonly parts: readonly Service[];
   /** Undefined: this process is no relay. */
   readonly relay: Relay | undefined;
+  /** See DatabaseWatchOptions. */
+  readonly freshMs?: number;
+  readonly patienceMs?: number;
 }
 
 /** Health and metrics of this process. To be started first and stopped last: it says how the others stand. */
-export function createHealth({ configuration, logger, parts, relay }: HealthOptions): HealthServer {
+export function createHealth(options: HealthOptions): HealthServer {
+  const { configuration, logger, parts, relay, freshMs, patienceMs } = options;
   const { databaseUrl: connectionString, http } = configuration;
   const { name, slot, source, shards } = configuration.relay;
   return new HealthServer({
@@ -29,6 +33,8 @@ export function createHealth({ configuration, logger, parts, relay }: HealthOpti
         relay: name,
         slot,
         shards: source === 'table' ? shards : 1,
+        ...(freshMs === undefined ? {} : { freshMs }),
+        ...(patienceMs === undefined ? {} : { patienceMs }),
       });
       const meter = new ProcessMeter();
       return {

@@ -79,9 +79,7 @@ export class DatabaseWatch implements AsyncDisposable {
     const { relay, slot, shards } = this.#options;
     const client = await this.#pool.connect();
     let broken = true;
-    // A connection that dies while nobody asks it anything would end the process.
-    const onError = (): void => undefined;
-    client.on('error', onError);
+    client.on('error', ignore);
     try {
       const schema = await schemaStatus(client);
       const usable = schema.state === 'current' || schema.state === 'newer';
@@ -91,11 +89,14 @@ export class DatabaseWatch implements AsyncDisposable {
       broken = false;
       return view;
     } finally {
-      client.off('error', onError);
+      client.off('error', ignore);
       client.release(broken);
     }
   }
 }
+
+/** A connection that dies while nobody asks it anything would end the process; the next statement says what happened. */
+function ignore(): void {}
 
 /** An error that the server itself reported: it can be reached. */
 function isOfServer(cause: unknown): boolean {

@@ -56,7 +56,14 @@ export class HealthFixture implements AsyncDisposable {
     });
     const { databaseUrl: connectionString, relay: relaying } = configuration;
     const relay = new Relay({ connectionString, logger, ...relaying, checkpointMs: 20, sinks });
-    const health = createHealth({ configuration, logger, parts: [relay], relay });
+    const health = createHealth({
+      configuration,
+      logger,
+      parts: [relay],
+      relay,
+      freshMs: 200,
+      patienceMs: 1_000,
+    });
     this.#stack.defer(async () => {
       await relay.stop({ graceMs: 1_000 });
       await health.stop({ graceMs: 1_000 });
@@ -99,7 +106,7 @@ export async function eventually<T>(
   for (let attempt = 1; ; attempt += 1) {
     const value = await ask();
     if (wanted(value)) return value;
-    if (attempt === attempts) throw new Error(`never as wanted; at last ${String(JSON.stringify(value))}`);
+    if (attempt === attempts) throw new Error(`never as wanted; at last ${JSON.stringify(value)}`);
     await new Promise((resolve) => {
       setTimeout(resolve, 25);
     });

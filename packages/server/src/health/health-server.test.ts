@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { request } from 'node:http';
-import { createServer } from 'node:net';
+import { type IncomingMessage, request } from 'node:http';
+import { connect, createServer } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createLogger } from '@event-runtime/runtime';
 import { stressService } from '@event-runtime/runtime/testing';
 import { expect, test } from 'vitest';
@@ -47,7 +48,7 @@ function fixture(
     async get(path, { method = 'GET', headers = {} } = {}) {
       const asked = request({ host: '127.0.0.1', port: server.address!.port, path, method, headers });
       asked.end();
-      const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage];
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
       let body = '';
       for await (const chunk of response) body += String(chunk);
       return { status: response.statusCode ?? 0, headers: response.headers, body };
@@ -122,7 +123,7 @@ test('a port that is taken stops nobody: it starts, says so, and serves once the
   expect(health.lines.join('')).toMatch(/health\.unavailable.*ER5007/);
   squatter.close();
   await once(squatter, 'close');
-  while (health.server.address === undefined) await new Promise((resolve) => setImmediate(resolve));
+  while (health.server.address === undefined) await nextTurn();
   expect(await health.get('/livez')).toMatchObject({ status: 200 });
 });
 
@@ -155,7 +156,6 @@ test('a client that neither asks nor goes does not keep it from ending', async (
   const idle = request({ host: '127.0.0.1', port: health.server.address!.port, path: '/livez' });
   idle.on('error', () => undefined);
   idle.flushHeaders();
-  const { connect } = await import('node:net');
   const socket = connect(health.server.address!.port, '127.0.0.1');
   await once(socket, 'connect');
   socket.on('error', () => undefined);
@@ -163,6 +163,7 @@ test('a client that neither asks nor goes does not keep it from ending', async (
   await health.server.stop({ graceMs: 0 });
   idle.destroy();
   socket.destroy();
+  expect(health.server.state).toBe('stopped');
 });
 
 test('it is a service like every other', async () => {

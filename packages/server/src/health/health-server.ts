@@ -119,11 +119,6 @@ async function respond(
 }
 
 async function answerTo(request: IncomingMessage, answers: HealthAnswers): Promise<Answer> {
-  const plain = (status: number, text: string): Answer => ({
-    status,
-    type: 'text/plain; charset=utf-8',
-    body: `${text}\n`,
-  });
   if (request.method !== 'GET' && request.method !== 'HEAD') return plain(405, 'GET or HEAD');
   try {
     switch (request.url?.split('?', 1)[0]) {
@@ -146,4 +141,8 @@ async function answerTo(request: IncomingMessage, answers: HealthAnswers): Promi
     // A bug; a probe is no place for its details.
     return plain(500, 'failed');
   }
+}
+
+function plain(status: number, text: string): Answer {
+  return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
 }

@@ -88,7 +88,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
       expect([...values.keys()].filter((name) => name.startsWith('event_runtime_slot'))).toEqual([]);
       expect(await (await fetch(`http://127.0.0.1:${health.address?.port}/livez`)).text()).toBe('ok\n');
       await fixture.proxy.accept();
-      fixture.proxy.heal();
+      await fixture.proxy.heal();
       fixture.proxy.cut();
       await eventually(
         () => readyz(health),

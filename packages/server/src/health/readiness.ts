@@ -42,39 +42,26 @@ export function readiness({ parts, view, activity }: ReadinessFacts): Readiness 
   return { ready, holds, standby: ready && activity !== null && holds.length === 0, reasons };
 }
 
-function partReason({
-  name,
-  state,
-}: {
-  readonly name: string;
-  readonly state: ServiceState;
-}): UnreadyReason[] {
-  switch (state) {
-    case 'running':
-      return [];
-    case 'new':
-    case 'starting':
-      return [{ code: null, what: `${name} is starting`, remedy: null }];
-    case 'stopping':
-    case 'stopped':
-      return [{ code: null, what: `${name} is ${state}`, remedy: null }];
-    case 'failed':
-      return [{ code: null, what: `${name} has failed`, remedy: 'Read the log: `service.failed`.' }];
-  }
+const partReasons: Readonly<Record<ServiceState, ((name: string) => UnreadyReason) | null>> = {
+  running: null,
+  new: (name) => ({ code: null, what: `${name} is starting`, remedy: null }),
+  starting: (name) => ({ code: null, what: `${name} is starting`, remedy: null }),
+  stopping: (name) => ({ code: null, what: `${name} is stopping`, remedy: null }),
+  stopped: (name) => ({ code: null, what: `${name} is stopped`, remedy: null }),
+  failed: (name) => ({ code: null, what: `${name} has failed`, remedy: 'Read the log: `service.failed`.' }),
+};
+
+function partReason(part: ReadinessFacts['parts'][number]): UnreadyReason[] {
+  const reason = partReasons[part.state];
+  return reason === null ? [] : [reason(part.name)];
 }
 
 function databaseReason(view: DatabaseView): UnreadyReason[] {
-  switch (view.state) {
-    case 'up':
-      return [];
-    case 'down':
-      return [reasonOf(view.error)];
-    case 'schema': {
-      const { state, version, known } = view.schema;
-      const code = state === 'incompatible' ? 'ER1102' : 'ER1101';
-      return [reasonOf(serverError(code, { detail: `It has version ${version}, this program ${known}.` }))];
-    }
-  }
+  if (view.state === 'up') return [];
+  if (view.state === 'down') return [reasonOf(view.error)];
+  const { state, version, known } = view.schema;
+  const code = state === 'incompatible' ? 'ER1102' : 'ER1101';
+  return [reasonOf(serverError(code, { detail: `It has version ${version}, this program ${known}.` }))];
 }
 
 /** The meaning alone for an error of ours, no cause: a driver's text may name hosts and roles, and anybody may ask. */

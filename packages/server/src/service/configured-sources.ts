@@ -20,6 +20,9 @@ export function configuredSource(
       return { name: sink.name, create: () => new NullSink({ name: sink.name }) };
     case 'file':
       return { name: sink.name, create: () => fileSink(sink, options.logger) };
+    default:
+      sink satisfies never;
+      throw new TypeError('a sink of an unknown type');
   }
 }
 

@@ -1,4 +1,4 @@
-import { migrate, planMigrations } from '@event-runtime/runtime';
+import { connectDirect, migrate, planMigrations, schemaStatus } from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import type { MigrateOptions } from '../cli/composition.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
@@ -8,11 +8,13 @@ import { loadDatabaseUrl } from '../config/load-configuration.ts';
 export async function migrateCommand(context: CommandContext, options: MigrateOptions): Promise<ExitCode> {
   const { terminal, signal, json } = context;
   const connectionString = await loadDatabaseUrl({ given: options, env: context.env, signal });
-  if (options.dryRun) {
+  if (options.status) return await showStatus(context, connectionString);
+  if (options.dryRun || options.plan) {
     const plan = await planMigrations({ connectionString, signal });
     if (json)
       terminal.out(JSON.stringify({ pending: plan.map(({ number, name, sql }) => ({ number, name, sql })) }));
     else if (plan.length === 0) terminal.note('The schema is up to date: nothing would run.');
+    else if (options.plan) for (const { number, name } of plan) terminal.out(`${number} ${name}`);
     else for (const { number, name, sql } of plan) terminal.out(`-- ${number} ${name}\n${sql}`);
     return exitCode.ok;
   }
@@ -39,4 +41,25 @@ export async function migrateCommand(context: CommandContext, options: MigrateOp
   if (json) terminal.out(JSON.stringify(result));
   else terminal.out(`schema event_runtime v${result.version}, ${result.applied.length} migrations applied`);
   return exitCode.ok;
+}
+
+/** Exit code 0 when this program can work on the schema, else 1. */
+async function showStatus(
+  { terminal, signal, json }: CommandContext,
+  connectionString: string,
+): Promise<ExitCode> {
+  await using connection = await connectDirect({
+    connectionString,
+    applicationName: 'event-runtime status',
+    signal,
+  });
+  const status = await schemaStatus(connection.client);
+  const { state, version, known, drifted } = status;
+  if (json) {
+    terminal.out(JSON.stringify(status));
+  } else {
+    const edited = drifted.length === 0 ? '' : `; edited after they were applied: ${drifted.join(', ')}`;
+    terminal.out(`schema event_runtime: ${state}, version ${version}; this program brings ${known}${edited}`);
+  }
+  return state === 'current' || state === 'newer' ? exitCode.ok : exitCode.failed;
 }

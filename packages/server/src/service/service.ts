@@ -3,6 +3,7 @@ import {
   type Logger,
   PartitionUpkeep,
   Relay,
+  Retention,
   type Service,
   type SinkSource,
   Supervisor,
@@ -54,8 +55,14 @@ export function createService(options: ServiceOptions): EventService {
     ],
   });
   const upkeep = new PartitionUpkeep({ connectionString, logger, keyRetentionDays: retention.keyDays });
+  const keeping = new Retention({
+    connectionString,
+    logger,
+    outboxDays: retention.outboxDays,
+    maxDays: retention.maxDays,
+  });
   const services: Readonly<Record<Role, readonly Service[]>> = {
-    relay: [upkeep, relay],
+    relay: [upkeep, keeping, relay],
     webhooks: [webhooks.deliveries],
   };
   // In this order: what starts later may need what started earlier.

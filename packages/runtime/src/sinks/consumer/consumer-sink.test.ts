@@ -1,36 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
-import { toLsn } from '../../replication/lsn.ts';
+import { batchOf, outboxEvent } from '../file/sink-batch.suite.ts';
 import { ConsumerSink } from './consumer-sink.ts';
 
 function logged(id: string, entityKey: string | null, tenantId = 'acme'): LoggedEvent {
-  return {
-    event: {
-      eventId: id,
-      seq: 1n,
-      tenantId,
-      ecosystem: null,
-      eventType: 'thing.done',
-      eventVersion: 1,
-      entityKey,
-      idempotencyKey: null,
-      correlationId: null,
-      causationId: null,
-      sourceService: null,
-      traceparent: null,
-      headers: null,
-      payload: Buffer.from('{}'),
-      recordedAt: '2026-11-20 10:00:00+00',
-    },
-    position: { lsn: toLsn(1n), ordinal: 0 },
-    committedAt: 0,
-    capturedAt: 0,
-  };
+  const [event] = batchOf(outboxEvent({ eventId: id, entityKey, tenantId })).events;
+  return event!;
 }
 
 const signal = new AbortController().signal;
-const position = { lsn: toLsn(1n), ordinal: 0 };
 
 test('one at a time, in order', async () => {
   const log: string[] = [];
@@ -43,7 +22,7 @@ test('one at a time, in order', async () => {
     },
   });
   const events = [logged('1', 'a'), logged('2', 'b'), logged('3', null)];
-  expect(await sink.deliver({ events, position }, { signal })).toEqual([
+  expect(await sink.deliver({ ...batchOf(), events }, { signal })).toEqual([
     { type: 'delivered' },
     { type: 'delivered' },
     { type: 'delivered' },
@@ -69,7 +48,7 @@ test('a failure holds back its entity, and nobody else: no other tenant, no even
     logged('5', null),
     logged('6', 'b'),
   ];
-  const results = await sink.deliver({ events, position }, { signal });
+  const results = await sink.deliver({ ...batchOf(), events }, { signal });
   expect(handled).toEqual(['bad 1', '3', 'bad 4', '5', '6']);
   expect(results.map((result) => result.type)).toEqual([
     'retry',
@@ -89,7 +68,7 @@ test('what is thrown and is no error becomes one', async () => {
       throw 'a text'; // oxlint-disable-line typescript/only-throw-error -- what a careless handler does
     },
   });
-  const [result] = await sink.deliver({ events: [logged('1', 'a')], position }, { signal });
+  const [result] = await sink.deliver({ ...batchOf(), events: [logged('1', 'a')] }, { signal });
   expect(result).toMatchObject({ type: 'retry', afterMs: 1_000, error: { message: 'a text' } });
 });
 
@@ -105,7 +84,7 @@ test('aborted: the handler is told, and what comes after it is not begun', async
     },
   });
   const events = [logged('1', 'a'), logged('2', 'b')];
-  const results = await sink.deliver({ events, position }, { signal: controller.signal });
+  const results = await sink.deliver({ ...batchOf(), events }, { signal: controller.signal });
   expect(handled).toEqual(['1']);
   expect(results.map((result) => result.type)).toEqual(['retry', 'retry']);
 });

@@ -1,0 +1,212 @@
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { type Lsn, parseLsn } from '../replication/lsn.ts';
+import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { collect, LogFixture, signal } from './log-fixture.suite.ts';
+import { Snapshot } from './snapshot.ts';
+import { TableReader } from './table-reader.ts';
+import { tick } from './tick.ts';
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  let log: LogFixture;
+  beforeAll(async () => {
+    log = await LogFixture.create(inject('postgres')[major]);
+  });
+  afterAll(() => log[Symbol.asyncDispose]());
+  beforeEach(() => log.empty());
+
+  /** A batch of 50 events, in pages of 10. */
+  async function fiftyEvents(): Promise<Parameters<TableReader['read']>[0]> {
+    const from = await log.now();
+    await log.bulk(50);
+    return { from, to: await log.now(), afterSeq: 0n, floorSeq: 0n };
+  }
+
+  /** A pool, and what ends all of its connections. */
+  function mortalPool(): { readonly pool: pg.Pool; readonly cut: () => Promise<unknown> } {
+    const options = '-c application_name=mortal';
+    const pool = new pg.Pool({ connectionString: log.database.url, options });
+    pool.on('error', () => undefined);
+    const cut = async (): Promise<unknown> =>
+      await log.sql.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = $1 and application_name = 'mortal'`,
+        [log.database.name],
+      );
+    return { pool, cut };
+  }
+
+  test('a connection that dies costs a page: the batch goes on after the last seq, on another connection', async () => {
+    const batch = await fiftyEvents();
+    const { pool, cut } = mortalPool();
+    const reader = new TableReader({ pool, pageEvents: 10 });
+    const seen: bigint[] = [];
+    let [deaths, afterSeq] = [0, 0n];
+    while (seen.length < 50) {
+      try {
+        for await (const page of reader.read({ ...batch, afterSeq }, { signal })) {
+          seen.push(...page.events.map(({ event }) => event.seq));
+          afterSeq = page.lastSeq;
+          // The next page is being fetched, or waits: none of the pool's connections lives on.
+          await cut();
+        }
+      } catch {
+        deaths += 1;
+        expect(deaths).toBeLessThan(50);
+      }
+    }
+    expect(deaths).toBeGreaterThan(0);
+    expect(seen).toHaveLength(50);
+    expect(new Set(seen).size).toBe(50);
+    expect(seen).toEqual(seen.toSorted((a, b) => Number(a - b)));
+    await pool.end();
+  });
+
+  test('left early, a page that is being fetched concerns nobody, even when it fails', async () => {
+    const batch = await fiftyEvents();
+    const { pool, cut } = mortalPool();
+    const reader = new TableReader({ pool, pageEvents: 10 });
+    for await (const page of reader.read(batch, { signal })) {
+      expect(page.events).toHaveLength(10);
+      break;
+    }
+    const pages = reader.read(batch, { signal });
+    expect((await pages.next()).value?.events).toHaveLength(10);
+    // The page behind is being fetched now, and cannot be: an unhandled rejection would fail this run.
+    await cut();
+    await pages.return();
+    // Nothing is left behind that would keep the pool from ending.
+    await pool.end();
+    expect(pool.totalCount).toBe(0);
+  });
+
+  test('the next page is fetched while one is worked on', async () => {
+    const batch = await fiftyEvents();
+    const reader = log.reader({ pageEvents: 10 });
+    const pages = reader.read(batch, { signal });
+    log.statements.length = 0;
+    await pages.next();
+    expect(log.statements.filter((text) => text.includes('found'))).toHaveLength(2);
+    await pages.return();
+    const last = await collect(reader.read(batch, { signal }));
+    expect(last).toHaveLength(5);
+  });
+
+  test('aborted, it gives up at once, though the database does not answer', async () => {
+    const batch = await fiftyEvents();
+    const blocker = await log.connect();
+    await blocker.query('begin');
+    await blocker.query('lock table event_runtime.outbox in access exclusive mode');
+    const controller = new AbortController();
+    const reading = collect(log.reader().read(batch, { signal: controller.signal }));
+    controller.abort(new Error('enough'));
+    await expect(reading).rejects.toThrow('enough');
+    await expect(log.reader().moment({ signal: controller.signal })).rejects.toThrow('enough');
+    await blocker.query('rollback');
+  });
+
+  test('a moment that the database cannot have reached is refused: ER1209', async () => {
+    await expect(
+      log.reader().ensureFlushed({ lsn: parseLsn('FFFFFFFF/0') }, { signal }),
+    ).rejects.toMatchObject({ code: 'ER1209' });
+    const now = await log.now();
+    const ahead = Snapshot.parse(`${now.xmax + 1_000_000n}:${now.xmax + 1_000_000n}:`);
+    await expect(log.reader().batchEnd(ahead, { maxEvents: 10, signal })).rejects.toMatchObject({
+      code: 'ER1209',
+    });
+  });
+
+  test('a login with the role of the service, and no more, is enough', async () => {
+    const role = `service_${log.database.name}`;
+    await log.sql.query(`create role ${role} login password 'p' in role event_runtime_service`);
+    const pool = new pg.Pool({ connectionString: log.database.urlFor(role, 'p') });
+    try {
+      const reader = new TableReader({ pool });
+      const from = await reader.moment({ signal });
+      const open = await log.open('open');
+      await log.bulk(10);
+      await tick(pool);
+      await open.query('commit');
+      await log.bulk(10);
+      await tick(pool);
+      const to = await reader.batchEnd(from.snapshot, { maxEvents: 100, signal });
+      // Just ahead of the log, so that it has to be moved on.
+      const { lsn } = await reader.moment({ signal });
+      await reader.ensureFlushed({ lsn: (lsn + 1n) as Lsn }, { signal });
+      const range = { from: from.snapshot, to: to.snapshot, afterSeq: 0n, floorSeq: 0n };
+      expect((await collect(reader.read(range, { signal }))).flatMap(({ events }) => events)).toHaveLength(
+        21,
+      );
+      const state = { snapshot: from.snapshot, batch: null, floorSeq: 0n, adoption: null };
+      expect(await reader.countUnread(state, { signal })).toBe(21);
+      expect(await reader.oldestUnread(state, { signal })).toBeDefined();
+    } finally {
+      await pool.end();
+      await log.sql.query(`drop role ${role}`);
+    }
+  });
+
+  test('partitions detached and dropped while a batch is read: what is left is read', async () => {
+    await log.sql.query(
+      `insert into event_runtime.outbox (event_id, tenant_id, event_type, payload, recorded_at)
+       select gen_random_uuid(), 'acme', 'old', '1', now() - interval '3 days' from generate_series(1, 20)`,
+    );
+    await log.bulk(20, { name: 'new' });
+    const batch = { from: Snapshot.nothing, to: await log.now(), afterSeq: 0n, floorSeq: 0n };
+    const names: string[] = [];
+    for await (const { events } of log.reader({ pageEvents: 5 }).read(batch, { signal })) {
+      names.push(...events.map(({ event }) => event.eventType));
+      if (names.length === 5) {
+        await log.sql.query(
+          'alter table event_runtime.outbox detach partition event_runtime.outbox_underflow concurrently',
+        );
+        await log.sql.query('drop table event_runtime.outbox_underflow');
+      }
+    }
+    expect(names.filter((name) => name === 'new')).toHaveLength(20);
+    expect(names.filter((name) => name === 'old').length).toBeLessThanOrEqual(10);
+    await log.sql.query(
+      "select event_runtime.partition_create('outbox', '-infinity', date_trunc('day', now(), 'UTC'))",
+    );
+  });
+});
+
+describe.each([
+  ['15', 'embedded-postgres-15'],
+  ['18', 'embedded-postgres'],
+])('PostgreSQL %s, which flushes late and waits for a standby that does not exist', (_major, binaries) => {
+  test('what is visible and not durable is made durable before it is handed on, and that does not block', async () => {
+    await using server = await EmbeddedPostgres.start({
+      package: binaries,
+      settings: {
+        wal_writer_delay: '10000ms',
+        synchronous_standby_names: 'nobody',
+        synchronous_commit: 'local',
+      },
+    });
+    await using log = await LogFixture.create(server.url);
+    const pool = new pg.Pool({ connectionString: log.database.url, options: '-c synchronous_commit=on' });
+    const reader = new TableReader({ pool });
+    const from = await log.now();
+    await log.sql.query('set synchronous_commit = off');
+    await log.emit('not durable');
+    const moment = await reader.moment({ signal });
+    const [event] = await log.read(from, moment.snapshot);
+    expect(event?.event.eventType).toBe('not durable');
+    expect(moment.flushed).toBe(false);
+    await reader.ensureFlushed(moment, { signal });
+    const { rows } = await log.sql.query('select pg_current_wal_flush_lsn() >= $1::pg_lsn as flushed', [
+      `${(moment.lsn >> 32n).toString(16)}/${(moment.lsn & 0xffff_ffffn).toString(16)}`,
+    ]);
+    expect(rows).toEqual([{ flushed: true }]);
+    // A crash now: what was handed on is still there.
+    await pool.end();
+    await server.kill();
+    await server.resume();
+    const again = new pg.Client({ connectionString: log.database.url });
+    await again.connect();
+    const left = await again.query('select event_type from event_runtime.outbox');
+    expect(left.rows).toEqual([{ event_type: 'not durable' }]);
+    await again.end();
+  });
+});

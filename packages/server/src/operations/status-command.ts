@@ -1,0 +1,100 @@
+import { type RelayReport, relayReport } from '@event-runtime/runtime';
+import type { CommandContext } from '../cli/command-context.ts';
+import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import { describeError, renderError } from '../cli/render-error.ts';
+import type { Terminal } from '../cli/terminal.ts';
+import type { GivenSettings } from '../config/load-configuration.ts';
+import type { Check } from './check.ts';
+import { checkLines } from './doctor-command.ts';
+import { bytesText, countText, secondsText } from './quantities.ts';
+import { reportChecks } from './report-checks.ts';
+import { schemaCheck } from './schema-checks.ts';
+import { openSite } from './site.ts';
+import { table } from './table.ts';
+
+/** Exit codes of `status`: 0 fine, 1 something needs attention, 2 it cannot be told. */
+const cannotTell = exitCode.usage;
+
+/** `event-runtime status`: one screen of how the relay stands. */
+export async function statusCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
+  const { terminal, json, signal } = context;
+  try {
+    await using site = await openSite(context, given);
+    const { client, relay, slot, shards, source } = site;
+    const schema = await schemaCheck(client);
+    const report = schema.state === 'fail' ? undefined : await relayReport(client, { relay, slot, shards });
+    const checks = [schema, ...(report === undefined ? [] : reportChecks(report, { source }))];
+    const attention = checks.filter(({ state }) => state !== 'ok');
+    if (json) terminal.out(JSON.stringify({ report: report ?? null, attention }));
+    else for (const line of screen({ report, attention, source, terminal })) terminal.out(line);
+    if (report === undefined) return cannotTell;
+    return attention.length === 0 ? exitCode.ok : exitCode.failed;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (json) terminal.out(JSON.stringify({ error: describeError(error) }));
+    else for (const line of renderError(error, terminal)) terminal.note(line);
+    return cannotTell;
+  }
+}
+
+interface Screen {
+  readonly report: RelayReport | undefined;
+  readonly attention: readonly Check[];
+  readonly source: 'wal' | 'table';
+  readonly terminal: Terminal;
+}
+
+function screen({ report, attention, source, terminal }: Screen): string[] {
+  const lines = report === undefined ? [] : reportLines(report, { source, terminal });
+  if (attention.length === 0) return [...lines, '', terminal.colors.green('Nothing needs attention.')];
+  return [...lines, '', 'Needs attention', ...attention.flatMap((check) => checkLines(check, terminal))];
+}
+
+function reportLines(
+  report: RelayReport,
+  { source, terminal }: { readonly source: 'wal' | 'table'; readonly terminal: Terminal },
+): string[] {
+  const { server, slot, leases, sinks, partitions, deadLetters, webhooks } = report;
+  const holder =
+    leases.find(({ sink }) => !sink.startsWith('@') && !sink.startsWith('#'))?.holder ?? 'nobody';
+  const replicas = leases.filter(({ sink }) => sink.startsWith('@')).length;
+  const dead = deadLetters.reduce((total, { count }) => total + count, 0);
+  const facts: Array<readonly [string, string]> = [
+    ['database', `PostgreSQL ${server.version}${server.inRecovery ? ', a standby' : ''}`],
+    ['relay', `${report.relay}: ${holder} works, ${replicas} ${replicas === 1 ? 'replica' : 'replicas'}`],
+    ...(source === 'wal' ? [['slot', slotText(report)] as const] : []),
+    ['partitions', `${Math.min(...partitions.map(({ daysAhead }) => daysAhead))} days ahead`],
+    ['dead letters', countText(dead, 10_000)],
+    [
+      'webhooks',
+      webhooks.oldestSeconds === null
+        ? 'none pending'
+        : `${countText(webhooks.pending, 10_000)} pending, the oldest for ${secondsText(webhooks.oldestSeconds)}`,
+    ],
+  ];
+  const width = Math.max(...facts.map(([name]) => name.length));
+  const rows = sinks.map((each) => [
+    each.shard === 0 ? each.sink : `${each.sink}/${each.shard}`,
+    each.paused ? 'paused' : each.mode,
+    each.unreadEvents === null ? '?' : countText(each.unreadEvents, 10_000),
+    each.oldestUnreadSeconds === null || each.unreadEvents === 0 ? '' : secondsText(each.oldestUnreadSeconds),
+    each.positionLagBytes === null ? '' : bytesText(each.positionLagBytes),
+  ]);
+  return [
+    ...facts.map(([name, text]) => `${terminal.colors.dim(name.padEnd(width))}  ${text}`),
+    '',
+    ...(slot.condition === 'missing' && sinks.length === 0
+      ? ['No relay has run with a sink yet.']
+      : table(['sink', 'reads', 'unread', 'oldest', 'WAL behind'], rows)),
+  ];
+}
+
+function slotText({ slot }: RelayReport): string {
+  const { condition, restartLagBytes, flushLagBytes, safeWalBytes } = slot;
+  const lag =
+    restartLagBytes === null
+      ? ''
+      : `, ${bytesText(flushLagBytes ?? 0)} behind, keeps ${bytesText(restartLagBytes)}`;
+  const left = safeWalBytes === null ? '' : `, ${bytesText(Math.max(safeWalBytes, 0))} left`;
+  return `${slot.name}: ${condition}${lag}${left}`;
+}
