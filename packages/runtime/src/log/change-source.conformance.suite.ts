@@ -37,21 +37,39 @@ class Books {
     }
   }
 
-  /** Nothing lost, nothing twice, nothing that was never committed, each entity in order, every byte as it was. */
-  check(events: readonly LoggedEvent[]): void {
-    const found = new Map<string, string[]>();
+  /** What is wrong with what was read, by entity; nothing is as it should be. */
+  faults(events: readonly LoggedEvent[]): Fault[] {
+    const found = new Map<string, Map<string, Buffer>>();
+    const faults: Fault[] = [];
     for (const { event } of events) {
       const key = event.entityKey ?? '';
-      const names = found.get(key) ?? [];
-      names.push(event.eventType);
-      found.set(key, names);
-      const payload = this.#committed.get(key)?.get(event.eventType);
-      if (payload === undefined) throw new Error(`never committed: ${event.eventType} of ${key}`);
-      if (!event.payload.equals(Buffer.from(payload))) throw new Error(`other bytes: ${event.eventType}`);
+      const entity = found.get(key) ?? new Map<string, Buffer>();
+      if (entity.has(event.eventType)) faults.push({ fault: 'twice', name: event.eventType });
+      found.set(key, entity.set(event.eventType, event.payload));
     }
-    for (const [key, committed] of this.#committed)
-      expect([key, found.get(key)]).toEqual([key, [...committed.keys()]]);
+    for (const [key, entity] of found) {
+      const committed = this.#committed.get(key);
+      for (const [name, bytes] of entity) {
+        const payload = committed?.get(name);
+        if (payload === undefined) faults.push({ fault: 'phantom', name });
+        else if (!bytes.equals(Buffer.from(payload))) faults.push({ fault: 'other bytes', name });
+      }
+    }
+    for (const [key, committed] of this.#committed) {
+      const names = [...(found.get(key)?.keys() ?? [])];
+      const expected = [...committed.keys()];
+      for (const name of expected)
+        if (found.get(key)?.has(name) !== true) faults.push({ fault: 'lost', name });
+      const inOrder = names.every((name, index) => name === expected[index]);
+      if (names.length === expected.length && !inOrder) faults.push({ fault: 'reordered', name: key });
+    }
+    return faults;
   }
+}
+
+interface Fault {
+  readonly fault: 'lost' | 'twice' | 'phantom' | 'reordered' | 'other bytes';
+  readonly name: string;
 }
 
 interface Draft {
@@ -171,21 +189,23 @@ export function describeChangeSource(
       while (!seen.some(({ event }) => event.eventType === marker)) seen.push(...(await source.next()));
     }
 
-    async function run(scenario: (source: ChangeSource) => Promise<void>): Promise<void> {
+    /** Nothing lost, nothing twice, nothing that was never committed, each entity in order, every byte as it was. */
+    async function faultsOf(scenario: (source: ChangeSource) => Promise<void>): Promise<Fault[]> {
       await using source = await host.open();
       await scenario(source);
       await catchUp(source);
       // What would come too late or twice comes before this one.
       await catchUp(source);
-      books.check(seen);
       await source.settle();
+      return books.faults(seen);
     }
 
     test('an event has its transaction and its time', async () => {
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         await once('one');
         await catchUp(source);
       });
+      expect(faults).toEqual([]);
       const { rows } = await log.sql.query<{ id: string; tx: string; seq: string }>(
         'select event_id as id, tx_id::text as tx, seq::text from event_runtime.outbox',
       );
@@ -198,7 +218,7 @@ export function describeChangeSource(
     });
 
     test('a late commit, and what was committed meanwhile', async () => {
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         const late = await begin();
         await late.emit('late 1', { key: 'late' });
         await once('early');
@@ -208,12 +228,13 @@ export function describeChangeSource(
         await late.commit();
         await catchUp(source);
       });
+      expect(faults).toEqual([]);
     });
 
     test.each(['lower', 'higher'])(
       'two transactions on one entity; the one with the %s id goes first',
       async (first) => {
-        await run(async () => {
+        const faults = await faultsOf(async () => {
           const [low, high] = [await begin(), await begin()];
           for (const { client } of [low, high]) await client.query('select pg_current_xact_id()');
           const [one, other] = first === 'lower' ? [low, high] : [high, low];
@@ -226,11 +247,12 @@ export function describeChangeSource(
           await other.emit('second 2');
           await other.commit();
         });
+        expect(faults).toEqual([]);
       },
     );
 
     test('savepoints: what was rolled back to is gone, what stood before and came after is there', async () => {
-      await run(async () => {
+      const faults = await faultsOf(async () => {
         const writing = await begin();
         await writing.emit('kept 1');
         await writing.client.query('savepoint a');
@@ -243,10 +265,11 @@ export function describeChangeSource(
         await writing.client.query('release a');
         await writing.commit();
       });
+      expect(faults).toEqual([]);
     });
 
     test('what is rolled back never comes', async () => {
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         const writing = await begin();
         await writing.emit('never');
         await catchUp(source);
@@ -256,6 +279,7 @@ export function describeChangeSource(
         await expect(failing.client.query('select 1 / 0')).rejects.toThrow('division');
         await failing.client.query('commit');
       });
+      expect(faults).toEqual([]);
     });
 
     test('COPY: many rows, one record in the log', async () => {
@@ -266,20 +290,21 @@ export function describeChangeSource(
                  from generate_series(1, 500) g) to '${file}'`,
       );
       try {
-        await run(async () => {
+        const faults = await faultsOf(async () => {
           const writing = await begin();
           await writing.client.query(`copy event_runtime.outbox (${columns}) from '${file}'`);
           const drafts = Array.from({ length: 500 }, (_, index) => index + 1);
           writing.wrote(drafts.map((n) => ({ name: `copied ${n}`, key: 'copied', payload: `${n}` })));
           await writing.commit();
         });
+        expect(faults).toEqual([]);
       } finally {
         await rm(file, { force: true });
       }
     });
 
     test(`a transaction of ${huge} events, beside small ones`, { timeout: 60_000 + huge }, async () => {
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         const writing = await begin();
         await writing.bulk('huge', huge);
         await once('beside 1');
@@ -287,10 +312,11 @@ export function describeChangeSource(
         await writing.commit();
         await once('beside 2');
       });
+      expect(faults).toEqual([]);
     });
 
     test('payloads of several MB, among small ones, byte by byte', async () => {
-      await run(async () => {
+      const faults = await faultsOf(async () => {
         const writing = await begin();
         for (const [index, size] of [3, 0, 5, 1].entries()) {
           // Not compressible, and with what JSON may hold.
@@ -302,10 +328,11 @@ export function describeChangeSource(
         }
         await writing.commit();
       });
+      expect(faults).toEqual([]);
     });
 
     test('prepared transactions: one is committed late, one is rolled back', async () => {
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         const [kept, gone] = [await begin(), await begin()];
         await kept.emit('prepared 1', { key: 'kept' });
         await kept.emit('prepared 2', { key: 'kept' });
@@ -317,6 +344,7 @@ export function describeChangeSource(
         await kept.commit(`commit prepared 'kept ${log.database.name}'`);
         await gone.client.query(`rollback prepared 'gone ${log.database.name}'`);
       });
+      expect(faults).toEqual([]);
     });
 
     test('partitions detached, dropped and attached while it runs', async () => {
@@ -331,7 +359,7 @@ export function describeChangeSource(
         await writing.commit();
       };
       const leaf = 'event_runtime.outbox_underflow';
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         await old('old 1');
         await catchUp(source);
         await log.sql.query(`alter table event_runtime.outbox detach partition ${leaf} concurrently`);
@@ -344,6 +372,7 @@ export function describeChangeSource(
         await log.sql.query(`select event_runtime.partition_create('outbox', '-infinity', ${today})`);
         await old('old 2');
       });
+      expect(faults).toEqual([]);
     });
 
     test('a long transaction elsewhere holds nothing up', async () => {
@@ -351,18 +380,19 @@ export function describeChangeSource(
       await elsewhere.query('create table if not exists public.elsewhere (n int)');
       await elsewhere.query('begin isolation level repeatable read');
       await elsewhere.query('insert into public.elsewhere values (1)');
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         for (let index = 0; index < 5; index += 1) {
           await once(`beside ${index}`);
           await log.tick();
           await catchUp(source);
         }
       });
+      expect(faults).toEqual([]);
       await elsewhere.query('rollback');
     });
 
     test('synchronous_commit = off', async () => {
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         for (let index = 0; index < 20; index += 1) {
           const writing = await begin();
           await writing.client.query('set local synchronous_commit = off');
@@ -371,14 +401,16 @@ export function describeChangeSource(
         }
         await catchUp(source);
       });
+      expect(faults).toEqual([]);
     });
 
     test('opened anew: what was not settled comes again, what was settled does not', async () => {
-      await run(async (source) => {
+      const faults = await faultsOf(async (source) => {
         await once('settled');
         await catchUp(source);
         await source.settle();
       });
+      expect(faults).toEqual([]);
       const first = seen;
       seen = [];
       {

@@ -125,6 +125,19 @@ export class LogFixture implements AsyncDisposable {
     return await collect(reader.read({ afterSeq: 0n, floorSeq: 0n, ...batch }, { signal }));
   }
 
+  /** So many pages, and no more are asked for than the next one. */
+  async firstPages(
+    batch: { readonly from: Snapshot; readonly to: Snapshot },
+    count: number,
+  ): Promise<TablePage[]> {
+    const pages: TablePage[] = [];
+    for await (const page of this.reader().read({ afterSeq: 0n, floorSeq: 0n, ...batch }, { signal })) {
+      pages.push(page);
+      if (pages.length === count) break;
+    }
+    return pages;
+  }
+
   async read(from: Snapshot, to: Snapshot): Promise<LoggedEvent[]> {
     return (await this.pages({ from, to })).flatMap((page) => page.events);
   }

@@ -52,7 +52,7 @@ const adoptedStretch = 1_000_000n;
 /** The pages of what was adopted. */
 export function adoptedPages(options: Where & { readonly range: AdoptedRange }): PageFetch {
   const { shard, range } = options;
-  const where = `(not pg_visible_in_snapshot(o.tx_id, '${range.snapshot}') or o.recorded_at > '${range.since}')`;
+  const where = `(not pg_visible_in_snapshot(o.tx_id, '${range.snapshot.toString()}') or o.recorded_at > '${range.since}')`;
   return async (after) => {
     for (let from = after; from < range.floorSeq; ) {
       const end = from + adoptedStretch;

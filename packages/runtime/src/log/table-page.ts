@@ -118,7 +118,7 @@ export function byTransaction(
   options: { readonly each: number; readonly shard: Shard | undefined },
 ): string {
   const { after, upTo, txIds } = stretch;
-  return `select o.* from unnest('{${txIds.join(',')}}'::xid8[]) as x(id)
+  return `select ${columns}, o.size from unnest('{${txIds.join(',')}}'::xid8[]) as x(id)
    cross join lateral (
      select ${columns}, ${size}
        from event_runtime.outbox o
@@ -146,5 +146,5 @@ export function pageOf(source: string, limits: PageLimits): string {
 
 /** Which rows a batch takes, by their transactions; for {@link bySeq}. */
 export function betweenSnapshots(from: Snapshot, to: Snapshot): string {
-  return `not pg_visible_in_snapshot(o.tx_id, '${from}') and pg_visible_in_snapshot(o.tx_id, '${to}')`;
+  return `not pg_visible_in_snapshot(o.tx_id, '${from.toString()}') and pg_visible_in_snapshot(o.tx_id, '${to.toString()}')`;
 }

@@ -129,7 +129,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       await open.query('commit');
       await log.bulk(10);
       await tick(pool);
-      const to = await reader.batchEnd(from.snapshot, { maxEvents: 100, signal });
+      expect(await reader.batchEnd(from.snapshot, { maxEvents: 100, signal })).toBeDefined();
+      const to = await reader.moment({ signal });
       // Just ahead of the log, so that it has to be moved on.
       const { lsn } = await reader.moment({ signal });
       await reader.ensureFlushed({ lsn: (lsn + 1n) as Lsn }, { signal });

@@ -135,7 +135,9 @@ export class TableReader {
     }
     const now = await this.moment({ signal });
     if (now.snapshot.covers(from)) return now;
-    throw runtimeError('ER1209', { detail: `The snapshot ${now.snapshot} lacks what ${from} sees.` });
+    throw runtimeError('ER1209', {
+      detail: `The snapshot ${now.snapshot.toString()} lacks what ${from.toString()} sees.`,
+    });
   }
 
   /**

@@ -75,11 +75,11 @@ async function unreadRows(
   const read =
     batch === null
       ? 'true'
-      : `not (o.seq <= ${batch.afterSeq} and pg_visible_in_snapshot(o.tx_id, '${batch.to}'))`;
+      : `not (o.seq <= ${batch.afterSeq} and pg_visible_in_snapshot(o.tx_id, '${batch.to.toString()}'))`;
   const parts = [
     outboxRows(stretch({ after: above(later.seq), since: later.since }), {
       shard,
-      where: `${read} and not pg_visible_in_snapshot(o.tx_id, '${snapshot}')`,
+      where: `${read} and not pg_visible_in_snapshot(o.tx_id, '${snapshot.toString()}')`,
     }),
   ];
   if (snapshot.open.size > 0 && later.seq > above(unseen.seq)) {
@@ -89,7 +89,7 @@ async function unreadRows(
     );
   }
   if (adoption !== null) {
-    const where = `(not pg_visible_in_snapshot(o.tx_id, '${adoption.snapshot}') or o.recorded_at > '${adoption.since}')`;
+    const where = `(not pg_visible_in_snapshot(o.tx_id, '${adoption.snapshot.toString()}') or o.recorded_at > '${adoption.since}')`;
     parts.push(
       outboxRows({ ...stretch({ after: adoption.afterSeq, since: null }), upTo: floorSeq }, { shard, where }),
     );

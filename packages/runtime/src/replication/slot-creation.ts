@@ -1,4 +1,4 @@
-import { ReplicationConnection, quoteIdentifier } from './replication-connection.ts';
+import { quoteIdentifier, ReplicationConnection } from './replication-connection.ts';
 import { connectError } from './server-error.ts';
 
 export interface SlotCreationOptions {

@@ -107,6 +107,45 @@ describe.each([
     }
   });
 
+  test('a standby is named, and says nothing of what is unread', async () => {
+    await using fixture = await OperationsFixture.create(server.url);
+    await fixture.sql.query(
+      `insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, timeline, snapshot)
+       select $1, 'memory', 1, system_identifier::text, 1, '3:3:' from pg_control_system()`,
+      [fixture.name],
+    );
+    await fixture.emit(2);
+    const standby = await server.standby({ slot: 'doctor_standby' });
+    try {
+      const url = new URL(fixture.database.url);
+      url.port = String(standby.port);
+      fixture.url = url.href;
+      const checks = await eventually(
+        () => fixture.doctor(),
+        (each) => each.some(({ code }) => code === 'ER1312'),
+      );
+      expect(found(checks, 'ER1208')).toMatchObject({ state: 'fail', seen: 'the server is a standby' });
+      expect(checks.map(({ code }) => code)).not.toContain('ER1316');
+      const status = await fixture.run(['status', '--json']);
+      expect(status.code).toBe(1);
+      expect(status.json()).toMatchObject({
+        report: {
+          server: { inRecovery: true },
+          sinks: [{ sink: 'memory', unreadEvents: null, positionLagBytes: null }],
+        },
+      });
+      expect((await fixture.run(['status'])).out).toContain('ER1208');
+    } finally {
+      await standby.stop();
+      await eventually(
+        () =>
+          fixture.sql.query("select from pg_replication_slots where slot_name = 'doctor_standby' and active"),
+        ({ rows }) => rows.length === 0,
+      );
+      await fixture.sql.query("select pg_drop_replication_slot('doctor_standby')");
+    }
+  });
+
   test('a pooler in the way is named', async () => {
     await using fixture = await OperationsFixture.create(server.url);
     await using pooler = await disguisedPid(new URL(fixture.database.url));

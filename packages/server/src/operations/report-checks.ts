@@ -21,11 +21,18 @@ export function reportChecks(
   return [
     relayCheck(report, source),
     ...(source === 'wal' ? slotConditions[report.slot.condition](report) : []),
-    ...report.sinks.flatMap((sink) => sinkChecks(sink, limits)),
+    // A standby does not know what is unread.
+    ...(report.server.inRecovery ? [] : report.sinks.flatMap((sink) => sinkChecks(sink, limits))),
     partitionCheck(report, limits.partitionDays ?? 7),
     deadLetterCheck(report),
     webhookCheck(report, limits.webhookSeconds ?? 3_600),
   ];
+}
+
+/** Nothing to say of a primary. */
+export function primaryCheck(inRecovery: boolean): Check[] {
+  if (!inRecovery) return [];
+  return [fail({ code: 'ER1208', name: 'primary', seen: 'the server is a standby' })];
 }
 
 function relayCheck({ leases, sinks }: RelayReport, source: 'wal' | 'table'): Check {
@@ -103,7 +110,7 @@ function sinkChecks(sink: SinkReport, { sinkSeconds = 60 }: CheckLimits): Check[
   const age = sink.oldestUnreadSeconds;
   const seen =
     unread === null || age === null
-      ? 'not known: the checkpoint is of another cluster, or this is a standby'
+      ? 'not known: the checkpoint is of another cluster'
       : `${countText(unread, 10_000)} unread${unread === 0 ? '' : `, the oldest for ${secondsText(age)}`}`;
   const checks: Check[] = [];
   if (sink.paused) {

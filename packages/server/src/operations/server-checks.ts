@@ -1,6 +1,7 @@
 import { type Check, fail, ok, warn } from './check.ts';
 import { platformFixes } from './platform.ts';
 import { bytesText, secondsText } from './quantities.ts';
+import { primaryCheck } from './report-checks.ts';
 import type { ServerFacts } from './server-facts.ts';
 
 export interface ServerCheckOptions {
@@ -17,9 +18,7 @@ export function serverChecks(facts: ServerFacts, options: ServerCheckOptions): C
   return [
     versionCheck(facts),
     encodingCheck(facts),
-    ...(facts.in_recovery
-      ? [fail({ code: 'ER1208', name: 'primary', seen: 'the server is a standby' })]
-      : []),
+    ...primaryCheck(facts.in_recovery),
     ...(source === 'wal' ? replicationChecks(facts, options) : []),
     clockCheck(facts, options.clock),
   ];

@@ -7,7 +7,7 @@ import type { GivenSettings } from '../config/load-configuration.ts';
 import type { Check } from './check.ts';
 import { checkLines } from './doctor-command.ts';
 import { bytesText, countText, secondsText } from './quantities.ts';
-import { reportChecks } from './report-checks.ts';
+import { primaryCheck, reportChecks } from './report-checks.ts';
 import { schemaCheck } from './schema-checks.ts';
 import { openSite } from './site.ts';
 import { table } from './table.ts';
@@ -23,7 +23,12 @@ export async function statusCommand(context: CommandContext, given: GivenSetting
     const { client, relay, slot, shards, source } = site;
     const schema = await schemaCheck(client);
     const report = schema.state === 'fail' ? undefined : await relayReport(client, { relay, slot, shards });
-    const checks = [schema, ...(report === undefined ? [] : reportChecks(report, { source }))];
+    const checks = [
+      schema,
+      ...(report === undefined
+        ? []
+        : [...primaryCheck(report.server.inRecovery), ...reportChecks(report, { source })]),
+    ];
     const attention = checks.filter(({ state }) => state !== 'ok');
     if (json) terminal.out(JSON.stringify({ report: report ?? null, attention }));
     else for (const line of screen({ report, attention, source, terminal })) terminal.out(line);
