@@ -38,11 +38,12 @@ for (const line of result.named) process.stderr.write(`FAILED ${line}\n`);
 if (toothless) process.stderr.write('FAILED no sink joined over a held commit: the run proves nothing\n');
 process.exitCode = result.lost + result.reordered + result.phantom > 0 || toothless ? 1 : 0;
 
-function table({ left, named: _, ...numbers }: SeamResult): string {
+function table({ left, named, ...numbers }: SeamResult): string {
   const reasons = Object.entries(left).map(([reason, count]) => `${count} ${reason}`);
-  const rows: ReadonlyArray<readonly [string, unknown]> = [
+  const rows: ReadonlyArray<readonly [string, string | number]> = [
     ...Object.entries(numbers),
     ['left', reasons.join(', ')],
+    ['faults named', named.length],
   ];
   return `${rows.map(([name, value]) => `${name.padEnd(15)}${value}`).join('\n')}\n`;
 }

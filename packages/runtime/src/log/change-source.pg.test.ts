@@ -10,7 +10,7 @@ import {
 } from './change-source.conformance.suite.ts';
 import { LogFixture, signal } from './log-fixture.suite.ts';
 import { comparePositions, type LoggedEvent, type Position } from './outbox-event.ts';
-import { type BatchRange, TableReader } from './table-reader.ts';
+import type { BatchRange, TableReader } from './table-reader.ts';
 import { type WalBatch, WalReader } from './wal-reader.ts';
 
 /** The WAL reader as it is. */
@@ -36,7 +36,7 @@ class WalSource implements ChangeSource {
       const { value } = (await this.#batches.next()) as IteratorYieldResult<WalBatch>;
       this.#unsettled.push(value);
       for (const { endLsn } of value.transactions) {
-        expect(this.reader.readTo).toBeGreaterThanOrEqual(endLsn);
+        if (this.reader.readTo < endLsn) throw new Error('not read that far');
       }
       for (const logged of value.events) {
         const position = this.#after(logged);

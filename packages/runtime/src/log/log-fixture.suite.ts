@@ -147,10 +147,13 @@ export class LogFixture implements AsyncDisposable {
     return (await this.read(from, to)).map(({ event }) => event.eventType);
   }
 
+  /** The last message with this in it. */
+  lastSent(part: string): string | undefined {
+    return this.statements.filter((text) => text.includes(part)).at(-1);
+  }
+
   /** Runs the last statement that read the outbox again, and says what it does. */
-  async explain(
-    last: string | undefined = this.statements.findLast((text) => text.includes('found')),
-  ): Promise<Explained> {
+  async explain(last: string | undefined = this.lastSent('found')): Promise<Explained> {
     if (last === undefined) throw new Error('nothing was read');
     const results = await this.sql.query(
       last.replace('\n', '\nexplain (analyze, costs off, timing off, format json) '),

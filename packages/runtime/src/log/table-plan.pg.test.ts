@@ -46,7 +46,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       const [first, second] = await log.firstPages({ from, to }, 2);
       expect(first?.events).toHaveLength(1_000);
       const { visited, nodes, tables, indexes } = await log.explain(
-        log.statements.findLast((text) => text.includes(`o.seq > ${second?.lastSeq}`)),
+        log.lastSent(`o.seq > ${second?.lastSeq}`),
       );
       expect(visited).toBeLessThanOrEqual(1_100);
       expect(nodes.has('Sort')).toBe(false);
@@ -70,9 +70,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await bothWays(async () => {
       const [first] = await log.firstPages({ from, to }, 1);
       expect(first?.events).toHaveLength(1_000);
-      const { visited, sorted, tables, indexes } = await log.explain(
-        log.statements.findLast((text) => text.includes('(o.tx_id, o.seq) >')),
-      );
+      const { visited, sorted, tables, indexes } = await log.explain(log.lastSent('(o.tx_id, o.seq) >'));
       // At most two pages of it: each of the few transactions gives up to that many.
       expect(sorted).toBeLessThanOrEqual(2_000);
       expect(visited).toBeLessThanOrEqual(2_100);
@@ -130,7 +128,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const state = { snapshot: from, batch: null, floorSeq: 0n, adoption: null };
     await bothWays(async () => {
       expect(await log.reader().countUnread(state, { signal })).toBe(1);
-      const counted = log.statements.findLast((text) => text.includes('count(*)'));
+      const counted = log.lastSent('count(*)');
       expect((await log.explain(counted)).visited).toBeLessThanOrEqual(10);
     });
   });

@@ -229,7 +229,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         homes.set(event.entityKey, index);
       }
     }
-    expect(seqs.toSorted((a, b) => Number(a - b))).toEqual(
+    expect(seqs.toSorted((a, b) => (a < b ? -1 : 1))).toEqual(
       (await log.read(from, to)).map(({ event }) => event.seq),
     );
     expect(seqs).toHaveLength(100);

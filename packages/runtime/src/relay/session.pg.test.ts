@@ -128,6 +128,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       async () => new Set(arrivalsOf(quick).map(({ eventId }) => eventId)).size,
       (count) => count === 10,
     );
+    expect(judge(await readLedger(fixture.sql), arrivalsOf(quick))).toMatchObject(faultless);
     await mendedGetsAll(stuck);
   });
 

@@ -58,7 +58,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await standby.stop();
     const acquiredAt = await eventually(
       async () => leader.told.indexOf('relay.lease.acquired', lostAt),
-      (at) => at >= 0 && leader.told.includes('delivery', at),
+      (found) => found >= 0 && leader.told.includes('delivery', found),
     );
     expect(leader.told.slice(lostAt, acquiredAt)).not.toContain('delivery');
     await nothingLost();

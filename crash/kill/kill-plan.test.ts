@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import { killPlan } from './kill-plan.ts';
+
+const options = { kills: 60, seed: 3, failpoints: ['a', 'b'], hits: 3 };
+
+test('each failpoint so many times, the rest at random, in all as many as asked for', () => {
+  const plan = killPlan(options);
+  expect(plan).toHaveLength(60);
+  const named = plan.flatMap((kill) => (kill.type === 'failpoint' ? [kill.failpoint] : []));
+  expect(named.toSorted()).toEqual(['a', 'a', 'a', 'b', 'b', 'b']);
+});
+
+test('more failpoints than kills: every failpoint is still hit', () => {
+  expect(killPlan({ ...options, kills: 2 })).toHaveLength(6);
+});
+
+test('without hits, random kills only', () => {
+  expect(killPlan({ ...options, hits: 0 }).every((kill) => kill.type === 'random')).toBe(true);
+});
+
+test('the same seed makes the same plan, another one another', () => {
+  expect(killPlan(options)).toEqual(killPlan(options));
+  expect(killPlan(options)).not.toEqual(killPlan({ ...options, seed: 4 }));
+});
+
+test('every process is killed alone, and all of them together', () => {
+  const targets = killPlan({ ...options, hits: 0 }).map((kill) =>
+    kill.type === 'random' ? kill.targets.join() : '',
+  );
+  for (const wanted of ['relay', 'postgres', 'receiver', 'relay,postgres,receiver']) {
+    expect(targets).toContain(wanted);
+  }
+});
+
+test('the server is killed while commits are not on disk, the relay while a sink is stuck', () => {
+  const random = killPlan({ ...options, hits: 0 }).flatMap((kill) => (kill.type === 'random' ? [kill] : []));
+  const preludes = new Set(random.map((kill) => kill.prelude));
+  expect([...preludes].toSorted()).toEqual(['none', 'relaxed', 'stuck']);
+  for (const { prelude, targets } of random) {
+    if (prelude === 'relaxed') expect(targets).toContain('postgres');
+    if (prelude === 'stuck') expect(targets).toContain('relay');
+  }
+});

@@ -1,0 +1,107 @@
+import { Random } from '../../scripts/fuzz/random.ts';
+import { type Provocation, provocationFor } from './provocation.ts';
+
+export type Target = 'relay' | 'postgres' | 'receiver';
+
+/** One or several processes, at a moment of chance. */
+export interface RandomKill {
+  readonly type: 'random';
+  readonly targets: readonly Target[];
+  /** True: shortly after the last restart; else only once events have come again since then. */
+  readonly early: boolean;
+  /** Milliseconds to wait before it. */
+  readonly afterMs: number;
+  /**
+   * What goes before it. `stuck`: the webhooks cannot be fanned out for a while, so that the relay holds events that
+   * are not delivered. `relaxed`: no COMMIT waits for the disk and the file
+   * sink has just been given events, so that the server may lose what was handed over.
+   */
+  readonly prelude: 'none' | 'stuck' | 'relaxed';
+}
+
+/** The process with the failpoint, at a statement of its own. */
+export interface FailpointKill {
+  readonly type: 'failpoint';
+  readonly failpoint: string;
+  /** At which pass since it was armed; 1 is the first. */
+  readonly pass: number;
+  /** Milliseconds to wait before it is armed. */
+  readonly afterMs: number;
+  /** What makes sure that it is reached. */
+  readonly provocation: Provocation;
+}
+
+export type PlannedKill = RandomKill | FailpointKill;
+
+const combinations: ReadonlyArray<readonly Target[]> = [
+  ['relay'],
+  ['relay'],
+  ['relay'],
+  ['postgres'],
+  ['postgres'],
+  ['receiver'],
+  ['relay', 'postgres'],
+  ['relay', 'receiver'],
+  ['postgres', 'receiver'],
+  ['relay', 'postgres', 'receiver'],
+];
+
+export interface KillPlanOptions {
+  /** How many kills in all, at least. */
+  readonly kills: number;
+  readonly seed: number;
+  readonly failpoints: readonly string[];
+  /** Kills at each failpoint; 0 for none. */
+  readonly hits: number;
+}
+
+/**
+ * What is killed in a run, in order: every failpoint so many times, and the rest of the kills at random moments; all
+ * mixed. The same seed makes the same plan.
+ */
+export function killPlan(options: KillPlanOptions): PlannedKill[] {
+  const random = new Random(options.seed);
+  const atFailpoints = options.failpoints.flatMap((failpoint) =>
+    Array.from({ length: options.hits }, (_, turn) =>
+      failpointKill(failpoint, { pass: 1 + random.below(4), afterMs: random.below(600), turn }),
+    ),
+  );
+  const atRandom = Array.from({ length: Math.max(0, options.kills - atFailpoints.length) }, (_, index) =>
+    randomKill(random, index),
+  );
+  return shuffled([...atFailpoints, ...atRandom], random);
+}
+
+/** What is provoked comes once; the load passes the others all the time. */
+export function failpointKill(
+  failpoint: string,
+  when: { readonly pass: number; readonly afterMs: number; readonly turn: number },
+): FailpointKill {
+  const provocation = provocationFor(failpoint, when.turn);
+  const { afterMs } = when;
+  return { type: 'failpoint', failpoint, pass: provocation === 'none' ? when.pass : 1, afterMs, provocation };
+}
+
+/** Every combination comes in turn, so that a short run has several of them. */
+function randomKill(random: Random, index: number): RandomKill {
+  const targets = combinations[(index * 7) % combinations.length] ?? ['relay'];
+  const early = random.below(4) === 0;
+  const afterMs = random.below(early ? 700 : 1_200);
+  return { type: 'random', targets, early, afterMs, prelude: early ? 'none' : prelude(targets, random) };
+}
+
+function prelude(targets: readonly Target[], random: Random): RandomKill['prelude'] {
+  if (targets.includes('postgres')) return random.below(3) > 0 ? 'relaxed' : 'none';
+  return targets.includes('relay') && random.below(3) === 0 ? 'stuck' : 'none';
+}
+
+function shuffled<T>(list: readonly T[], random: Random): T[] {
+  const result = [...list];
+  for (let last = result.length - 1; last > 0; last -= 1) {
+    const other = random.below(last + 1);
+    const kept = result[last] as T;
+    result[last] = result[other] as T;
+    result[other] = kept;
+  }
+  return result;
+}

@@ -1,0 +1,214 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { FailpointControl } from '../patch/failpoint-control.ts';
+import type { Child } from '../processes/child.ts';
+import type { Cluster } from '../processes/cluster.ts';
+import type { Traffic } from '../verdict/traffic.ts';
+import type { Writers } from '../workload/writers.ts';
+import {
+  type FailpointKill,
+  failpointKill,
+  type PlannedKill,
+  type RandomKill,
+  type Target,
+} from './kill-plan.ts';
+import { failpointTable, type KillRecord, shortOf } from './kill-record.ts';
+import { holdDeliveries, killAndDropSlot, pauseSinks, untilUnflushed } from './provocation.ts';
+
+export interface KillerOptions {
+  readonly plan: readonly PlannedKill[];
+  readonly relay: Child;
+  readonly receiver: Child;
+  readonly cluster: Cluster;
+  readonly writers: Writers;
+  /** Connections to the database, for provocations. */
+  readonly pool: pg.Pool;
+  readonly traffic: Traffic;
+  readonly control: FailpointControl;
+  /** What the file sink writes. */
+  readonly sinkFile: string;
+  /** All that were found. */
+  readonly failpoints: readonly string[];
+  /** Kills with work in flight that each failpoint is to have. */
+  readonly hits: number;
+  /** Milliseconds that nothing may come, between two kills, until the run is given up as stalled. */
+  readonly stallMs: number;
+  /** Milliseconds to wait for an armed failpoint to be reached. */
+  readonly reachMs: number;
+  readonly onKill?: (record: KillRecord) => void;
+}
+
+/** How often a failpoint that is not reached is armed anew before it is given up. */
+const mostTries = 6;
+
+/** Nothing has come for too long. */
+class Stalled extends Error {}
+
+/** Kills what the plan says, when it says, and starts it again. */
+export class Killer {
+  readonly #options: KillerOptions;
+  readonly #records: KillRecord[] = [];
+  #stalled = false;
+  /** When everything was started again after the last kill, by the clock of arrivals. */
+  #restartedAt = now();
+
+  constructor(options: KillerOptions) {
+    this.#options = options;
+  }
+
+  /** What was killed so far. */
+  get records(): readonly KillRecord[] {
+    return this.#records;
+  }
+
+  /** Whether nothing came any more, so that the rest of the plan was dropped. */
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
+  /**
+   * Carries out the plan; then comes back to failpoints that have too few kills. Everything runs when it resolves, also
+   * when it gave up because nothing came any more: what is missing then is the verdict's to say.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#killAll(signal);
+    } catch (cause) {
+      if (!(cause instanceof Stalled)) throw cause;
+      this.#stalled = true;
+    }
+  }
+
+  async #killAll(signal: AbortSignal): Promise<void> {
+    const { plan, failpoints, hits, traffic } = this.#options;
+    for (const kill of plan) {
+      signal.throwIfAborted();
+      if (kill.type === 'random') await this.#atRandom(kill, signal);
+      else await this.#atFailpoint(kill, signal);
+    }
+    for (let round = 1; round < mostTries; round += 1) {
+      const inFlightAt = (at: number): number => traffic.inFlightAt(at);
+      for (const failpoint of shortOf(hits, failpointTable(this.#records, { failpoints, inFlightAt }))) {
+        await this.#progress(signal);
+        await this.#atFailpoint(failpointKill(failpoint, { pass: 1, afterMs: 0, turn: round }), signal);
+      }
+    }
+    await this.#progress(signal);
+  }
+
+  async #atRandom(kill: RandomKill, signal: AbortSignal): Promise<void> {
+    if (!kill.early) await this.#progress(signal);
+    await sleep(kill.afterMs, undefined, { signal });
+    await using stack = new AsyncDisposableStack();
+    await this.#prelude(kill, { stack, signal });
+    if (kill.prelude !== 'relaxed') await this.#backlog(signal);
+    const at = now();
+    const ran = await Promise.all(kill.targets.map((target) => this.#kill(target)));
+    const targets = kill.targets.filter((_, index) => ran[index] === true);
+    if (targets.length > 0) this.#record({ at, targets, failpoint: undefined });
+    await this.#restart(kill.targets);
+  }
+
+  async #prelude(
+    kill: RandomKill,
+    { stack, signal }: { readonly stack: AsyncDisposableStack; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { pool, writers, sinkFile } = this.#options;
+    switch (kill.prelude) {
+      case 'none':
+        break;
+      case 'stuck':
+        stack.use(await holdDeliveries(pool, signal));
+        break;
+      case 'relaxed':
+        stack.use(await untilUnflushed({ pool, writers, sinkFile, signal }));
+        break;
+    }
+  }
+
+  async #atFailpoint(kill: FailpointKill, signal: AbortSignal): Promise<void> {
+    const { control, relay, reachMs } = this.#options;
+    await sleep(kill.afterMs, undefined, { signal });
+    if (kill.provocation === 'drop-slot') await this.#dropSlot(signal);
+    const token = control.arm(kill.failpoint, kill.pass);
+    const late = AbortSignal.timeout(reachMs);
+    try {
+      if (kill.provocation === 'drop-slot') await relay.start();
+      if (kill.provocation === 'pause-sinks') await pauseSinks(this.#options.pool, signal);
+      // An end of another kind is no hit: it is started again by itself, and waited for.
+      while (control.hitOf(token) === undefined && !late.aborted) {
+        if (relay.running) await relay.ended(AbortSignal.any([late, signal])).catch(() => undefined);
+        else await sleep(20, undefined, { signal });
+        signal.throwIfAborted();
+      }
+    } finally {
+      control.disarm();
+    }
+    const hit = control.hitOf(token);
+    if (hit === undefined) return;
+    this.#record({ at: hit.at, targets: ['relay'], failpoint: hit.failpoint });
+    await this.#restart(['relay']);
+  }
+
+  #record(record: KillRecord): void {
+    this.#records.push(record);
+    this.#options.onKill?.(record);
+  }
+
+  async #dropSlot(signal: AbortSignal): Promise<void> {
+    const { relay, pool } = this.#options;
+    const at = now();
+    const ran = await killAndDropSlot(relay, { pool, signal });
+    if (ran) this.#record({ at, targets: ['relay'], failpoint: undefined });
+  }
+
+  /** Waits until events are on their way, as far as can be told now; not for long, for any moment is a good one. */
+  async #backlog(signal: AbortSignal): Promise<void> {
+    const until = now() + 1_000;
+    while (this.#options.traffic.outstanding === 0 && now() < until) await sleep(2, undefined, { signal });
+  }
+
+  /** @returns false when it did not run */
+  async #kill(target: Target): Promise<boolean> {
+    if (target === 'postgres') {
+      await this.#options.cluster.kill();
+      return true;
+    }
+    return await this.#options[target].kill();
+  }
+
+  /** All at once: what comes up first must bear that the others are not there yet. */
+  async #restart(targets: readonly Target[]): Promise<void> {
+    await Promise.all(
+      targets.map(async (target) => {
+        switch (target) {
+          case 'relay':
+            await this.#options.relay.start();
+            break;
+          case 'receiver':
+            await this.#options.receiver.start();
+            break;
+          case 'postgres':
+            await this.#options.cluster.resume();
+            break;
+        }
+      }),
+    );
+    this.#restartedAt = now();
+  }
+
+  /** Waits until an event has come since everything was started again. @throws Stalled */
+  async #progress(signal: AbortSignal): Promise<void> {
+    const { traffic, stallMs } = this.#options;
+    const until = now() + stallMs;
+    while (traffic.lastArrivalAt <= this.#restartedAt) {
+      if (now() > until) throw new Stalled();
+      await sleep(20, undefined, { signal });
+    }
+  }
+}
+
+/** Milliseconds since 1970, with a fraction: the clock that every process here uses. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}

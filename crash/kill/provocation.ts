@@ -1,0 +1,145 @@
+import { statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { Child } from '../processes/child.ts';
+import type { Writers } from '../workload/writers.ts';
+
+/**
+ * What must happen so that a failpoint is reached.
+ *
+ * `none`: the load is enough. `pause-sinks`: an operator pauses every sink for a moment, so that each leaves the WAL,
+ * reads the table and joins again. `drop-slot`: the relay is killed and its slot dropped, so that it makes a new one.
+ */
+export type Provocation = 'none' | 'pause-sinks' | 'drop-slot';
+
+/** The relay's slot, by its default name. */
+const slot = 'event_runtime';
+
+/** Longer than the relay takes to notice that a sink is paused. */
+const pauseMs = 1_500;
+
+/** Failpoints of code that `event-runtime start` does not run yet: a run cannot reach them. */
+const notRunYet = /^(?:prune|retention)\./;
+
+/** Failpoints of a relay that reads the WAL. */
+const ofTheWal = /^(?:slot|seam)\./;
+
+/** Whether a run can reach a failpoint. */
+export function isReachable(failpoint: string, sources: 'wal' | 'table'): boolean {
+  return !notRunYet.test(failpoint) && (sources === 'wal' || !ofTheWal.test(failpoint));
+}
+
+/** What reaches a failpoint, by its name; the ways where there are several, in turn. */
+export function provocationFor(failpoint: string, turn: number): Provocation {
+  if (failpoint.startsWith('slot.')) return 'drop-slot';
+  if (failpoint === 'seam.fall-out') return 'pause-sinks';
+  if (/^(table|seam)\./.test(failpoint)) return turn % 2 === 0 ? 'pause-sinks' : 'drop-slot';
+  return 'none';
+}
+
+/** Pauses every sink, and lets them go on, also when the run is stopped meanwhile. */
+export async function pauseSinks(pool: pg.Pool, signal: AbortSignal): Promise<void> {
+  try {
+    await pool.query('update event_runtime.relay_checkpoint set paused_at = clock_timestamp()');
+    await sleep(pauseMs, undefined, { signal });
+  } finally {
+    await pool.query('update event_runtime.relay_checkpoint set paused_at = null');
+  }
+}
+
+/** Longer than two ticks of the relay, and what it confirms after them. */
+const stuckMs = 2_500;
+
+/** Keeps the webhooks from being fanned out for a while, as another session with a lock does. */
+export async function holdDeliveries(pool: pg.Pool, signal: AbortSignal): Promise<AsyncDisposable> {
+  const client = await pool.connect();
+  // The server may be killed meanwhile.
+  client.on('error', ignore);
+  const release = async (): Promise<void> => {
+    await client.query('rollback').catch(() => undefined);
+    client.off('error', ignore);
+    client.release(true);
+  };
+  try {
+    await client.query('begin');
+    await client.query('lock table event_runtime.webhook_delivery in share mode');
+    await sleep(stuckMs, undefined, { signal });
+  } catch (cause) {
+    await release();
+    throw cause;
+  }
+  return { [Symbol.asyncDispose]: release };
+}
+
+/** What the webhooks write would flush everybody's WAL: so long they are given to come to rest. */
+const restMs = 800;
+
+/** Longer than transactions that still wait for the disk take to end, as a rule. */
+const relaxedMs = 300;
+
+/**
+ * Resolves when the file sink has written events that are perhaps on no disk of the server: no COMMIT waits for it,
+ * the webhooks are paused, and the file has just grown. Both go on at dispose.
+ */
+export async function untilUnflushed(options: {
+  readonly pool: pg.Pool;
+  readonly writers: Writers;
+  readonly sinkFile: string;
+  readonly signal: AbortSignal;
+}): Promise<AsyncDisposable> {
+  const { pool, writers, sinkFile, signal } = options;
+  const pause = async (paused: boolean): Promise<void> => {
+    await pool.query(
+      `update event_runtime.relay_checkpoint set paused_at = case when $1 then clock_timestamp() end
+        where sink = 'webhooks'`,
+      [paused],
+    );
+  };
+  await pause(true);
+  try {
+    await sleep(restMs, undefined, { signal });
+    writers.relax(10_000);
+    await sleep(relaxedMs, undefined, { signal });
+    const [before, until] = [sizeOf(sinkFile), performance.now() + 1_000];
+    while (sizeOf(sinkFile) === before && performance.now() < until) await sleep(1, undefined, { signal });
+  } catch (cause) {
+    await pause(false);
+    throw cause;
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      writers.relax(0);
+      await pause(false);
+    },
+  };
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Kills the relay and drops its slot. The relay is not started again. @returns whether the relay ran */
+export async function killAndDropSlot(
+  relay: Child,
+  { pool, signal }: { readonly pool: pg.Pool; readonly signal: AbortSignal },
+): Promise<boolean> {
+  const ran = await relay.kill();
+  for (;;) {
+    // The server notices only after a moment that its reader is gone.
+    const { rows } = await pool.query<{ left: number }>(
+      `with reader as (
+         select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active
+       ), dropped as (
+         select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active
+       )
+       select ((select count(*) from reader) + 0 * (select count(*) from dropped))::int as left`,
+      [slot],
+    );
+    if (rows[0]?.left === 0) return ran;
+    await sleep(20, undefined, { signal });
+  }
+}
+
+function ignore(): void {
+  // Whoever uses the connection next is told.
+}

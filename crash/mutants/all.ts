@@ -1,0 +1,19 @@
+import { ackEarly } from './ack-early.ts';
+import { checkpointFirst } from './checkpoint-first.ts';
+import type { Mutant } from './mutant.ts';
+import { noFencing } from './no-fencing.ts';
+import { retryReorders } from './retry-reorders.ts';
+import { seamLsnFilter } from './seam-lsn-filter.ts';
+import { cursorBySeq, publishUnflushed, xminGateOff } from './table-reader.ts';
+
+/** Every wrong program that the harness must convict. */
+export const mutants: readonly Mutant[] = [
+  ackEarly,
+  checkpointFirst,
+  retryReorders,
+  seamLsnFilter,
+  xminGateOff,
+  cursorBySeq,
+  publishUnflushed,
+  noFencing,
+];

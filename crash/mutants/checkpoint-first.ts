@@ -1,0 +1,16 @@
+import type { ReadyMutant } from './mutant.ts';
+
+/** On a connection of its own, so in a transaction of its own. */
+export const checkpointFirst: ReadyMutant = {
+  name: 'checkpoint-first',
+  about: 'the checkpoint of the webhooks is committed before their deliveries are',
+  state: 'ready',
+  sources: 'wal',
+  patches: [
+    {
+      file: 'runtime/dist/webhooks/fan-out.js',
+      find: 'await saveCheckpoint(client, {',
+      replace: 'await saveCheckpoint(pool, {',
+    },
+  ],
+};

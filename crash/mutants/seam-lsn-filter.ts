@@ -1,0 +1,16 @@
+import type { ReadyMutant } from './mutant.ts';
+
+/** A commit record is in the log, and was sent, before its transaction is visible. */
+export const seamLsnFilter: ReadyMutant = {
+  name: 'seam-lsn-filter',
+  about: 'a sink that joins the window leaves out what was committed before an LSN',
+  state: 'ready',
+  sources: 'wal',
+  patches: [
+    {
+      file: 'runtime/dist/relay/table-phase.js',
+      find: 'logged.position.lsn < to.lsn && to.snapshot.sees(logged.txId)',
+      replace: 'logged.position.lsn < to.lsn',
+    },
+  ],
+};

@@ -1,0 +1,56 @@
+import type { ReadyMutant } from './mutant.ts';
+
+/** A transaction that was open at the end of a batch counts as read: what it commits later is never looked for. */
+export const xminGateOff: ReadyMutant = {
+  name: 'xmin-gate-off',
+  about: 'the table reader forgets which transactions were open where a batch ended',
+  state: 'ready',
+  sources: 'table',
+  patches: [
+    {
+      file: 'runtime/dist/relay/table-phase.js',
+      find: 'from = { ...from, snapshot: to.snapshot, batch: null };',
+      replace:
+        'from = { ...from, snapshot: to.snapshot.constructor.parse(`${to.snapshot.xmax}:${to.snapshot.xmax}:`), batch: null };',
+    },
+  ],
+};
+
+/** What most outbox pollers do. The highest `seq` is kept for each reader, that is for each sink. */
+export const cursorBySeq: ReadyMutant = {
+  name: 'cursor-by-seq',
+  about: 'the table reader goes on after the highest seq that it has seen',
+  state: 'ready',
+  sources: 'table',
+  patches: [
+    {
+      file: 'runtime/dist/log/page-fetch.js',
+      find: 'if (open.length === 0 || after >= upTo)',
+      replace: 'if (true)',
+    },
+    {
+      file: 'runtime/dist/log/page-fetch.js',
+      find: 'return await latePage(options, { plan: found, after: from });',
+      replace: `const highest = (globalThis.__highest ??= new WeakMap());
+        const known = highest.get(options.limits) ?? 0n;
+        const page = await latePage(options, { plan: found, after: known > from ? known : from });
+        highest.set(options.limits, page.events.at(-1)?.event.seq ?? known);
+        return page;`,
+    },
+  ],
+};
+
+/** What is visible may not be on disk yet: a crash of the server takes it back. */
+export const publishUnflushed: ReadyMutant = {
+  name: 'publish-unflushed',
+  about: 'a batch of the table is handed over before the log is flushed up to its end',
+  state: 'ready',
+  sources: 'table',
+  patches: [
+    {
+      file: 'runtime/dist/log/table-reader.js',
+      find: 'if ((await this.#flushedTo(signal)) >= moment.lsn)',
+      replace: 'if (true)',
+    },
+  ],
+};

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
+import pg from 'pg';
+import { tenants } from '../workload/transaction-plan.ts';
+import { Child } from './child.ts';
+
+/** What the processes under test share. */
+export interface Site {
+  readonly databaseUrl: string;
+  readonly receiverPort: number;
+  /** The receiver's log. */
+  readonly arrivalLog: string;
+  /** The file sink's file. */
+  readonly sinkFile: string;
+  /** Where the configuration is written, and read by the relay. */
+  readonly configFile: string;
+  /** What the relay reads. */
+  readonly source: 'wal' | 'table';
+  readonly secretKey: string;
+  readonly onFailure: (error: Error) => void;
+}
+
+/** Name of the file sink. */
+export const fileSink = 'file';
+
+/** The receiver is on no public network. */
+const egressAllow = '127.0.0.0/8';
+
+/** More repetitions than a run of kills can use up, each soon: a delivery must not die of what the harness does. */
+const retries = [
+  '20ms',
+  '50ms',
+  '100ms',
+  '200ms',
+  '500ms',
+  ...Array.from({ length: 200 }, () => '1s'),
+].join();
+
+/** How many of a hundred events the receiver turns away when they come for the first time. */
+const refusePercent = 4;
+
+/** A port that is free now, and stays the receiver's for the run. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new TypeError('no port');
+  return address.port;
+}
+
+/** The configuration, the schema, and an endpoint for each tenant. */
+export async function prepare(site: Site, signal: AbortSignal): Promise<void> {
+  const sinks = [{ type: 'webhooks' }, { type: 'file', name: fileSink, path: site.sinkFile }];
+  await writeFile(site.configFile, JSON.stringify({ sinks, relay: { source: site.source } }));
+  await migrate({ connectionString: site.databaseUrl, signal });
+  const pool = new pg.Pool({ connectionString: site.databaseUrl, max: 1 });
+  pool.on('error', () => undefined);
+  try {
+    const endpoints = new Endpoints({
+      pool,
+      secretBox: new SecretBox([site.secretKey]),
+      guard: new EgressGuard({ allow: [egressAllow] }),
+    });
+    for (const tenantId of tenants) {
+      const url = `http://127.0.0.1:${site.receiverPort}/hooks/${tenantId}`;
+      await endpoints.create({ tenantId, url, eventTypes: ['*'], signal });
+    }
+  } finally {
+    await pool.end();
+  }
+}
+
+/**
+ * The service as a user starts it: `event-runtime start`, with a configuration file and its environment.
+ *
+ * @param program the one of a patched copy
+ * @param env what the failpoints need
+ */
+export function relayProcess(
+  site: Site,
+  { program, env }: { readonly program: string; readonly env: Readonly<Record<string, string>> },
+): Child {
+  return new Child({
+    name: 'the relay',
+    args: [program, 'start', '--config', site.configFile],
+    env: {
+      PATH: process.env['PATH'],
+      NO_COLOR: '1',
+      ...env,
+      DATABASE_URL: site.databaseUrl,
+      EVENT_RUNTIME_SECRET_KEY: site.secretKey,
+      EVENT_RUNTIME_EGRESS_ALLOW: egressAllow,
+      EVENT_RUNTIME_WEBHOOK_RETRIES: retries,
+      // A kill costs this long until another process may go on: with the default a run would mostly wait.
+      EVENT_RUNTIME_LEASE: '1s',
+      EVENT_RUNTIME_STOP_WITH_STDIN: 'true',
+    },
+    readyText: '"event":"service.started"',
+    onFailure: site.onFailure,
+  });
+}
+
+/** The customer's side. */
+export function receiverProcess(site: Site): Child {
+  const script = join(import.meta.dirname, '../receiver/receiver.ts');
+  return new Child({
+    name: 'the receiver',
+    args: [script, String(site.receiverPort), site.arrivalLog, String(refusePercent)],
+    env: { PATH: process.env['PATH'] },
+    readyText: 'listening',
+    onFailure: site.onFailure,
+  });
+}

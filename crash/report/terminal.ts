@@ -1,0 +1,30 @@
+import { type CrashResult, isFaulty } from './crash-result.ts';
+
+/** The result for a person. */
+export function terminalReport(result: CrashResult): string {
+  const { killsOf, transactions, failpoints, differences, short, mutant } = result;
+  const lines = [
+    `PostgreSQL ${result.postgres}, from the ${result.sources}, seed ${result.seed}${mutant === null ? '' : `, mutant ${mutant}`}, ${result.seconds} s`,
+    `${result.events} events in ${transactions.committed} transactions; ${transactions.rolledBack} rolled back, ${transactions.unknown} cut off`,
+    `${result.kills} kills, ${result.killsInFlight} with work in flight: ` +
+      `relay ${killsOf.relay}, PostgreSQL ${killsOf.postgres}, receiver ${killsOf.receiver}`,
+    '',
+    `lost ${result.lost}, phantom ${result.phantom}, reordered ${result.reordered}, corrupted ${result.corrupted}; ` +
+      `${result.duplicates} duplicates`,
+  ];
+  if (result.hits > 0) {
+    const width = Math.max(...failpoints.map(({ failpoint }) => failpoint.length), 'failpoint'.length);
+    lines.push('', `${'failpoint'.padEnd(width)}  kills  in flight`);
+    for (const { failpoint, kills, inFlight } of failpoints) {
+      lines.push(`${failpoint.padEnd(width)}  ${String(kills).padStart(5)}  ${String(inFlight).padStart(9)}`);
+    }
+    for (const failpoint of short)
+      lines.push(`✗ ${failpoint} was not hit ${result.hits} times with work in flight`);
+  }
+  if (result.stalled) lines.push('', '✗ nothing came any more while kills were still planned');
+  if (differences.length > 0) lines.push('', 'the first differences');
+  for (const { kind, sink, line } of differences) lines.push(`✗ ${kind} (${sink}) ${line}`);
+  if (mutant !== null)
+    lines.push('', `mutant ${mutant}: ${isFaulty(result) ? 'convicted' : 'NOT convicted'}`);
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,292 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SecretBox } from '@event-runtime/runtime';
+import pg from 'pg';
+import type { CrashOptions } from './crash-options.ts';
+import { killPlan } from './kill/kill-plan.ts';
+import { countKills, failpointTable, shortOf } from './kill/kill-record.ts';
+import { Killer } from './kill/killer.ts';
+import { isReachable } from './kill/provocation.ts';
+import { FailpointControl } from './patch/failpoint-control.ts';
+import { type PatchedCopy, patchedCopy } from './patch/patched-copy.ts';
+import type { Child } from './processes/child.ts';
+import { Cluster } from './processes/cluster.ts';
+import {
+  fileSink,
+  freePort,
+  prepare,
+  receiverProcess,
+  relayProcess,
+  type Site,
+} from './processes/under-test.ts';
+import { ArrivalLogReader } from './receiver/arrival-log.ts';
+import { readFileArrivals } from './receiver/file-arrivals.ts';
+import { type CrashResult, crashResult } from './report/crash-result.ts';
+import { Traffic } from './verdict/traffic.ts';
+import { judge, requireGapless, sumOf, type Verdict } from './verdict/verdict.ts';
+import { whereabouts } from './verdict/whereabouts.ts';
+import { createLedger, readLedger } from './workload/ledger.ts';
+import { Writers } from './workload/writers.ts';
+
+export interface RunCrashOptions extends Omit<CrashOptions, 'json'> {
+  /** The checkout, built. */
+  readonly root: string;
+  /** Connections that write at the same time. Default 6. */
+  readonly connections?: number;
+  /**
+   * Milliseconds that nothing may come until the run counts as stalled, and what is missing as lost. Default 60,000; for
+   * a mutant 20,000.
+   */
+  readonly stallMs?: number;
+  readonly onProgress?: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What one run is made of. */
+interface Parts {
+  readonly site: Site;
+  readonly cluster: Cluster;
+  readonly pool: pg.Pool;
+  readonly relay: Child;
+  readonly receiver: Child;
+  readonly log: ArrivalLogReader;
+  readonly traffic: Traffic;
+  readonly signal: AbortSignal;
+}
+
+/** Who writes, and who kills. */
+interface Actors {
+  readonly writers: Writers;
+  readonly killer: Killer;
+  /** Those that the run is to hit. */
+  readonly failpoints: readonly string[];
+}
+
+interface Stage extends Parts, Actors {
+  readonly startedAt: number;
+}
+
+/**
+ * One whole run: writers commit, the relay carries, the receiver writes down, everything is killed again and again, and
+ * when all is quiet, what was committed is compared with what came. Throws when the run itself fails.
+ */
+export async function runCrash(options: RunCrashOptions): Promise<CrashResult> {
+  const failure = new AbortController();
+  const startedAt = performance.now();
+  try {
+    return await setUpAndRun(options, { failure, startedAt });
+  } catch (cause) {
+    // Whoever was waiting was told only that the wait is over; the reason is what the reader needs.
+    throw failure.signal.aborted ? failure.signal.reason : cause;
+  }
+}
+
+async function setUpAndRun(
+  options: RunCrashOptions,
+  { failure, startedAt }: { readonly failure: AbortController; readonly startedAt: number },
+): Promise<CrashResult> {
+  const { mutant, seed, onProgress } = options;
+  const signal = AbortSignal.any([options.signal, failure.signal]);
+  await using copy = await patchedCopy({ root: options.root, patches: mutant?.patches ?? [] });
+  await using folder = await temporaryFolder();
+  onProgress?.(`seed ${seed}; ${copy.failpoints.length} failpoints; starting PostgreSQL ${options.postgres}`);
+  await using cluster = await Cluster.start(options.postgres);
+  const site: Site = {
+    databaseUrl: cluster.url,
+    receiverPort: await freePort(),
+    arrivalLog: join(folder.path, 'arrivals.ndjson'),
+    sinkFile: join(folder.path, 'sink.ndjson'),
+    configFile: join(folder.path, 'event-runtime.config.json'),
+    source: options.sources,
+    secretKey: SecretBox.newKey(),
+    onFailure: (error) => failure.abort(error),
+  };
+  await prepare(site, signal);
+  await using database = observe(site.databaseUrl);
+  await createLedger(database.pool);
+  const control = new FailpointControl(folder.path);
+  await using receiver = receiverProcess(site);
+  await using relay = relayProcess(site, { program: copy.program, env: control.env });
+  await receiver.startReady(signal);
+  await relay.startReady(signal);
+  using log = new ArrivalLogReader(site.arrivalLog);
+  const { pool } = database;
+  const parts = { site, cluster, pool, relay, receiver, log, traffic: new Traffic(), signal };
+  return await new Run(options, {
+    ...parts,
+    ...actors(options, { ...parts, control, copy }),
+    startedAt,
+  }).run();
+}
+
+function actors(
+  options: RunCrashOptions,
+  parts: Parts & { readonly control: FailpointControl; readonly copy: PatchedCopy },
+): Actors {
+  const { kills, hits, seed, rate, sources, connections = 6, onProgress } = options;
+  const { site, traffic, relay, receiver, cluster, pool, control, copy } = parts;
+  const failpoints = hits > 0 ? copy.failpoints.filter((name) => isReachable(name, sources)) : [];
+  const { databaseUrl } = site;
+  const writers = new Writers({ databaseUrl, traffic, seed, connections, rate, mostOutstanding: 2_000 });
+  const killer = new Killer({
+    plan: killPlan({ kills, seed, failpoints, hits }),
+    ...{ relay, receiver, cluster, writers, pool, traffic, control, failpoints, hits },
+    onKill: ({ at, targets, failpoint = 'random' }) => {
+      onProgress?.(`${new Date(at).toISOString()} killed ${targets.join(', ')} (${failpoint})`);
+    },
+    sinkFile: site.sinkFile,
+    stallMs: stallMsOf(options),
+    reachMs: 15_000,
+  });
+  return { writers, killer, failpoints };
+}
+
+class Run {
+  readonly #options: RunCrashOptions;
+  readonly #stage: Stage;
+
+  constructor(options: RunCrashOptions, stage: Stage) {
+    this.#options = options;
+    this.#stage = stage;
+  }
+
+  async run(): Promise<CrashResult> {
+    const tail = setInterval(() => this.#read(), 10);
+    const ticker = setInterval(() => this.#sayProgress(), 5_000);
+    try {
+      await this.#killUnderLoad();
+      await this.#arrivals();
+      return await this.#result();
+    } finally {
+      clearInterval(tail);
+      clearInterval(ticker);
+    }
+  }
+
+  async #killUnderLoad(): Promise<void> {
+    const { writers, killer, traffic, signal } = this.#stage;
+    const ended = new AbortController();
+    const both = AbortSignal.any([signal, ended.signal]);
+    const written = writers.run(both);
+    const killing = killer.run(both).then(async () => {
+      while (traffic.acknowledged < this.#options.events && !killer.stalled && !this.#isQuiet()) {
+        await sleep(20, undefined, { signal: both });
+      }
+    });
+    try {
+      // Writers end by themselves only when they fail.
+      await Promise.race([killing, written]);
+    } finally {
+      ended.abort();
+      await Promise.allSettled([killing, written]);
+    }
+    await written;
+  }
+
+  /** Nothing has come for too long: the writers, who wait for that, would wait for ever. */
+  #isQuiet(): boolean {
+    const { traffic } = this.#stage;
+    const now = performance.timeOrigin + performance.now();
+    return traffic.arrived > 0 && now - traffic.lastArrivalAt > stallMsOf(this.#options);
+  }
+
+  /** Waits until everything that was committed has come, or nothing comes any more. */
+  async #arrivals(): Promise<void> {
+    const { pool, traffic, signal } = this.#stage;
+    const stallMs = stallMsOf(this.#options);
+    const ledger = await readLedger(pool);
+    const ids = ledger.map(({ eventId }) => eventId);
+    let [moved, movedAt] = [0, performance.now()];
+    for (;;) {
+      const file = await this.#inFile();
+      if (ids.every((eventId) => traffic.has(eventId) && file.has(eventId))) break;
+      const come = traffic.arrived + file.size;
+      if (come !== moved) [moved, movedAt] = [come, performance.now()];
+      if (performance.now() - movedAt > stallMs) return;
+      await sleep(250, undefined, { signal });
+    }
+    // What should not come needs a moment to come.
+    await sleep(1_000, undefined, { signal });
+  }
+
+  async #inFile(): Promise<ReadonlySet<string>> {
+    const { site, signal } = this.#stage;
+    return new Set((await readFileArrivals(site.sinkFile, signal)).map(({ eventId }) => eventId));
+  }
+
+  async #result(): Promise<CrashResult> {
+    const { pool, site, signal, relay, receiver, log, traffic, writers, killer, failpoints, startedAt } =
+      this.#stage;
+    const { seed, postgres, sources, mutant, hits } = this.#options;
+    await relay.stop();
+    this.#read();
+    const ledger = await readLedger(pool);
+    requireGapless(ledger);
+    const inFlightAt = (at: number): number => traffic.inFlightAt(at);
+    const { byTarget, ...kills } = countKills(killer.records, inFlightAt);
+    const table = failpointTable(killer.records, { failpoints, inFlightAt });
+    const verdict = sumOf([
+      judge(ledger, { sink: 'webhooks', arrivals: log.arrivals }),
+      judge(ledger, { sink: fileSink, arrivals: await readFileArrivals(site.sinkFile, signal) }),
+    ]);
+    return crashResult(await this.#traced(verdict), {
+      ...{ seed, postgres, sources, mutant: mutant?.name ?? null, events: ledger.length },
+      ...kills,
+      killsOf: byTarget,
+      failpoints: table,
+      hits,
+      short: shortOf(hits, table),
+      transactions: writers.counts,
+      stalled: killer.stalled,
+      unaskedExits: relay.unaskedExits + receiver.unaskedExits,
+      seconds: Math.round((performance.now() - startedAt) / 100) / 10,
+    });
+  }
+
+  async #traced(verdict: Verdict): Promise<Verdict> {
+    const lost = verdict.differences.filter(({ kind }) => kind === 'lost').map(({ eventId }) => eventId);
+    if (lost.length === 0) return verdict;
+    const where = await whereabouts(this.#stage.pool, lost);
+    const differences = verdict.differences.map((difference) => {
+      const trace = where.get(difference.eventId);
+      return trace === undefined ? difference : { ...difference, line: `${difference.line}; ${trace}` };
+    });
+    return { ...verdict, differences };
+  }
+
+  #read(): void {
+    const { log, traffic } = this.#stage;
+    for (const { eventId, at } of log.read()) traffic.arrive(eventId, at);
+  }
+
+  #sayProgress(): void {
+    const { traffic, killer, startedAt } = this.#stage;
+    const seconds = Math.round((performance.now() - startedAt) / 1_000);
+    const parts = [
+      `${killer.records.length} kills`,
+      `${traffic.acknowledged} committed`,
+      `${traffic.arrived} received`,
+    ];
+    this.#options.onProgress?.(
+      `${[...parts, `${traffic.outstanding} on the way`].join(' · ')} · ${seconds} s`,
+    );
+  }
+}
+
+function stallMsOf({ stallMs, mutant }: RunCrashOptions): number {
+  return stallMs ?? (mutant === undefined ? 60_000 : 20_000);
+}
+
+async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'event-runtime-crash-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** Connections that only look. The server dies under them now and then: the next query opens another. */
+function observe(databaseUrl: string): AsyncDisposable & { readonly pool: pg.Pool } {
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2, application_name: 'crash observer' });
+  pool.on('error', () => undefined);
+  return { pool, [Symbol.asyncDispose]: () => pool.end() };
+}

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest';
+import {
+  type Arrival,
+  hasFault,
+  judge,
+  type LedgerEntry,
+  requireGapless,
+  sumOf,
+  type Verdict,
+} from './verdict.ts';
+
+function committed(eventId: string, entityKey: string, ordinal: number, tenant = 'acme'): LedgerEntry {
+  return { eventId, tenant, entityKey, ordinal, sha256: `hash-of-${eventId}` };
+}
+
+const ledger = [
+  committed('a1', 'a', 1),
+  committed('a2', 'a', 2),
+  committed('a3', 'a', 3),
+  committed('b1', 'b', 1),
+  // The same key at another tenant is another order.
+  committed('g1', 'a', 1, 'globex'),
+];
+const arrivals = ledger.map(({ eventId, tenant, entityKey, sha256 }): Arrival => {
+  return { eventId, tenant, entityKey, sha256, at: 0 };
+});
+const [a1, a2, a3, b1, g1] = arrivals as [Arrival, Arrival, Arrival, Arrival, Arrival];
+
+const judged = (came: readonly Arrival[]): Verdict => judge(ledger, { sink: 'webhooks', arrivals: came });
+const right = {
+  committed: 5,
+  lost: 0,
+  phantom: 0,
+  reordered: 0,
+  corrupted: 0,
+  duplicates: 0,
+  differences: [],
+};
+
+describe('right deliveries pass', () => {
+  test.each<[string, Arrival[], number]>([
+    ['in the order of commit', [a1, a2, a3, b1, g1], 0],
+    ['entities interleaved in any way', [g1, b1, a1, a2, a3], 0],
+    ['each one twice at once', [a1, a1, a2, a2, a3, a3, b1, b1, g1, g1], 5],
+    ['begun again from the start after a crash', [a1, a2, b1, a1, a2, b1, a3, g1], 3],
+  ])('%s', (_name, came, duplicates) => {
+    expect(judged(came)).toEqual({ ...right, duplicates });
+    expect(hasFault(judged(came))).toBe(false);
+  });
+});
+
+describe('each kind of fault is convicted, and named', () => {
+  test.each<[string, Arrival[], Partial<Verdict>, string[]]>([
+    ['one lost at the end', [a1, a2, b1, g1], { lost: 1 }, ['a3']],
+    ['one lost in the middle of its entity', [a1, a3, b1, g1], { lost: 1 }, ['a2']],
+    ['all lost', [], { lost: 5 }, ['a1', 'a2', 'a3', 'b1', 'g1']],
+    ['one invented', [a1, a2, a3, b1, g1, { ...b1, eventId: 'x' }], { phantom: 1 }, ['x']],
+    [
+      'one invented, sent twice',
+      [a1, a2, a3, b1, g1, { ...b1, eventId: 'x' }, { ...b1, eventId: 'x' }],
+      { phantom: 1, duplicates: 1 },
+      ['x'],
+    ],
+    ['two swapped', [a2, a1, a3, b1, g1], { reordered: 1 }, ['a1']],
+    ['the last first', [a3, a1, a2, b1, g1], { reordered: 2 }, ['a1', 'a2']],
+    ['swapped, then sent again in order', [a2, a1, a2, a3, b1, g1], { reordered: 1, duplicates: 1 }, ['a1']],
+    ['a byte altered', [a1, { ...a2, sha256: 'other' }, a3, b1, g1], { corrupted: 1 }, ['a2']],
+    [
+      'a byte altered in the second copy only',
+      [a1, a2, { ...a2, sha256: 'other' }, a3, b1, g1],
+      { corrupted: 1, duplicates: 1 },
+      ['a2'],
+    ],
+    ["at another tenant's endpoint", [a1, a2, a3, { ...b1, tenant: 'globex' }, g1], { corrupted: 1 }, ['b1']],
+    ['under another entity', [a1, a2, a3, { ...b1, entityKey: 'c' }, g1], { corrupted: 1 }, ['b1']],
+  ])('%s', (_name, came, wrong, named) => {
+    const verdict = judged(came);
+    expect({ ...verdict, differences: [] }).toEqual({ ...right, ...wrong });
+    expect(verdict.differences.map((difference) => difference.eventId)).toEqual(named);
+    expect(hasFault(verdict)).toBe(true);
+  });
+});
+
+test('an event that was rolled back, or lost with the server, is a phantom when it comes', () => {
+  const verdict = judge(ledger.slice(0, 4), { sink: 'webhooks', arrivals });
+  expect(verdict).toMatchObject({ committed: 4, phantom: 1, lost: 0 });
+  expect(verdict.differences[0]?.line).toBe('g1 (globex a): came, but was never committed');
+});
+
+test('sinks are judged apart: what one received does not make up for what the other lost', () => {
+  const first = judge(ledger, { sink: 'webhooks', arrivals });
+  const second = judge(ledger, { sink: 'file', arrivals: [a1, a2, a3, b1] });
+  const both = sumOf([first, second]);
+  expect(both).toMatchObject({ committed: 10, lost: 1 });
+  expect(both.differences).toEqual([
+    { kind: 'lost', sink: 'file', eventId: 'g1', line: 'g1 (globex a no. 1): never came' },
+  ]);
+});
+
+test('ten differences are named, all are counted', () => {
+  const many = Array.from({ length: 25 }, (_, index) => committed(`e${index}`, 'k', index + 1));
+  const verdict = judge(many, { sink: 'webhooks', arrivals: [] });
+  expect(verdict.lost).toBe(25);
+  expect(verdict.differences).toHaveLength(10);
+});
+
+test('the order in which the ledger is listed does not matter', () => {
+  const verdict = judge(ledger.toReversed(), { sink: 'webhooks', arrivals: [a2, a1, a3, b1, g1] });
+  expect(verdict.reordered).toBe(1);
+});
+
+test.each([
+  ['a gap', [committed('a1', 'a', 1), committed('a3', 'a', 3)]],
+  ['a repetition', [committed('a1', 'a', 1), committed('a2', 'a', 1)]],
+])('a ledger with %s judges nobody', (_name, entries) => {
+  expect(() => requireGapless(entries)).toThrow(
+    /^the ledger of acme a has no event no\. 2, or has it twice$/,
+  );
+  expect(() => requireGapless(ledger)).not.toThrow();
+});

@@ -1,0 +1,151 @@
+/** What a producing transaction recorded of one event, in a table of its own. */
+export interface LedgerEntry {
+  readonly eventId: string;
+  readonly tenant: string;
+  readonly entityKey: string;
+  /** 1 for the first committed event of (tenant, entity key); drawn under the entity's row lock. */
+  readonly ordinal: number;
+  /** SHA-256 of the payload as it was written, in lower-case hexadecimal. */
+  readonly sha256: string;
+}
+
+/** One delivery, as the receiving side wrote it down. */
+export interface Arrival {
+  readonly eventId: string;
+  readonly tenant: string;
+  readonly entityKey: string;
+  readonly sha256: string;
+  /** Milliseconds since 1970, with a fraction, by the receiver's clock. */
+  readonly at: number;
+}
+
+export type DifferenceKind = 'lost' | 'phantom' | 'reordered' | 'corrupted';
+
+export interface Difference {
+  readonly kind: DifferenceKind;
+  readonly sink: string;
+  readonly eventId: string;
+  /** One readable line: which event, what was expected, what came. */
+  readonly line: string;
+}
+
+/** What was committed compared with what was received by one sink, or by several together. */
+export interface Verdict {
+  /** Events that were committed, and so were to be delivered; once for each sink. */
+  readonly committed: number;
+  /** Of these, how many never came. */
+  readonly lost: number;
+  /** Event ids that came and were never committed. */
+  readonly phantom: number;
+  /** Events whose first arrival came after the first arrival of a later event of the same entity. */
+  readonly reordered: number;
+  /** Arrivals whose bytes, tenant or entity are not the event's. */
+  readonly corrupted: number;
+  /** Arrivals beyond the first of each event id: no fault, delivery is at least once. */
+  readonly duplicates: number;
+  /** The first ten differences. */
+  readonly differences: readonly Difference[];
+}
+
+/** How many differences are named. */
+const namedDifferences = 10;
+
+/** Whether something was lost, invented, reordered or altered. */
+export function hasFault(verdict: Verdict): boolean {
+  return verdict.lost + verdict.phantom + verdict.reordered + verdict.corrupted > 0;
+}
+
+/**
+ * Judges one sink.
+ *
+ * @param ledger every committed event, in any order
+ * @param arrivals what came, in the order in which it came
+ */
+export function judge(
+  ledger: readonly LedgerEntry[],
+  { sink, arrivals }: { readonly sink: string; readonly arrivals: readonly Arrival[] },
+): Verdict {
+  const committed = new Map(ledger.map((entry) => [entry.eventId, entry]));
+  const differences: Difference[] = [];
+  const counts = { lost: 0, phantom: 0, reordered: 0, corrupted: 0 };
+  const found = (kind: DifferenceKind, eventId: string, line: string): void => {
+    counts[kind] += 1;
+    if (differences.length < namedDifferences) differences.push({ kind, sink, eventId, line });
+  };
+  const seen = new Set<string>();
+  const latest = new Map<string, LedgerEntry>();
+  for (const arrival of arrivals) {
+    const { eventId } = arrival;
+    const entry = committed.get(eventId);
+    const again = seen.has(eventId);
+    seen.add(eventId);
+    if (entry === undefined) {
+      if (!again)
+        found('phantom', eventId, `${eventId} (${placeOf(arrival)}): came, but was never committed`);
+      continue;
+    }
+    const wrong = mismatch(entry, arrival);
+    if (wrong !== undefined) found('corrupted', eventId, `${nameOf(entry)}: ${wrong}`);
+    if (again) continue;
+    const before = latest.get(placeOf(entry));
+    if (before === undefined || before.ordinal < entry.ordinal) latest.set(placeOf(entry), entry);
+    else found('reordered', eventId, `${nameOf(entry)}: came first after ${nameOf(before)}`);
+  }
+  for (const entry of ledger) {
+    if (!seen.has(entry.eventId)) found('lost', entry.eventId, `${nameOf(entry)}: never came`);
+  }
+  return { committed: ledger.length, ...counts, duplicates: arrivals.length - seen.size, differences };
+}
+
+/** The verdict on several sinks. */
+export function sumOf(verdicts: readonly Verdict[]): Verdict {
+  const sum = (of: (verdict: Verdict) => number): number =>
+    verdicts.reduce((total, verdict) => total + of(verdict), 0);
+  return {
+    committed: sum((verdict) => verdict.committed),
+    lost: sum((verdict) => verdict.lost),
+    phantom: sum((verdict) => verdict.phantom),
+    reordered: sum((verdict) => verdict.reordered),
+    corrupted: sum((verdict) => verdict.corrupted),
+    duplicates: sum((verdict) => verdict.duplicates),
+    differences: verdicts.flatMap((verdict) => verdict.differences).slice(0, namedDifferences),
+  };
+}
+
+/**
+ * Checks the bookkeeping itself.
+ *
+ * @throws Error when the counters of an entity have a gap or a repetition: then the ledger judges nobody
+ */
+export function requireGapless(ledger: readonly LedgerEntry[]): void {
+  const ordinals = new Map<string, number[]>();
+  for (const entry of ledger) {
+    const place = placeOf(entry);
+    const list = ordinals.get(place);
+    if (list === undefined) ordinals.set(place, [entry.ordinal]);
+    else list.push(entry.ordinal);
+  }
+  for (const [place, list] of ordinals) {
+    const wrong = list.toSorted((a, b) => a - b).findIndex((ordinal, index) => ordinal !== index + 1);
+    if (wrong !== -1)
+      throw new Error(`the ledger of ${place} has no event no. ${wrong + 1}, or has it twice`);
+  }
+}
+
+function mismatch(entry: LedgerEntry, arrival: Arrival): string | undefined {
+  const pairs: ReadonlyArray<readonly [what: string, wanted: string, came: string]> = [
+    ['sha256 of the payload', entry.sha256, arrival.sha256],
+    ['tenant', entry.tenant, arrival.tenant],
+    ['entity key', entry.entityKey, arrival.entityKey],
+  ];
+  const wrong = pairs.find(([, wanted, came]) => wanted !== came);
+  return wrong === undefined ? undefined : `${wrong[0]} is ${wrong[1]}, but ${wrong[2]} came`;
+}
+
+function placeOf(event: { readonly tenant: string; readonly entityKey: string }): string {
+  return `${event.tenant} ${event.entityKey}`;
+}
+
+function nameOf(entry: LedgerEntry): string {
+  return `${entry.eventId} (${placeOf(entry)} no. ${entry.ordinal})`;
+}
