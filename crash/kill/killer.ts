@@ -5,6 +5,7 @@ import type { Child } from '../processes/child.ts';
 import type { Cluster } from '../processes/cluster.ts';
 import type { Traffic } from '../verdict/traffic.ts';
 import type { Writers } from '../workload/writers.ts';
+import { addExpiredDay } from './expired-day.ts';
 import {
   type FailpointKill,
   failpointKill,
@@ -13,7 +14,7 @@ import {
   type Target,
 } from './kill-plan.ts';
 import { failpointTable, type KillRecord, shortOf } from './kill-record.ts';
-import { holdDeliveries, killAndDropSlot, pauseSinks, untilUnflushed } from './provocation.ts';
+import { dropSlot, holdDeliveries, pauseSinks, untilUnflushed } from './provocation.ts';
 
 export interface KillerOptions {
   readonly plan: readonly PlannedKill[];
@@ -129,11 +130,11 @@ export class Killer {
   async #atFailpoint(kill: FailpointKill, signal: AbortSignal): Promise<void> {
     const { control, relay, reachMs } = this.#options;
     await sleep(kill.afterMs, undefined, { signal });
-    if (kill.provocation === 'drop-slot') await this.#dropSlot(signal);
+    const restarted = await this.#killToProvoke(kill, signal);
     const token = control.arm(kill.failpoint, kill.pass);
     const late = AbortSignal.timeout(reachMs);
     try {
-      if (kill.provocation === 'drop-slot') await relay.start();
+      if (restarted) await relay.start();
       if (kill.provocation === 'pause-sinks') await pauseSinks(this.#options.pool, signal);
       // An end of another kind is no hit: it is started again by itself, and waited for.
       while (control.hitOf(token) === undefined && !late.aborted) {
@@ -155,11 +156,15 @@ export class Killer {
     this.#options.onKill?.(record);
   }
 
-  async #dropSlot(signal: AbortSignal): Promise<void> {
+  /** @returns whether the relay was killed for it, and is to be started again */
+  async #killToProvoke({ provocation }: FailpointKill, signal: AbortSignal): Promise<boolean> {
     const { relay, pool } = this.#options;
+    if (provocation !== 'drop-slot' && provocation !== 'expire-day') return false;
     const at = now();
-    const ran = await killAndDropSlot(relay, { pool, signal });
-    if (ran) this.#record({ at, targets: ['relay'], failpoint: undefined });
+    if (await relay.kill()) this.#record({ at, targets: ['relay'], failpoint: undefined });
+    if (provocation === 'drop-slot') await dropSlot(pool, signal);
+    else await addExpiredDay(pool);
+    return true;
   }
 
   /** Waits until events are on their way, as far as can be told now; not for long, for any moment is a good one. */

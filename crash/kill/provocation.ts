@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import type { Child } from '../processes/child.ts';
 import type { Writers } from '../workload/writers.ts';
 
 /**
@@ -9,8 +8,9 @@ import type { Writers } from '../workload/writers.ts';
  *
  * `none`: the load is enough. `pause-sinks`: an operator pauses every sink for a moment, so that each leaves the WAL,
  * reads the table and joins again. `drop-slot`: the relay is killed and its slot dropped, so that it makes a new one.
+ * `expire-day`: the relay is killed and the outbox given a day that retention drops at the next start.
  */
-export type Provocation = 'none' | 'pause-sinks' | 'drop-slot';
+export type Provocation = 'none' | 'pause-sinks' | 'drop-slot' | 'expire-day';
 
 /** The relay's slot, by its default name. */
 const slot = 'event_runtime';
@@ -18,20 +18,18 @@ const slot = 'event_runtime';
 /** Longer than the relay takes to notice that a sink is paused. */
 const pauseMs = 1_500;
 
-/** Failpoints of code that `event-runtime start` does not run yet: a run cannot reach them. */
-const notRunYet = /^(?:prune|retention)\./;
-
 /** Failpoints of a relay that reads the WAL. */
 const ofTheWal = /^(?:slot|seam)\./;
 
 /** Whether a run can reach a failpoint. */
 export function isReachable(failpoint: string, sources: 'wal' | 'table'): boolean {
-  return !notRunYet.test(failpoint) && (sources === 'wal' || !ofTheWal.test(failpoint));
+  return sources === 'wal' || !ofTheWal.test(failpoint);
 }
 
 /** What reaches a failpoint, by its name; the ways where there are several, in turn. */
 export function provocationFor(failpoint: string, turn: number): Provocation {
   if (failpoint.startsWith('slot.')) return 'drop-slot';
+  if (/^(?:prune|retention)\./.test(failpoint)) return 'expire-day';
   if (failpoint === 'seam.fall-out') return 'pause-sinks';
   if (/^(table|seam)\./.test(failpoint)) return turn % 2 === 0 ? 'pause-sinks' : 'drop-slot';
   return 'none';
@@ -118,12 +116,8 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** Kills the relay and drops its slot. The relay is not started again. @returns whether the relay ran */
-export async function killAndDropSlot(
-  relay: Child,
-  { pool, signal }: { readonly pool: pg.Pool; readonly signal: AbortSignal },
-): Promise<boolean> {
-  const ran = await relay.kill();
+/** Drops the slot of a relay that was killed. */
+export async function dropSlot(pool: pg.Pool, signal: AbortSignal): Promise<void> {
   for (;;) {
     // The server notices only after a moment that its reader is gone.
     const { rows } = await pool.query<{ left: number }>(
@@ -135,7 +129,7 @@ export async function killAndDropSlot(
        select ((select count(*) from reader) + 0 * (select count(*) from dropped))::int as left`,
       [slot],
     );
-    if (rows[0]?.left === 0) return ran;
+    if (rows[0]?.left === 0) return;
     await sleep(20, undefined, { signal });
   }
 }

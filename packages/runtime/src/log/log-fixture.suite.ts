@@ -149,7 +149,7 @@ export class LogFixture implements AsyncDisposable {
 
   /** The last message with this in it. */
   lastSent(part: string): string | undefined {
-    return this.statements.filter((text) => text.includes(part)).at(-1);
+    return this.statements.findLast((text: string) => text.includes(part));
   }
 
   /** Runs the last statement that read the outbox again, and says what it does. */
