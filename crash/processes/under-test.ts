@@ -57,7 +57,10 @@ export async function freePort(): Promise<number> {
 /** The configuration, the schema, and an endpoint for each tenant. */
 export async function prepare(site: Site, signal: AbortSignal): Promise<void> {
   const sinks = [{ type: 'webhooks' }, { type: 'file', name: fileSink, path: site.sinkFile }];
-  await writeFile(site.configFile, JSON.stringify({ sinks, relay: { source: site.source } }));
+  await writeFile(
+    site.configFile,
+    JSON.stringify({ sinks, relay: { source: site.source }, http: { port: 0 } }),
+  );
   await migrate({ connectionString: site.databaseUrl, signal });
   const pool = new pg.Pool({ connectionString: site.databaseUrl, max: 1 });
   pool.on('error', () => undefined);

@@ -26,6 +26,10 @@ function servicePool(url: string): pg.Pool {
   return pool;
 }
 
+/** Who waits for a lock in this database: other tests use the same server. */
+const waitingHere = `select from pg_stat_activity
+  where datname = current_database() and wait_event_type = 'Lock'`;
+
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   let database: MigratedDatabase;
   let pool: pg.Pool;
@@ -140,8 +144,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const waiting = acquire(holder('b:2'));
     const watch = await database.connect();
     await eventually(
-      async () =>
-        (await watch.query(`select from pg_locks where not granted and locktype <> 'relation'`)).rowCount,
+      async () => (await watch.query(waitingHere)).rowCount,
       (count) => count === 1,
     );
     const { rows } = await watch.query<{ epoch: string }>(
@@ -162,7 +165,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     });
     const watch = await database.connect();
     await eventually(
-      async () => (await watch.query('select from pg_locks where not granted')).rowCount,
+      async () => (await watch.query(waitingHere)).rowCount,
       (count) => count === 0,
     );
     await sql.query('commit');

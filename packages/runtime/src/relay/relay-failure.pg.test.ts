@@ -58,8 +58,10 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     }
     await distinct(consumer, cuts * 50);
     expect(firstArrivals(byEntity(consumer.events))).toEqual(await stored(fixture));
+    // Cut while it streams, it says ER3004; while it opens the stream, ER1001.
     const again = fixture.logs.filter((line) => line['event'] === 'relay.reconnecting');
-    expect(again.map((line) => (line['error'] as { code: string }).code)).toContain('ER3004');
+    const codes = again.map((line) => (line['error'] as { code: string }).code);
+    expect(codes.filter((code) => code === 'ER3004' || code === 'ER1001')).not.toEqual([]);
     expect(relay.state).toBe('running');
   });
 
