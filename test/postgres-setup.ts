@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node';
 import { EmbeddedPostgres } from '../packages/runtime/src/testing/embedded-postgres.ts';
+import { createMigratedTemplate } from '../packages/runtime/src/testing/migrated-database.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -23,6 +24,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     EmbeddedPostgres.start({ package: 'embedded-postgres-15', settings }),
     EmbeddedPostgres.start({ package: 'embedded-postgres', settings }),
   ]);
+  await Promise.all([old, recent].map(async ({ url }) => await createMigratedTemplate(url)));
   project.provide('postgres', { '15': old.url, '18': recent.url });
   return async () => {
     await Promise.all([old.stop(), recent.stop()]);

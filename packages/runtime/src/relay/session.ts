@@ -42,7 +42,7 @@ export interface SessionOptions {
  * One lease's work: feeds the sinks, reads the WAL into their window, ticks, and tells the server what it may forget.
  * What is in memory dies with it; the next one begins at the checkpoints.
  *
- * Invariants (session.pg.test.ts):
+ * Invariants (session.pg.test.ts, idle.pg.test.ts):
  * 1. Reading waits for no sink but the fastest.
  * 2. While nothing happens nothing is written.
  * 3. The server is told to forget a transaction as {@link Window} says, never earlier.

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runtimeError } from '../errors/codes.ts';
+import { sqlState } from '../internal/sql-state.ts';
 import { type Lsn, parseLsn } from './lsn.ts';
 import { quoteLiteral } from './replication-connection.ts';
 import { streamError } from './server-error.ts';
@@ -171,8 +172,4 @@ export async function checkPublication(client: SqlClient, publication: string): 
   if (rows.length === 0) {
     throw runtimeError('ER1204', { detail: `There is no publication ${publication} in this database.` });
   }
-}
-
-function sqlState(cause: unknown): unknown {
-  return typeof cause === 'object' && cause !== null ? Reflect.get(cause, 'code') : undefined;
 }

@@ -13,11 +13,15 @@ export interface TestDatabase extends AsyncDisposable {
  * A new database in a running cluster, dropped at dispose with its replication slots.
  *
  * @param clusterUrl superuser connection string of any database of the cluster
+ * @param template the database that it starts as a copy of; without one it is empty
  */
-export async function createTestDatabase(clusterUrl: string): Promise<TestDatabase> {
+export async function createTestDatabase(
+  clusterUrl: string,
+  template: string = 'template0',
+): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`;
   await run(clusterUrl, (client) =>
-    client.query(`create database ${name} template template0 encoding 'UTF8'`),
+    client.query(`create database ${name} template ${template} encoding 'UTF8'`),
   );
   const at = new URL(clusterUrl);
   at.pathname = `/${name}`;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ConsumerSink,
   dropSlot,
@@ -6,6 +7,7 @@ import {
   forgetCheckpoints,
   type MigrateResult,
   migrate,
+  type Relay,
   SecretBox,
 } from '@event-runtime/runtime';
 import pg from 'pg';
@@ -89,6 +91,7 @@ async function runDev(context: CommandContext, site: DevSite): Promise<void> {
       signal,
       logger,
       onReady: async () => {
+        await reachWal(service.relay, signal);
         banner(context, site);
         if (site.database.embedded) await emitExample(site.pool);
       },
@@ -97,6 +100,16 @@ async function runDev(context: CommandContext, site: DevSite): Promise<void> {
     await cleanUp(site.pool, endpoints);
   }
   if (!json) terminal.out('  stopped; slot, checkpoints and endpoints of this run are removed');
+}
+
+/** An event's phases are known from the WAL. What is emitted before the sinks read that is shown without them. */
+async function reachWal(relay: Relay, signal: AbortSignal): Promise<void> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(10_000)]);
+  while (!patience.aborted) {
+    const { status } = relay;
+    if (status.length > 0 && status.every(({ mode }) => mode === 'live')) return;
+    await sleep(20);
+  }
 }
 
 function banner(context: CommandContext, site: DevSite): void {

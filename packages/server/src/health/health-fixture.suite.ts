@@ -1,5 +1,9 @@
-import { createLogger, migrate, NullSink, Relay, type SinkSource } from '@event-runtime/runtime';
-import { createTestDatabase, type TestDatabase } from '@event-runtime/runtime/testing';
+import { createLogger, NullSink, Relay, type SinkSource } from '@event-runtime/runtime';
+import {
+  createMigratedDatabase,
+  createTestDatabase,
+  type TestDatabase,
+} from '@event-runtime/runtime/testing';
 import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { configurationWith } from '../config/load-configuration.ts';
@@ -33,8 +37,8 @@ export class HealthFixture implements AsyncDisposable {
     options: { readonly migrated?: boolean } = {},
   ): Promise<HealthFixture> {
     const stack = new AsyncDisposableStack();
-    const database = stack.use(await createTestDatabase(clusterUrl));
-    if (options.migrated !== false) await migrate({ connectionString: database.url });
+    const create = options.migrated === false ? createTestDatabase : createMigratedDatabase;
+    const database = stack.use(await create(clusterUrl));
     const proxy = stack.use(await FaultProxy.start({ target: new URL(database.url) }));
     const sql = new pg.Client({ connectionString: database.url });
     sql.on('error', () => undefined);

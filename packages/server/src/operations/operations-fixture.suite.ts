@@ -1,5 +1,9 @@
-import { createLogger, MemorySink, migrate, Relay, type SinkSource } from '@event-runtime/runtime';
-import { createTestDatabase, type TestDatabase } from '@event-runtime/runtime/testing';
+import { createLogger, MemorySink, Relay, type SinkSource } from '@event-runtime/runtime';
+import {
+  createMigratedDatabase,
+  createTestDatabase,
+  type TestDatabase,
+} from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { createColors } from 'picocolors';
 import { composition } from '../cli/commands.ts';
@@ -49,8 +53,8 @@ export class OperationsFixture implements AsyncDisposable {
     options: { readonly migrated?: boolean } = {},
   ): Promise<OperationsFixture> {
     const stack = new AsyncDisposableStack();
-    const database = stack.use(await createTestDatabase(clusterUrl));
-    if (options.migrated !== false) await migrate({ connectionString: database.url });
+    const create = options.migrated === false ? createTestDatabase : createMigratedDatabase;
+    const database = stack.use(await create(clusterUrl));
     const sql = new pg.Client({ connectionString: database.url });
     sql.on('error', () => undefined);
     await sql.connect();

@@ -26,6 +26,7 @@ type Role = Configuration['roles'][number];
 /** The parts of the service, put together, and what they share. */
 export interface EventService extends AsyncDisposable {
   readonly supervisor: Supervisor;
+  readonly relay: Relay;
   readonly pool: pg.Pool;
 }
 
@@ -74,6 +75,7 @@ export function createService(options: ServiceOptions): EventService {
       : [createHealth({ configuration, logger, parts, relay: parts.includes(relay) ? relay : undefined })];
   return {
     supervisor: new Supervisor([...health, ...parts], { name: 'event-runtime' }),
+    relay,
     pool,
     async [Symbol.asyncDispose]() {
       // A part that did not stop in time may keep a connection; the process ends all the same.
