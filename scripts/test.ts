@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { obtainServices } from './services/services.ts';
+import { memoryFolder } from './test/memory-folder.ts';
 import type { Outcome } from './test/outcome.ts';
 import { summarise } from './test/summary.ts';
 
@@ -17,6 +18,9 @@ const file = join(folder, 'outcome.json');
 const services = await obtainServices();
 const env: NodeJS.ProcessEnv = { ...process.env, EVENT_RUNTIME_TEST_OUTCOME: file };
 for (const { service, path } of services) if (path !== undefined) env[service.variable] = path;
+
+const memory = memoryFolder();
+if (memory !== undefined) env['TMPDIR'] = memory;
 
 const vitest = join(root, 'node_modules/vitest/vitest.mjs');
 const reporter = join(root, 'scripts/test/reporter.ts');
@@ -35,7 +39,7 @@ const exitCode = await new Promise<number | null>((resolve) => {
 
 const { text, exitCode: verdict } = summarise({ outcome: readOutcome(), exitCode, services, ci: inCi() });
 console.log(text);
-rmSync(folder, { recursive: true, force: true });
+for (const made of [folder, memory]) if (made !== undefined) rmSync(made, { recursive: true, force: true });
 process.exitCode = verdict;
 
 function readOutcome(): Outcome | undefined {
