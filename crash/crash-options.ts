@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { mutants } from './mutants/all.ts';
-import type { ReadyMutant } from './mutants/mutant.ts';
+import type { Mutant } from './mutants/mutant.ts';
 
 /** What a run is told. */
 export interface CrashOptions {
@@ -8,6 +8,8 @@ export interface CrashOptions {
   readonly kills: number;
   /** Kills with work in flight at each failpoint; 0: no failpoints. */
   readonly hits: number;
+  /** How many of the kills follow upon a replica that is stopped past its lease, and continued. */
+  readonly freezes: number;
   readonly seed: number;
   /** Committed events, at least. */
   readonly events: number;
@@ -17,7 +19,7 @@ export interface CrashOptions {
   /** What the relay reads. */
   readonly sources: 'wal' | 'table';
   /** Undefined: the program as it is. */
-  readonly mutant: ReadyMutant | undefined;
+  readonly mutant: Mutant | undefined;
   /** One JSON object on standard output at the end. */
   readonly json: boolean;
 }
@@ -26,6 +28,7 @@ export const usage = `usage: npm run crash -- [options]
 
   --kills N        kills in all, at least (default 40)
   --hits N         kills with work in flight at each failpoint (default 3; 0 for none)
+  --freezes N      how many of the kills follow upon a replica that is stopped past its lease (default 3)
   --seed N         repeats a run's choices (default: a new one, printed)
   --events N       committed events, at least (default 2000)
   --rate N         events per second (default 150)
@@ -39,7 +42,7 @@ exit 0: nothing lost, invented, reordered or altered, and every failpoint was hi
 exit 1: something was; 2: not a valid call; 3: the run itself failed
 
 mutants:
-${mutants.map(({ name, about, state }) => `  ${name.padEnd(20)} ${about}${state === 'planned' ? ' (not there yet)' : ''}`).join('\n')}
+${mutants.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
 `;
 
 /** Reads the words after the program's name. @throws TypeError saying what is wrong with them */
@@ -49,6 +52,7 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
     options: {
       kills: { type: 'string', default: '40' },
       hits: { type: 'string', default: '3' },
+      freezes: { type: 'string', default: '3' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
       events: { type: 'string', default: '2000' },
       rate: { type: 'string', default: '150' },
@@ -58,7 +62,7 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
       json: { type: 'boolean', default: false },
     },
   });
-  const mutant = values.mutant === undefined ? undefined : readyMutant(values.mutant);
+  const mutant = values.mutant === undefined ? undefined : mutantOf(values.mutant);
   const { postgres, sources = mutant?.sources ?? 'wal' } = values;
   if (postgres !== '15' && postgres !== '18') throw new TypeError(`--postgres is 15 or 18, not ${postgres}`);
   if (sources !== 'wal' && sources !== 'table')
@@ -66,6 +70,7 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
   return {
     kills: whole('kills', values.kills, 0),
     hits: whole('hits', values.hits, 0),
+    freezes: whole('freezes', values.freezes, 0),
     seed: whole('seed', values.seed, 0),
     events: whole('events', values.events, 0),
     rate: whole('rate', values.rate, 1),
@@ -82,13 +87,12 @@ function whole(name: string, text: string, least: number): number {
   throw new TypeError(`--${name} is a whole number, ${least} or more, not ${JSON.stringify(text)}`);
 }
 
-function readyMutant(name: string): ReadyMutant {
+function mutantOf(name: string): Mutant {
   const mutant = mutants.find((each) => each.name === name);
   if (mutant === undefined) {
     throw new TypeError(
       `there is no mutant ${name}; there are ${mutants.map((each) => each.name).join(', ')}`,
     );
   }
-  if (mutant.state === 'planned') throw new TypeError(`mutant ${name} is not there yet: ${mutant.missing}`);
   return mutant;
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SecretBox } from '@event-runtime/runtime';
+import { freePort } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import type { CrashOptions } from './crash-options.ts';
 import { killPlan } from './kill/kill-plan.ts';
@@ -13,14 +14,7 @@ import { FailpointControl } from './patch/failpoint-control.ts';
 import { type PatchedCopy, patchedCopy } from './patch/patched-copy.ts';
 import type { Child } from './processes/child.ts';
 import { Cluster } from './processes/cluster.ts';
-import {
-  fileSink,
-  freePort,
-  prepare,
-  receiverProcess,
-  relayProcess,
-  type Site,
-} from './processes/under-test.ts';
+import { fileSink, prepare, receiverProcess, relayProcess, type Site } from './processes/under-test.ts';
 import { ArrivalLogReader } from './receiver/arrival-log.ts';
 import { readFileArrivals } from './receiver/file-arrivals.ts';
 import { type CrashResult, crashResult } from './report/crash-result.ts';
@@ -50,6 +44,7 @@ interface Parts {
   readonly cluster: Cluster;
   readonly pool: pg.Pool;
   readonly relay: Child;
+  readonly rival: Child;
   readonly receiver: Child;
   readonly log: ArrivalLogReader;
   readonly traffic: Traffic;
@@ -109,11 +104,13 @@ async function setUpAndRun(
   const control = new FailpointControl(folder.path);
   await using receiver = receiverProcess(site);
   await using relay = relayProcess(site, { program: copy.program, env: control.env });
+  // It has no failpoints: which of the two would be hit?
+  await using rival = relayProcess(site, { program: copy.program, env: {} });
   await receiver.startReady(signal);
   await relay.startReady(signal);
   using log = new ArrivalLogReader(site.arrivalLog);
   const { pool } = database;
-  const parts = { site, cluster, pool, relay, receiver, log, traffic: new Traffic(), signal };
+  const parts = { site, cluster, pool, relay, rival, receiver, log, traffic: new Traffic(), signal };
   return await new Run(options, {
     ...parts,
     ...actors(options, { ...parts, control, copy }),
@@ -125,14 +122,14 @@ function actors(
   options: RunCrashOptions,
   parts: Parts & { readonly control: FailpointControl; readonly copy: PatchedCopy },
 ): Actors {
-  const { kills, hits, seed, rate, sources, connections = 6, onProgress } = options;
-  const { site, traffic, relay, receiver, cluster, pool, control, copy } = parts;
+  const { kills, hits, freezes, seed, rate, sources, connections = 6, onProgress } = options;
+  const { site, traffic, relay, rival, receiver, cluster, pool, control, copy } = parts;
   const failpoints = hits > 0 ? copy.failpoints.filter((name) => isReachable(name, sources)) : [];
   const { databaseUrl } = site;
   const writers = new Writers({ databaseUrl, traffic, seed, connections, rate, mostOutstanding: 2_000 });
   const killer = new Killer({
-    plan: killPlan({ kills, seed, failpoints, hits }),
-    ...{ relay, receiver, cluster, writers, pool, traffic, control, failpoints, hits },
+    plan: killPlan({ kills, seed, failpoints, hits, freezes }),
+    ...{ relay, rival, receiver, cluster, writers, pool, traffic, control, failpoints, hits },
     onKill: ({ at, targets, failpoint = 'random' }) => {
       onProgress?.(`${new Date(at).toISOString()} killed ${targets.join(', ')} (${failpoint})`);
     },

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { killPlan } from './kill-plan.ts';
 
-const options = { kills: 60, seed: 3, failpoints: ['a', 'b'], hits: 3 };
+const options = { kills: 60, seed: 3, failpoints: ['a', 'b'], hits: 3, freezes: 0 };
 
 test('each failpoint so many times, the rest at random, in all as many as asked for', () => {
   const plan = killPlan(options);
@@ -16,6 +16,12 @@ test('more failpoints than kills: every failpoint is still hit', () => {
 
 test('without hits, random kills only', () => {
   expect(killPlan({ ...options, hits: 0 }).every((kill) => kill.type === 'random')).toBe(true);
+});
+
+test('replicas that are stopped past their lease are among the kills', () => {
+  const plan = killPlan({ ...options, freezes: 5 });
+  expect(plan).toHaveLength(60);
+  expect(plan.filter((kill) => kill.type === 'freeze')).toHaveLength(5);
 });
 
 test('the same seed makes the same plan, another one another', () => {

@@ -31,7 +31,14 @@ export interface FailpointKill {
   readonly provocation: Provocation;
 }
 
-export type PlannedKill = RandomKill | FailpointKill;
+/** The relay is stopped past its lease, and continued beside the replica that took over; then that one is killed. */
+export interface Freeze {
+  readonly type: 'freeze';
+  /** Milliseconds to wait before it. */
+  readonly afterMs: number;
+}
+
+export type PlannedKill = RandomKill | FailpointKill | Freeze;
 
 const combinations: ReadonlyArray<readonly Target[]> = [
   ['relay'],
@@ -53,6 +60,8 @@ export interface KillPlanOptions {
   readonly failpoints: readonly string[];
   /** Kills at each failpoint; 0 for none. */
   readonly hits: number;
+  /** How often the relay is stopped past its lease; each is one of the kills. */
+  readonly freezes: number;
 }
 
 /**
@@ -66,10 +75,12 @@ export function killPlan(options: KillPlanOptions): PlannedKill[] {
       failpointKill(failpoint, { pass: 1 + random.below(4), afterMs: random.below(600), turn }),
     ),
   );
-  const atRandom = Array.from({ length: Math.max(0, options.kills - atFailpoints.length) }, (_, index) =>
-    randomKill(random, index),
-  );
-  return shuffled([...atFailpoints, ...atRandom], random);
+  const freezes = Array.from({ length: options.freezes }, (): Freeze => {
+    return { type: 'freeze', afterMs: random.below(600) };
+  });
+  const others = Math.max(0, options.kills - atFailpoints.length - freezes.length);
+  const atRandom = Array.from({ length: others }, (_, index) => randomKill(random, index));
+  return shuffled([...atFailpoints, ...freezes, ...atRandom], random);
 }
 
 /** What is provoked comes once; the load passes the others all the time. */

@@ -6,15 +6,17 @@ const records: readonly KillRecord[] = [
   { at: 2, targets: ['relay'], failpoint: 'a' },
   { at: 3, targets: ['relay', 'postgres'], failpoint: undefined },
   { at: 4, targets: ['receiver'], failpoint: undefined },
+  { at: 5, targets: ['relay'], failpoint: undefined, frozen: true },
 ];
 /** At 2 nothing was on its way. */
 const inFlightAt = (at: number): number => (at === 2 ? 0 : 5);
 
 test('kills are counted whole, by what was killed, and with work in flight', () => {
   expect(countKills(records, inFlightAt)).toEqual({
-    kills: 4,
-    killsInFlight: 3,
-    byTarget: { relay: 3, postgres: 1, receiver: 1 },
+    kills: 5,
+    killsInFlight: 4,
+    freezes: 1,
+    byTarget: { relay: 4, postgres: 1, receiver: 1 },
   });
 });
 

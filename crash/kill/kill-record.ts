@@ -8,12 +8,16 @@ export interface KillRecord {
   readonly targets: readonly Target[];
   /** Where the process killed itself; undefined for a kill at a random moment. */
   readonly failpoint: string | undefined;
+  /** Whether it was a replica that had taken over from one that was stopped past its lease, and runs again. */
+  readonly frozen?: boolean;
 }
 
 export interface KillCounts {
   readonly kills: number;
   /** At how many of these events had been committed that had not come. */
   readonly killsInFlight: number;
+  /** How many followed upon a replica that was stopped past its lease, and continued. */
+  readonly freezes: number;
   readonly byTarget: Readonly<Record<Target, number>>;
 }
 
@@ -34,6 +38,7 @@ export function countKills(records: readonly KillRecord[], inFlightAt: InFlightA
   return {
     kills: records.length,
     killsInFlight: records.filter(({ at }) => inFlightAt(at) > 0).length,
+    freezes: records.filter(({ frozen }) => frozen === true).length,
     byTarget: { relay: hitting('relay'), postgres: hitting('postgres'), receiver: hitting('receiver') },
   };
 }

@@ -8,6 +8,7 @@ import type { Writers } from '../workload/writers.ts';
 import { addExpiredDay } from './expired-day.ts';
 import {
   type FailpointKill,
+  type Freeze,
   failpointKill,
   type PlannedKill,
   type RandomKill,
@@ -19,6 +20,8 @@ import { dropSlot, holdDeliveries, pauseSinks, untilUnflushed } from './provocat
 export interface KillerOptions {
   readonly plan: readonly PlannedKill[];
   readonly relay: Child;
+  /** Another replica of it: runs only while the first one is stopped, and for a while after. */
+  readonly rival: Child;
   readonly receiver: Child;
   readonly cluster: Cluster;
   readonly writers: Writers;
@@ -41,6 +44,11 @@ export interface KillerOptions {
 
 /** How often a failpoint that is not reached is armed anew before it is given up. */
 const mostTries = 6;
+
+/** Milliseconds after which what comes was not sent by a relay that was stopped before. */
+const settleMs = 200;
+/** Milliseconds that a relay which was stopped and continued runs beside the one that took over. */
+const besideMs = 2_000;
 
 /** Nothing has come for too long. */
 class Stalled extends Error {}
@@ -85,6 +93,7 @@ export class Killer {
     for (const kill of plan) {
       signal.throwIfAborted();
       if (kill.type === 'random') await this.#atRandom(kill, signal);
+      else if (kill.type === 'freeze') await this.#freeze(kill, signal);
       else await this.#atFailpoint(kill, signal);
     }
     for (let round = 1; round < mostTries; round += 1) {
@@ -108,6 +117,26 @@ export class Killer {
     const targets = kill.targets.filter((_, index) => ran[index] === true);
     if (targets.length > 0) this.#record({ at, targets, failpoint: undefined });
     await this.#restart(kill.targets);
+  }
+
+  async #freeze({ afterMs }: Freeze, signal: AbortSignal): Promise<void> {
+    const { relay, rival } = this.#options;
+    await this.#progress(signal);
+    await rival.startReady(signal);
+    await sleep(afterMs, undefined, { signal });
+    await this.#backlog(signal);
+    try {
+      relay.freeze();
+      // What was on its way when it was stopped still comes.
+      this.#restartedAt = now() + settleMs;
+      await this.#progress(signal);
+    } finally {
+      relay.thaw();
+    }
+    await sleep(besideMs, undefined, { signal });
+    const at = now();
+    if (await rival.kill()) this.#record({ at, targets: ['relay'], failpoint: undefined, frozen: true });
+    this.#restartedAt = now();
   }
 
   async #prelude(

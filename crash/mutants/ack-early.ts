@@ -1,10 +1,9 @@
-import type { ReadyMutant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
 
 /** What other relays do: confirm when it is read, and trust the slot alone after a restart. */
-export const ackEarly: ReadyMutant = {
+export const ackEarly: Mutant = {
   name: 'ack-early',
   about: 'the server may forget a transaction before the sinks have it durably',
-  state: 'ready',
   sources: 'wal',
   patches: [
     {

@@ -1,10 +1,9 @@
-import type { ReadyMutant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
 
 /** On a connection of its own, so in a transaction of its own. */
-export const checkpointFirst: ReadyMutant = {
+export const checkpointFirst: Mutant = {
   name: 'checkpoint-first',
   about: 'the checkpoint of the webhooks is committed before their deliveries are',
-  state: 'ready',
   sources: 'wal',
   patches: [
     {

@@ -1,8 +1,30 @@
-import type { PlannedMutant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
 
-export const noFencing: PlannedMutant = {
+/** The lease is taken for granted once it was had, and no write asks for its epoch. */
+export const noFencing: Mutant = {
   name: 'no-fencing',
-  about: 'a replica that was stopped past its lease goes on writing checkpoints',
-  state: 'planned',
-  missing: 'the run has one replica, and stops none by SIGSTOP',
+  about: 'a replica that was stopped past its lease goes on beside the one that took over',
+  sources: 'wal',
+  patches: [
+    {
+      file: 'runtime/dist/relay/lease-term.js',
+      find: 'if (!this.#over && this.#options.clock() >= this.#validUntil)\n            this.lose();',
+      replace: '',
+    },
+    {
+      file: 'runtime/dist/relay/lease-term.js',
+      find: 'lose() {\n        if (this.#over)',
+      replace: 'lose() {\n        if (this.#lost !== undefined)',
+    },
+    {
+      file: 'runtime/dist/log/checkpoint.js',
+      find: 'where c.epoch <= excluded.epoch',
+      replace: 'where true',
+    },
+    {
+      file: 'runtime/dist/log/checkpoint.js',
+      find: 'and epoch = $4 and',
+      replace: 'and $4::bigint is not null and',
+    },
+  ],
 };

@@ -1,10 +1,9 @@
-import type { ReadyMutant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
 
 /** A failure does not hold back what waits behind it in its group. */
-export const retryReorders: ReadyMutant = {
+export const retryReorders: Mutant = {
   name: 'retry-reorders',
   about: 'a later event of an entity passes one that is to be tried again',
-  state: 'ready',
   sources: 'wal',
   patches: [
     {

@@ -1,10 +1,9 @@
-import type { ReadyMutant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
 
 /** A commit record is in the log, and was sent, before its transaction is visible. */
-export const seamLsnFilter: ReadyMutant = {
+export const seamLsnFilter: Mutant = {
   name: 'seam-lsn-filter',
   about: 'a sink that joins the window leaves out what was committed before an LSN',
-  state: 'ready',
   sources: 'wal',
   patches: [
     {

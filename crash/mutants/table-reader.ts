@@ -1,10 +1,9 @@
-import type { ReadyMutant } from './mutant.ts';
+import type { Mutant } from './mutant.ts';
 
 /** A transaction that was open at the end of a batch counts as read: what it commits later is never looked for. */
-export const xminGateOff: ReadyMutant = {
+export const xminGateOff: Mutant = {
   name: 'xmin-gate-off',
   about: 'the table reader forgets which transactions were open where a batch ended',
-  state: 'ready',
   sources: 'table',
   patches: [
     {
@@ -17,10 +16,9 @@ export const xminGateOff: ReadyMutant = {
 };
 
 /** What most outbox pollers do. The highest `seq` is kept for each reader, that is for each sink. */
-export const cursorBySeq: ReadyMutant = {
+export const cursorBySeq: Mutant = {
   name: 'cursor-by-seq',
   about: 'the table reader goes on after the highest seq that it has seen',
-  state: 'ready',
   sources: 'table',
   patches: [
     {
@@ -41,10 +39,9 @@ export const cursorBySeq: ReadyMutant = {
 };
 
 /** What is visible may not be on disk yet: a crash of the server takes it back. */
-export const publishUnflushed: ReadyMutant = {
+export const publishUnflushed: Mutant = {
   name: 'publish-unflushed',
   about: 'a batch of the table is handed over before the log is flushed up to its end',
-  state: 'ready',
   sources: 'table',
   patches: [
     {

@@ -91,6 +91,15 @@ export class Child implements AsyncDisposable {
     return true;
   }
 
+  /** Stops it where it is (SIGSTOP), as a host does that has other things to do; {@link thaw} lets it go on. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
   /** Resolves when the process that runs now has ended, by whatever; at once when none runs. Not restarted then. */
   async ended(signal: AbortSignal): Promise<void> {
     const child = this.#child;

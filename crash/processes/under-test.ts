@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
 import pg from 'pg';
@@ -41,18 +39,6 @@ const retries = [
 
 /** How many of a hundred events the receiver turns away when they come for the first time. */
 const refusePercent = 4;
-
-/** A port that is free now, and stays the receiver's for the run. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new TypeError('no port');
-  return address.port;
-}
 
 /** The configuration, the schema, and an endpoint for each tenant. */
 export async function prepare(site: Site, signal: AbortSignal): Promise<void> {

@@ -13,6 +13,8 @@ export interface CrashResult {
   readonly events: number;
   readonly kills: number;
   readonly killsInFlight: number;
+  /** Kills that followed upon a replica which was stopped past its lease, and continued. */
+  readonly freezes: number;
   readonly lost: number;
   readonly phantom: number;
   readonly reordered: number;

@@ -7,7 +7,7 @@ export function terminalReport(result: CrashResult): string {
     `PostgreSQL ${result.postgres}, from the ${result.sources}, seed ${result.seed}${mutant === null ? '' : `, mutant ${mutant}`}, ${result.seconds} s`,
     `${result.events} events in ${transactions.committed} transactions; ${transactions.rolledBack} rolled back, ${transactions.unknown} cut off`,
     `${result.kills} kills, ${result.killsInFlight} with work in flight: ` +
-      `relay ${killsOf.relay}, PostgreSQL ${killsOf.postgres}, receiver ${killsOf.receiver}`,
+      `relay ${killsOf.relay}, PostgreSQL ${killsOf.postgres}, receiver ${killsOf.receiver}; ${result.freezes} after a replica was stopped past its lease`,
     '',
     `lost ${result.lost}, phantom ${result.phantom}, reordered ${result.reordered}, corrupted ${result.corrupted}; ` +
       `${result.duplicates} duplicates`,

@@ -43,6 +43,7 @@ describe('right deliveries pass', () => {
     ['entities interleaved in any way', [g1, b1, a1, a2, a3], 0],
     ['each one twice at once', [a1, a1, a2, a2, a3, a3, b1, b1, g1, g1], 5],
     ['begun again from the start after a crash', [a1, a2, b1, a1, a2, b1, a3, g1], 3],
+    ['begun again in the middle of a repetition', [a1, a2, a3, a1, a2, a1, a2, a3, b1, g1], 5],
   ])('%s', (_name, came, duplicates) => {
     expect(judged(came)).toEqual({ ...right, duplicates });
     expect(hasFault(judged(came))).toBe(false);
@@ -64,6 +65,18 @@ describe('each kind of fault is convicted, and named', () => {
     ['two swapped', [a2, a1, a3, b1, g1], { reordered: 1 }, ['a1']],
     ['the last first', [a3, a1, a2, b1, g1], { reordered: 2 }, ['a1', 'a2']],
     ['swapped, then sent again in order', [a2, a1, a2, a3, b1, g1], { reordered: 1, duplicates: 1 }, ['a1']],
+    [
+      'repeated by one that was replaced, between the others',
+      [a1, a2, a1, a3, b1, g1],
+      { reordered: 1, duplicates: 1 },
+      ['a3'],
+    ],
+    [
+      'a repetition that leaves one out',
+      [a1, a2, a3, a1, a3, b1, g1],
+      { reordered: 1, duplicates: 2 },
+      ['a3'],
+    ],
     ['a byte altered', [a1, { ...a2, sha256: 'other' }, a3, b1, g1], { corrupted: 1 }, ['a2']],
     [
       'a byte altered in the second copy only',

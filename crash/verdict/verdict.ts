@@ -37,7 +37,10 @@ export interface Verdict {
   readonly lost: number;
   /** Event ids that came and were never committed. */
   readonly phantom: number;
-  /** Events whose first arrival came after the first arrival of a later event of the same entity. */
+  /**
+   * Events whose first arrival came after the first arrival of a later event of the same entity, and arrivals that skip
+   * events while those before are repeated: who begins again goes on from there, one after another.
+   */
   readonly reordered: number;
   /** Arrivals whose bytes, tenant or entity are not the event's. */
   readonly corrupted: number;
@@ -74,6 +77,8 @@ export function judge(
   };
   const seen = new Set<string>();
   const latest = new Map<string, LedgerEntry>();
+  /** The last arrival, where it was a repetition of what had been passed already. */
+  const repeating = new Map<string, LedgerEntry>();
   for (const arrival of arrivals) {
     const { eventId } = arrival;
     const entry = committed.get(eventId);
@@ -86,9 +91,16 @@ export function judge(
     }
     const wrong = mismatch(entry, arrival);
     if (wrong !== undefined) found('corrupted', eventId, `${nameOf(entry)}: ${wrong}`);
+    const place = placeOf(entry);
+    const repeated = repeating.get(place);
+    const before = latest.get(place);
+    if (repeated !== undefined && entry.ordinal > repeated.ordinal + 1) {
+      found('reordered', eventId, `${nameOf(entry)}: came after ${nameOf(repeated)}, which had been passed`);
+    }
+    if (again && before !== undefined && entry.ordinal < before.ordinal) repeating.set(place, entry);
+    else repeating.delete(place);
     if (again) continue;
-    const before = latest.get(placeOf(entry));
-    if (before === undefined || before.ordinal < entry.ordinal) latest.set(placeOf(entry), entry);
+    if (before === undefined || before.ordinal < entry.ordinal) latest.set(place, entry);
     else found('reordered', eventId, `${nameOf(entry)}: came first after ${nameOf(before)}`);
   }
   for (const entry of ledger) {
