@@ -45,6 +45,8 @@ export interface KillerOptions {
 /** How often a failpoint that is not reached is armed anew before it is given up. */
 const mostTries = 6;
 
+/** Events that are to be on their way when a relay is stopped. */
+const backlogEvents = 40;
 /** Milliseconds after which what comes was not sent by a relay that was stopped before. */
 const settleMs = 200;
 /** Milliseconds that a relay which was stopped and continued runs beside the one that took over. */
@@ -120,17 +122,22 @@ export class Killer {
   }
 
   async #freeze({ afterMs }: Freeze, signal: AbortSignal): Promise<void> {
-    const { relay, rival } = this.#options;
+    const { relay, rival, receiver, traffic } = this.#options;
     await this.#progress(signal);
     await rival.startReady(signal);
     await sleep(afterMs, undefined, { signal });
-    await this.#backlog(signal);
     try {
+      // So that the relay has deliveries in hand, some of them begun.
+      receiver.freeze();
+      const until = now() + 2_000;
+      while (traffic.outstanding < backlogEvents && now() < until) await sleep(5, undefined, { signal });
       relay.freeze();
+      receiver.thaw();
       // What was on its way when it was stopped still comes.
       this.#restartedAt = now() + settleMs;
       await this.#progress(signal);
     } finally {
+      receiver.thaw();
       relay.thaw();
     }
     await sleep(besideMs, undefined, { signal });

@@ -72,14 +72,16 @@ export class Child implements AsyncDisposable {
 
   /** Starts it, and waits until it says that it is there. */
   async startReady(signal: AbortSignal): Promise<void> {
-    const from = this.#log.length;
+    this.#log = '';
     await this.start();
     const child = this.#child;
-    while (!this.#log.slice(from).includes(this.#options.readyText)) {
+    const gone = child === undefined ? undefined : once(child, 'close', { signal });
+    gone?.catch(() => undefined);
+    while (!this.#log.includes(this.#options.readyText)) {
       if (child?.stdout === null || child === undefined || hasEnded(child)) {
         throw new Error(`${this.#options.name} did not start. Its output ends with: ${this.log}`);
       }
-      await Promise.race([once(child.stdout, 'data', { signal }), once(child, 'close', { signal })]);
+      await Promise.race([once(child.stdout, 'data', { signal }), gone]);
     }
   }
 

@@ -48,7 +48,7 @@ export { readFileSink } from './sinks/file/read-file-sink.ts';
 export { MemorySink, type MemorySinkOptions } from './sinks/memory/memory-sink.ts';
 export { NullSink, type NullSinkOptions } from './sinks/null/null-sink.ts';
 export { OpenedOnUse, type OpenedOnUseOptions } from './sinks/opened-on-use.ts';
-export type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sinks/sink.ts';
+export type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sinks/sink.ts';
 export { Exposition } from './telemetry/exposition.ts';
 export { logEvents } from './telemetry/log-events.ts';
 export { createLogger, type Logger, type LoggerOptions, type LogLevel } from './telemetry/logger.ts';

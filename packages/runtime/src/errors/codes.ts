@@ -312,6 +312,12 @@ export const deliveryErrors = {
       'Look at the line that the detail names: the file was changed by somebody else, or damaged by a loss of power.',
     retryable: false,
   },
+  ER4013: {
+    meaning: 'An event has been committed, and its transaction is not visible to others yet.',
+    remedy:
+      'Nothing as a rule: the batch is handed over again. Where it lasts, COMMIT waits for a synchronous standby that does not answer.',
+    retryable: true,
+  },
 } as const;
 
 /** ER5xxx: configuration and command line. */

@@ -62,15 +62,15 @@ export class Dispatcher {
     if (call.stopping.aborted) return 'given-up';
     const batch = inHand.next(Date.now(), this.#options.limit);
     if (batch.length === 0) return 'none';
-    const { sink } = this.#options;
+    const { sink, valid } = this.#options;
     const handed = {
       events: batch.map((entry) => entry.logged),
       checkpoint: call.checkpointAt(inHand.passedAfter(batch)),
     };
     const results = await this.#insist(call, async () => {
-      if (!this.#options.valid()) throw runtimeError('ER1207', { detail: `Sink ${sink.name}.` });
+      if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${sink.name}.` });
       // Whoever heeds no signal must not keep the others from their next session.
-      const given = await orAborted(sink.deliver(handed, { signal: call.aborted }), call.aborted);
+      const given = await orAborted(sink.deliver(handed, { signal: call.aborted, valid }), call.aborted);
       if (given === aborted) throw call.aborted.reason as Error;
       if (given.length === batch.length) return given;
       throw new TypeError(`sink ${sink.name} gave ${given.length} results for ${batch.length} events`);

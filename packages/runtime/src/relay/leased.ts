@@ -6,6 +6,7 @@ import { orAborted } from '../internal/or-aborted.ts';
 import { type RunContext, Service } from '../lifecycle/service.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import type { HeldLease } from './lease-term.ts';
 import { checkDirect, reached } from './preflight.ts';
 import { RelayPools } from './relay-pools.ts';
 
@@ -16,7 +17,7 @@ export interface LeasedOptions {
   /** Which relay's leases. Default `event_runtime`. */
   readonly relay?: string;
   /** Makes what runs while this replica has the lease. */
-  readonly create: () => Service;
+  readonly create: (lease: HeldLease) => Service;
   readonly logger?: Logger;
   /** As for the relay. Milliseconds; default 4,000. */
   readonly leaseMs?: number;
@@ -53,8 +54,8 @@ export class Leased extends Service {
       name: `${hostname()}:${process.pid}`,
       units: [{ sink: name, shard: 0 }],
       ...(leaseMs === undefined ? {} : { ttlMs: leaseMs, renewMs: leaseMs / 4, lookMs: leaseMs / 8 }),
-      work: async (_lease, over) => {
-        await using service = this.#options.create();
+      work: async (lease, over) => {
+        await using service = this.#options.create(lease);
         await service.start();
         context.ready();
         await orAborted(service.finished, AbortSignal.any([over, context.stopping]));

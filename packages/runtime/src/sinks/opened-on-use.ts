@@ -1,4 +1,4 @@
-import type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sink.ts';
+import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sink.ts';
 
 export interface OpenedOnUseOptions {
   readonly name: string;
@@ -23,10 +23,7 @@ export class OpenedOnUse implements Sink {
   }
 
   /** @throws what opening throws: the batch is handed over again */
-  async deliver(
-    batch: SinkBatch,
-    options: { readonly signal: AbortSignal },
-  ): Promise<readonly DeliveryResult[]> {
+  async deliver(batch: SinkBatch, options: DeliverOptions): Promise<readonly DeliveryResult[]> {
     this.#sink ??= await this.#open(options);
     return await this.#sink.deliver(batch, options);
   }

@@ -31,6 +31,18 @@ export interface SinkBatch {
   readonly checkpoint: Checkpoint;
 }
 
+/** What a sink is told beside the batch. */
+export interface DeliverOptions {
+  /** Aborted: the relay does not wait any more. What is not begun should not be begun. */
+  readonly signal: AbortSignal;
+  /**
+   * Whether the relay still has its lease, by a clock that goes on while the process is stopped. A process that is
+   * stopped and continued finds itself in the middle of whatever it did, when another has long taken over: a sink that
+   * waits for something before it writes asks right before it writes. Default: it has.
+   */
+  readonly valid?: () => boolean;
+}
+
 /**
  * Where the relay hands events over.
  *
@@ -41,5 +53,5 @@ export interface SinkBatch {
 export interface Sink extends AsyncDisposable {
   readonly name: string;
   readonly features: SinkFeatures;
-  deliver(batch: SinkBatch, options: { readonly signal: AbortSignal }): Promise<readonly DeliveryResult[]>;
+  deliver(batch: SinkBatch, options: DeliverOptions): Promise<readonly DeliveryResult[]>;
 }

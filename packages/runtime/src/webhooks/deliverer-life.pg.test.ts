@@ -53,6 +53,29 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await Promise.all(both.map((each) => each.stop()));
   });
 
+  test('a process that lost its lease while a request was under way sends and claims nothing more', async () => {
+    const { receiver, deliverer, endpoint, publish, webhooks } = bench();
+    await endpoint();
+    let held = true;
+    receiver.answerWith(() => {
+      held = false;
+      return ok;
+    });
+    const stale = deliverer({ valid: () => held, pollMs: 5 });
+    await stale.start();
+    const [first] = await publish([{}, {}, {}], stale);
+    await webhooks.until('(select count(*) from event_runtime.webhook_delivery) = 2');
+    await publish([{ entityKey: 'another' }], stale);
+    await webhooks.rows('select pg_sleep(0.1)');
+    expect(receiver.requests.map(eventIdOfRequest)).toEqual([first!.event.eventId]);
+    // The one that took over.
+    receiver.answerWith(() => ok);
+    held = false;
+    await deliverer({ takeOver: true }).start();
+    await bench().emptied();
+    expect(receiver.requests).toHaveLength(4);
+  });
+
   test('property: under random failures each event arrives, and first arrivals are in order', async () => {
     const { webhooks, receiver, deliverer, endpoint, publish, emptied } = bench();
     await fc.assert(

@@ -16,6 +16,11 @@ export interface DelivererOptions {
    * second process delivers. Default false.
    */
   readonly takeOver?: boolean;
+  /**
+   * Whether this process may still deliver, where only one may: asked before each claim and each request, for a process
+   * that was stopped and continued finds itself in the middle of them. Default: it may.
+   */
+  readonly valid?: () => boolean;
   /** Milliseconds that a claim holds without a renewal; renewed every third of it. Default 15,000. */
   readonly leaseMs?: number;
   /** Milliseconds between two looks at the queue when nobody wakes the deliverer. Default 1,000. */
@@ -49,6 +54,7 @@ export function delivererSettings(options: DelivererOptions): DelivererSettings 
   return {
     retry: {},
     takeOver: false,
+    valid: () => true,
     leaseMs: 15_000,
     pollMs: 1_000,
     settleMs: 5,

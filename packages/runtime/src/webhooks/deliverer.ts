@@ -132,6 +132,7 @@ export class Deliverer extends Service {
     if (this.#claimDueIn(began) > 0) return;
     this.#claimDue = false;
     this.#claimedAt = began;
+    if (!this.#settings.valid()) return;
     this.#retryTimes = this.#retryTimes.filter((at) => at > began);
     if (tenure.idle) tenure.renewed(began);
     this.#crowded = new Set(tenure.lanes.endpointsHolding(heldPerEndpoint));
@@ -163,7 +164,9 @@ export class Deliverer extends Service {
     this.#checkTenure();
     if (this.state === 'stopping') return;
     const tenure = this.#tenure;
-    for (let held = tenure.lanes.next(); held !== undefined; held = tenure.lanes.next()) {
+    while (this.#settings.valid()) {
+      const held = tenure.lanes.next();
+      if (held === undefined) return;
       void this.#send(held, tenure);
     }
   }

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { Snapshot } from '../log/snapshot.ts';
 import type { WebhookSink } from './fan-out.ts';
@@ -102,6 +103,34 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await fixture.handOver([good!, bad!], sink);
     expect(await deliveries()).toHaveLength(4);
     expect(await fixture.position()).toEqual(bad!.position);
+  });
+
+  test('an event whose commit is not visible yet is waited for, and holds no lock meanwhile', async () => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const sink = fixture.sink();
+    const [logged] = await fixture.emit([{}]);
+    await fixture.handOver([], sink, { at: logged!.position! });
+    const open = new pg.Client({ connectionString: fixture.database.url });
+    await open.connect();
+    try {
+      await open.query('begin');
+      const { rows } = await open.query<{ id: string }>('select pg_current_xact_id()::text as id');
+      const unseen = { ...logged!, txId: BigInt(rows[0]!.id) };
+      await expect(fixture.handOver([unseen], sink)).rejects.toMatchObject({ code: 'ER4013' });
+      expect(await deliveries()).toEqual([]);
+      const delivering = fixture.handOver([unseen], sink);
+      await fixture.rows(`set lock_timeout = '900ms'`);
+      await fixture.rows('select from event_runtime.relay_checkpoint for update');
+      expect(await deliveries()).toEqual([]);
+      await open.query('commit');
+      await delivering;
+      expect(await deliveries()).toHaveLength(1);
+      // From the table only what is visible is read, also what has ids of another cluster.
+      const adopted = { ...logged!, txId: 2n ** 62n, position: null };
+      await fixture.handOver([adopted], sink, { at: logged!.position! });
+    } finally {
+      await open.end();
+    }
   });
 
   test('after another replica has taken over nothing is written: ER1207', async () => {

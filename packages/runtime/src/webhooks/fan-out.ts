@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
+import { runtimeError } from '../errors/codes.ts';
 import { type CheckpointOwner, saveCheckpoint } from '../log/checkpoint.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sinks/sink.ts';
@@ -16,12 +18,6 @@ export interface WebhookSinkOptions {
 }
 
 /**
- * A replica that was stopped in the middle of a fan-out holds the row of its checkpoint: no other can take the relay
- * over before the server has ended that. So it must be shorter than a lease. Milliseconds.
- */
-const stoppedMs = 2_000;
-
-/**
  * `fresh` is the inbox: only events that it has not seen make deliveries. The deliveries' identity is drawn
  * after the sort, so that it follows the batch. A subscription's `*` becomes LIKE's `%`; LIKE's own signs
  * are escaped.
@@ -36,29 +32,39 @@ with event as (
   select $1, event.event_id, event.recorded_at from event
   on conflict do nothing
   returning event_id
+), made as (
+  insert into event_runtime.webhook_delivery
+    (tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key)
+  select event.tenant_id, endpoint.endpoint_id, event.event_id, event.recorded_at, event.seq, event.entity_key
+  from event
+  join fresh on fresh.event_id = event.event_id
+  join event_runtime.webhook_endpoint as endpoint
+    on endpoint.tenant_id = event.tenant_id and endpoint.state = 'enabled'
+  where exists (
+    select from event_runtime.webhook_subscriptions as s
+    where s.endpoint_id = endpoint.endpoint_id and s.tenant_id = endpoint.tenant_id
+      and event.event_type like
+        replace(replace(replace(replace(s.event_type, '\\', '\\\\'), '%', '\\%'), '_', '\\_'), '*', '%')
+  )
+  order by event.place, endpoint.endpoint_id
+  on conflict (endpoint_id, event_id) do nothing
+  returning 1
 )
-insert into event_runtime.webhook_delivery
-  (tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key)
-select event.tenant_id, endpoint.endpoint_id, event.event_id, event.recorded_at, event.seq, event.entity_key
-from event
-join fresh on fresh.event_id = event.event_id
-join event_runtime.webhook_endpoint as endpoint
-  on endpoint.tenant_id = event.tenant_id and endpoint.state = 'enabled'
-where exists (
-  select from event_runtime.webhook_subscriptions as s
-  where s.endpoint_id = endpoint.endpoint_id and s.tenant_id = endpoint.tenant_id
-    and event.event_type like
-      replace(replace(replace(replace(s.event_type, '\\', '\\\\'), '%', '\\%'), '_', '\\_'), '*', '%')
-)
-order by event.place, endpoint.endpoint_id
-on conflict (endpoint_id, event_id) do nothing`;
+select (select count(*) from made)::int as deliveries,
+  (select coalesce(bool_and(pg_visible_in_snapshot(t.id, pg_current_snapshot())), true)
+   from unnest($8::xid8[]) as t (id)) as visible`;
+
+/** A commit is in the log, and was sent to us, before others see what it wrote: so long it is waited for. Milliseconds. */
+const patienceMs = 1_000;
+const lookMs = 5;
 
 /**
  * The sink that turns events into deliveries to the tenant's endpoints.
  *
  * One transaction for each batch: the inbox rows, the deliveries of events that the inbox had not seen, and
  * the checkpoint. So an event that is handed over again is not fanned out again, and the endpoints that count
- * are those at the first time. Payloads are not copied: the outbox keeps them.
+ * are those at the first time. Payloads are not copied: the outbox keeps them. An event is fanned out once its commit is
+ * visible to others; until then the batch is not delivered.
  */
 export class WebhookSink implements Sink {
   readonly name: string;
@@ -74,24 +80,13 @@ export class WebhookSink implements Sink {
     batch: SinkBatch,
     options: { readonly signal: AbortSignal },
   ): Promise<readonly DeliveryResult[]> {
-    const { pool, owner, onFanOut } = this.#options;
-    const deliveries = await transaction(
-      pool,
-      async (client) => {
-        // First of all, for its row lock: fan-outs of one sink queue up behind it, and that of a relay that has
-        // lost its lease is turned away. So delivery ids follow the log and commit in their order.
-        await saveCheckpoint(client, { sink: this.name, owner, checkpoint: batch.checkpoint });
-        if (batch.events.length === 0) return 0;
-        const result = await client.query({
-          name: 'webhooks-fan-out',
-          text: fanOutSql,
-          values: [this.name, ...columns(batch.events)],
-        });
-        // failpoint: webhooks.fan-out.before
-        return result.rowCount ?? 0;
-      },
-      { signal: options.signal, idleMs: stoppedMs },
-    );
+    const { onFanOut } = this.#options;
+    const until = performance.now() + patienceMs;
+    let deliveries = await this.#fanOut(batch, options);
+    for (; deliveries === undefined; deliveries = await this.#fanOut(batch, options)) {
+      if (performance.now() > until) throw runtimeError('ER4013', { detail: `Sink ${this.name}.` });
+      await sleep(lookMs, undefined, { signal: options.signal });
+    }
     // failpoint: webhooks.fan-out.after
     if (deliveries > 0) onFanOut?.(deliveries);
     return batch.events.map(() => ({ type: 'delivered' }));
@@ -100,6 +95,43 @@ export class WebhookSink implements Sink {
   async [Symbol.asyncDispose](): Promise<void> {
     // Nothing is held between two batches; the pool is its owner's.
   }
+
+  /** @returns how many deliveries it made; undefined, and nothing is written: an event is not visible yet */
+  async #fanOut(batch: SinkBatch, { signal }: { readonly signal: AbortSignal }): Promise<number | undefined> {
+    const { pool, owner } = this.#options;
+    const fanOut = transaction(
+      pool,
+      async (client) => {
+        // First of all, for its row lock: fan-outs of one sink queue up behind it, and that of a relay that has
+        // lost its lease is turned away. So delivery ids follow the log and commit in their order.
+        await saveCheckpoint(client, { sink: this.name, owner, checkpoint: batch.checkpoint });
+        if (batch.events.length === 0) return 0;
+        const { rows } = await client.query<{ deliveries: number; visible: boolean }>({
+          name: 'webhooks-fan-out',
+          text: fanOutSql,
+          values: [this.name, ...columns(batch.events), unseenIds(batch.events)],
+        });
+        // The claim of a delivery would not find its event, and a customer who asks back would find nothing.
+        if (rows[0]?.visible === false) throw new NotVisible();
+        // failpoint: webhooks.fan-out.before
+        return rows[0]?.deliveries ?? 0;
+      },
+      { signal },
+    );
+    return await fanOut.catch((error: unknown) => {
+      if (error instanceof NotVisible) return undefined;
+      throw error;
+    });
+  }
+}
+
+/** Rolls a fan-out back. */
+class NotVisible extends Error {}
+
+/** What was read from the table is visible; ids of another cluster, which may be among them, say nothing here. */
+function unseenIds(events: readonly LoggedEvent[]): string[] {
+  const ids = events.filter(({ position }) => position !== null).map(({ txId }) => txId);
+  return [...new Set(ids)].map(String);
 }
 
 function columns(events: readonly LoggedEvent[]): unknown[] {

@@ -1,6 +1,13 @@
 import type pg from 'pg';
 
 /**
+ * How long this process may leave the server without a statement before its locks are taken: a machine that vanishes
+ * or is stopped in the middle must not keep them until TCP notices. Shorter than a lease, for whoever takes over needs
+ * them: the row of a checkpoint for a fan-out, the advisory lock for a claim. Milliseconds.
+ */
+const stoppedMs = 2_000;
+
+/**
  * Runs work in a READ COMMITTED transaction on a connection of the pool. The level is said, not assumed: a
  * role or database may have another default, and the delivery queue needs a fresh snapshot per statement.
  *
@@ -12,8 +19,6 @@ export async function transaction<T>(
   work: (client: pg.PoolClient) => Promise<T>,
   options: {
     readonly signal?: AbortSignal | undefined;
-    /** How long this process may leave the server without a statement before its locks are taken. Milliseconds; default 10,000. */
-    readonly idleMs?: number | undefined;
   } = {},
 ): Promise<T> {
   options.signal?.throwIfAborted();
@@ -25,10 +30,9 @@ export async function transaction<T>(
   };
   client.on('error', onError);
   try {
-    // A machine that vanishes or stops in the middle must not keep its locks until TCP notices.
     await client.query(
       `begin isolation level read committed;
-       set local idle_in_transaction_session_timeout = ${Math.ceil(options.idleMs ?? 10_000)}`,
+       set local idle_in_transaction_session_timeout = ${stoppedMs}`,
     );
     const result = await work(client);
     await client.query('commit');

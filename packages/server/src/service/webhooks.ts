@@ -46,15 +46,18 @@ export function createWebhooks(options: WebhooksOptions): {
       relay: configuration.relay.name,
       logger,
       leaseMs: configuration.relay.leaseMs,
-      create: () => {
-        deliverer = createDeliverer(options);
+      create: (lease) => {
+        deliverer = createDeliverer(options, () => lease.valid());
         return deliverer;
       },
     }),
   };
 }
 
-function createDeliverer({ configuration, logger, pool, observe }: WebhooksOptions): Deliverer {
+function createDeliverer(
+  { configuration, logger, pool, observe }: WebhooksOptions,
+  valid: () => boolean,
+): Deliverer {
   return new Deliverer({
     queue: new DeliveryQueue({ pool }),
     secretBox: new SecretBox(configuration.secretKeys),
@@ -62,6 +65,7 @@ function createDeliverer({ configuration, logger, pool, observe }: WebhooksOptio
     retry: { delaysMs: configuration.webhooks.retryDelays },
     // Whoever had the lease before has it no longer.
     takeOver: true,
+    valid,
     observe: (observation) => {
       logObservation(logger, observation);
       if (observation.type !== 'cycle-failed') observe?.(observation);

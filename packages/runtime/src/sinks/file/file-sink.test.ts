@@ -171,6 +171,27 @@ test('where cutting back fails too, the next batch begins with it', async () => 
   expect(await texts()).toEqual(['1', '2']);
 });
 
+test('without the lease nothing is written, and nothing is cut off: behind our lines may stand those of another', async () => {
+  await using sink = await FileSink.open({ name: 'log', path });
+  let held = true;
+  const options = { signal, valid: () => held };
+  await sink.deliver(payloads('1'), options);
+  // Stopped while it looks how long the file is; continued when another has long gone on.
+  vi.spyOn(calls, 'stat').mockImplementationOnce(async () => {
+    held = false;
+    return await stat(path);
+  });
+  await expect(sink.deliver(payloads('2'), options)).rejects.toMatchObject({ code: 'ER1207' });
+  expect(await texts()).toEqual(['1']);
+  held = true;
+  vi.spyOn(calls, 'datasync').mockImplementationOnce(async () => {
+    held = false;
+    throw fault('EIO');
+  });
+  await expect(sink.deliver(payloads('3'), options)).rejects.toMatchObject({ code: 'ER4011' });
+  expect(await texts()).toEqual(['1', '3']);
+});
+
 test('a file that was truncated from outside meanwhile is not made longer again', async () => {
   await using sink = await FileSink.open({ name: 'log', path });
   await sink.deliver(payloads('1'), { signal });

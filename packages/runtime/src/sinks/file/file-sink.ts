@@ -2,8 +2,9 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { runtimeError } from '../../errors/codes.ts';
+import { isTurnedAway } from '../../log/checkpoint.ts';
 import type { OutboxEvent } from '../../log/outbox-event.ts';
-import type { DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
+import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
 import { eventLine } from './event-line.ts';
 import { cutTornTail } from './torn-tail.ts';
 
@@ -68,17 +69,15 @@ export class FileSink implements Sink {
   }
 
   /**
-   * @throws EventRuntimeError ER4011 when the batch could not be written: nothing of it stays; the signal's
-   *   reason when it is aborted before the batch is begun, which is then finished
+   * @throws EventRuntimeError ER4011 when the batch could not be written: nothing of it stays; ER1207 the relay's
+   *   lease is lost: from then on the file is not touched; the signal's reason when it is aborted before the batch is begun, which is then finished
    */
-  async deliver(
-    batch: SinkBatch,
-    options: { readonly signal: AbortSignal },
-  ): Promise<readonly DeliveryResult[]> {
+  async deliver(batch: SinkBatch, options: DeliverOptions): Promise<readonly DeliveryResult[]> {
     if (this.#disposed) throw new TypeError('the file sink is disposed');
     options.signal.throwIfAborted();
     const lines = batch.events.map(({ event }) => lineOf(event));
-    const appending = this.#append(Buffer.concat(lines.filter((line) => Buffer.isBuffer(line))));
+    const bytes = Buffer.concat(lines.filter((line) => Buffer.isBuffer(line)));
+    const appending = this.#append(bytes, () => this.#requireLease(options));
     this.#delivering = appending.catch(() => undefined);
     await appending;
     return lines.map((line) => (Buffer.isBuffer(line) ? { type: 'delivered' } : line));
@@ -92,28 +91,38 @@ export class FileSink implements Sink {
     await this.#file.close();
   }
 
-  async #append(bytes: Buffer): Promise<void> {
+  async #append(bytes: Buffer, requireLease: () => void): Promise<void> {
     if (bytes.length === 0) return;
     try {
-      this.#repairTo = await this.#repaired();
+      this.#repairTo = await this.#repaired(requireLease);
       // One call, as long as the system takes all of it.
       for (let written = 0; written < bytes.length; ) {
+        requireLease();
         written += (await this.#file.write(bytes, written)).bytesWritten;
       }
       await this.#file.datasync();
       this.#repairTo = undefined;
     } catch (cause) {
+      if (isTurnedAway(cause)) throw cause;
       // Where this fails too, the next batch begins with it.
-      await this.#repaired().catch(() => undefined);
+      await this.#repaired(requireLease).catch(() => undefined);
       throw runtimeError('ER4011', { detail: this.path, cause });
     }
   }
 
+  /** What stands behind our own lines may be another's. */
+  #requireLease({ valid }: DeliverOptions): void {
+    if (valid?.() === false) throw runtimeError('ER1207', { detail: `Sink ${this.name}, ${this.path}.` });
+  }
+
   /** Cuts off what is left of a batch that failed. @returns the length of the file */
-  async #repaired(): Promise<number> {
+  async #repaired(requireLease: () => void): Promise<number> {
     const { size } = await this.#file.stat();
     const end = Math.min(this.#repairTo ?? size, size);
-    if (end < size) await this.#file.truncate(end);
+    if (end < size) {
+      requireLease();
+      await this.#file.truncate(end);
+    }
     this.#repairTo = undefined;
     return end;
   }
