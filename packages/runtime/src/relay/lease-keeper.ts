@@ -68,7 +68,7 @@ export class LeaseKeeper extends Service {
     this.#lookMs = options.lookMs ?? 500;
     this.#rest = new LeaseRest(this.#clock, options);
     this.#wanted = options.units;
-    this.#sign = signOfLife(options.replica);
+    this.#sign = signOfLife(options.replica, options.group);
   }
 
   /** What this replica holds at this moment, in the order of acquisition. */
@@ -167,7 +167,7 @@ export class LeaseKeeper extends Service {
 
   /** @returns milliseconds until the next look */
   async #look(stopping: AbortSignal): Promise<number> {
-    const { pool, relay, replica } = this.#options;
+    const { pool, relay, replica, group } = this.#options;
     await this.#clean();
     const rows = await listLeases(pool, { ...this.#statement, relay });
     const wanted = this.#wanted;
@@ -175,7 +175,7 @@ export class LeaseKeeper extends Service {
       const keys = (kept: boolean): string[] =>
         [...this.#tended].filter(([, { term }]) => isKept(term) === kept).map(([key]) => key);
       const resting = new Set([...keys(false), ...this.#rest.resting]);
-      return { wanted, rows, replica, held: new Set(keys(true)), resting };
+      return { wanted, rows, replica, group, held: new Set(keys(true)), resting };
     };
     this.#giveUpUnwanted();
     const share = leaseShare(view());

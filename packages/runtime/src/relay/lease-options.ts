@@ -28,6 +28,8 @@ export interface LeaseKeeperOptions extends LeaseHolder {
    * `connectionTimeoutMillis` of a second. It stays its owner's. No pooler needs to be avoided.
    */
   readonly pool: Pool;
+  /** The replicas that divide the units among themselves are those of the same group. Default: that of the relay. */
+  readonly group?: string;
   /** What to look for; {@link LeaseKeeper.want} changes it. */
   readonly units: readonly LeaseUnit[];
   /**

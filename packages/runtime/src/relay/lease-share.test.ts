@@ -35,6 +35,13 @@ test('a standby of one unit may have it as well as its holder', () => {
   expect(leaseShare(view({ wanted: units(1), rows }))).toMatchObject({ living: 2, share: 1 });
 });
 
+test('who looks after another sort of units takes no share of these', () => {
+  const wanted = units(3);
+  const rows = [row(signOfLife(uuid(2), '#webhooks'), uuid(2)), row(signOfLife(uuid(1)), uuid(1))];
+  expect(leaseShare(view({ wanted, rows }))).toMatchObject({ living: 1, share: 3 });
+  expect(leaseShare(view({ wanted, rows, group: '#webhooks' }))).toMatchObject({ living: 2, share: 2 });
+});
+
 test('the next look comes when the lease of another ends, not when our own or a foreign one does', () => {
   const wanted = units(2);
   const rows = [row(wanted[0]!, uuid(2), 120.4), row(wanted[1]!, uuid(1), 5), row(units(3)[2]!, uuid(2), 7)];

@@ -1,4 +1,4 @@
-import { type LeaseRow, type LeaseUnit, leaseKey } from './lease.ts';
+import { type LeaseRow, type LeaseUnit, leaseKey, signOfLife } from './lease.ts';
 
 /** What a replica knows when it decides. */
 export interface LeaseView {
@@ -8,6 +8,8 @@ export interface LeaseView {
   readonly rows: readonly LeaseRow[];
   /** This replica's UUID. */
   readonly replica: string;
+  /** As in its sign of life. */
+  readonly group?: string | undefined;
   /** Keys of the units that this replica holds and means to keep. */
   readonly held: ReadonlySet<string>;
   /** Keys of units that it must not take now: its work on them has not ended, or has failed a moment ago. */
@@ -34,7 +36,8 @@ export function leaseShare(view: LeaseView): LeaseShare {
   const rows = new Map<string, LeaseRow>();
   for (const row of view.rows) {
     rows.set(leaseKey(row.unit), row);
-    if (row.unit.sink.startsWith('@') && row.remainingMs > 0) alive.add(row.holder);
+    const sign = signOfLife(row.holder, view.group);
+    if (row.unit.sink === sign.sink && row.remainingMs > 0) alive.add(row.holder);
   }
   const share = Math.ceil(view.wanted.length / alive.size);
   const free = view.wanted.filter((unit) => {

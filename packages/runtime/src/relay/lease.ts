@@ -35,9 +35,13 @@ export function leaseKey(unit: LeaseUnit): string {
   return `${unit.sink}/${unit.shard}`;
 }
 
-/** The unit by which a replica says that it lives: nobody else wants it. */
-export function signOfLife(replica: string): LeaseUnit {
-  return { sink: `@${replica}`, shard: 0 };
+/**
+ * The unit by which a replica says that it lives: nobody else wants it.
+ *
+ * @param group those who divide the same units among themselves: one process may look after several sorts of them
+ */
+export function signOfLife(replica: string, group = ''): LeaseUnit {
+  return { sink: `@${group}${replica}`, shard: 0 };
 }
 
 /**

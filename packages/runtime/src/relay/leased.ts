@@ -50,6 +50,7 @@ export class Leased extends Service {
     await using keeper = new LeaseKeeper({
       pool: pools.leases,
       relay,
+      group: name,
       replica: randomUUID(),
       name: `${hostname()}:${process.pid}`,
       units: [{ sink: name, shard: 0 }],

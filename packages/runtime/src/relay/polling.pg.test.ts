@@ -1,7 +1,20 @@
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { deferred } from '../internal/deferred.ts';
+import { orAborted } from '../internal/or-aborted.ts';
+import { type RunContext, Service } from '../lifecycle/service.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
+import { Leased } from './leased.ts';
 import { faultless } from './ledger.suite.ts';
+import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 import { ReplicaFleet } from './replica-fleet.suite.ts';
+
+/** Runs until it is stopped, and does nothing. */
+class Idle extends Service {
+  protected override async run(context: RunContext): Promise<void> {
+    context.ready();
+    await orAborted(deferred().promise, context.stopping);
+  }
+}
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   let fleet: ReplicaFleet;
@@ -55,4 +68,29 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       expect(await fleet.fixture.rows(slots)).toEqual([]);
     },
   );
+
+  test('a process that also delivers webhooks still feeds all of its sinks', async () => {
+    await using fixture = await RelayFixture.create(inject('postgres')[major]);
+    const sinks = [new Consumer('one'), new Consumer('two'), new Consumer('three')];
+    const relay = fixture.relay(
+      sinks.map(({ source }) => source),
+      { source: 'table', pollMs: 20 },
+    );
+    await using deliveries = new Leased({
+      name: '#webhooks',
+      connectionString: fixture.database.url,
+      relay: fixture.slot,
+      create: () => new Idle('idle'),
+    });
+    await Promise.all([relay.start(), deliveries.start()]);
+    // Both have seen each other.
+    await eventually(
+      () => fixture.rows(`select from event_runtime.relay_lease where sink like '@%'`),
+      ({ length }) => length === 2,
+    );
+    await fixture.rows('select pg_sleep(1.2)');
+    await fixture.emit();
+    await Promise.all(sinks.map(async (sink) => await sink.has(1)));
+    expect(relay.activity.leases.map(({ held }) => held)).toEqual([true, true, true]);
+  });
 });

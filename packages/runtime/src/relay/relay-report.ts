@@ -61,7 +61,10 @@ export interface SlotReport {
 
 /** A lease that has not expired. */
 export interface LeaseReport {
-  /** `*`: the reader of the WAL. `#webhooks`: the deliverer. `@` and an id: a replica's sign of life. */
+  /**
+   * `*`: the reader of the WAL. `#webhooks`: the deliverer. `@` and an id: a replica's sign of life, `@#webhooks` and an
+   * id: that of one that may deliver.
+   */
   readonly sink: string;
   readonly shard: number;
   /** `host:pid` */

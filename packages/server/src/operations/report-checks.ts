@@ -37,15 +37,29 @@ export function primaryCheck(inRecovery: boolean): Check[] {
 
 function relayCheck({ leases, sinks }: RelayReport, source: 'wal' | 'table'): Check {
   const about = { code: 'ER1312', name: 'relay' } as const;
-  const works = (sink: string): boolean =>
-    source === 'wal' ? sink === '*' : sinks.some((each) => each.sink === sink);
-  const holder = leases.find(({ sink }) => works(sink))?.holder;
-  if (holder === undefined) return fail({ ...about, seen: 'no lease is held' });
-  const replicas = leases.filter(({ sink }) => sink.startsWith('@')).length;
+  const units = source === 'wal' ? [{ sink: '*', shard: 0 }] : sinks;
+  const holders = units.map((unit) =>
+    leases.find((each) => each.sink === unit.sink && each.shard === unit.shard),
+  );
+  const free = units.filter((_, index) => holders[index] === undefined);
+  if (free.length === units.length) return fail({ ...about, seen: 'no lease is held' });
+  if (free.length > 0) {
+    return fail({
+      ...about,
+      seen: `nobody has ${free.map(({ sink, shard }) => `${sink}/${shard}`).join(', ')}`,
+    });
+  }
+  const holder = [...new Set(holders.map((each) => each?.holder))].join(', ');
+  const replicas = replicasOf(leases);
   return ok({
     ...about,
     seen: `${holder} has the lease; ${replicas} ${replicas === 1 ? 'replica' : 'replicas'}`,
   });
+}
+
+/** Processes: each has a sign of life for every sort of lease that it may have. */
+export function replicasOf(leases: RelayReport['leases']): number {
+  return new Set(leases.filter(({ sink }) => sink.startsWith('@')).map(({ holder }) => holder)).size;
 }
 
 const slotConditions: Readonly<Record<SlotCondition, (report: RelayReport) => Check[]>> = {

@@ -7,7 +7,7 @@ import type { GivenSettings } from '../config/load-configuration.ts';
 import type { Check } from './check.ts';
 import { checkLines } from './doctor-command.ts';
 import { bytesText, countText, secondsText } from './quantities.ts';
-import { primaryCheck, reportChecks } from './report-checks.ts';
+import { primaryCheck, replicasOf, reportChecks } from './report-checks.ts';
 import { schemaCheck } from './schema-checks.ts';
 import { openSite } from './site.ts';
 import { table } from './table.ts';
@@ -62,7 +62,7 @@ function reportLines(
   const { server, slot, leases, sinks, partitions, deadLetters, webhooks } = report;
   const holder =
     leases.find(({ sink }) => !sink.startsWith('@') && !sink.startsWith('#'))?.holder ?? 'nobody';
-  const replicas = leases.filter(({ sink }) => sink.startsWith('@')).length;
+  const replicas = replicasOf(leases);
   const dead = deadLetters.reduce((total, { count }) => total + count, 0);
   const facts: Array<readonly [string, string]> = [
     ['database', `PostgreSQL ${server.version}${server.inRecovery ? ', a standby' : ''}`],
