@@ -4,8 +4,9 @@ import { emitBench } from './emit.ts';
 import { relayBench } from './relay.ts';
 import type { Bench } from './report/report.ts';
 import { terminalReport } from './report/terminal.ts';
+import { stoppedSinkBench } from './stopped-sink.ts';
 
-const benches: readonly Bench[] = [emitBench, relayBench];
+const benches: readonly Bench[] = [emitBench, relayBench, stoppedSinkBench];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

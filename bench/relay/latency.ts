@@ -51,12 +51,9 @@ export async function measureLatency(site: RelaySite, options: LatencyOptions): 
     await emitSteadily(site.url, { ...options, perTransaction });
     const emittedAt = performance.now();
     const arrived = await reading;
-    const sorted = arrived.latencies.toSorted((a, b) => a - b);
-    const at = (part: number): number =>
-      sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
     return {
-      p50: at(0.5),
-      p99: at(0.99),
+      p50: percentile(arrived.latencies, 0.5),
+      p99: percentile(arrived.latencies, 0.99),
       arrived: events / ((arrived.lastAt - began) / 1_000),
       emitted: events / ((emittedAt - began) / 1_000),
     };
@@ -65,7 +62,14 @@ export async function measureLatency(site: RelaySite, options: LatencyOptions): 
   }
 }
 
-async function readLines(
+/** The value below which a part of the values is; 0 where there are none. */
+export function percentile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
+}
+
+/** Milliseconds from the row's time to its line in a file sink's file, for so many lines, in their order. */
+export async function readLines(
   path: string,
   events: number,
 ): Promise<{ readonly latencies: readonly number[]; readonly lastAt: number }> {

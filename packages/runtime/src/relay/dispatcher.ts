@@ -60,7 +60,7 @@ export class Dispatcher {
     } & Signals,
   ): Promise<'done' | 'none' | 'given-up'> {
     if (call.stopping.aborted) return 'given-up';
-    const batch = inHand.next(Date.now(), this.#options.limit);
+    const batch = inHand.next(performance.now(), this.#options.limit);
     if (batch.length === 0) return 'none';
     const { sink, valid } = this.#options;
     const handed = {
@@ -77,7 +77,7 @@ export class Dispatcher {
     });
     if (results === undefined || !(await this.#keepRejected(batch, results, call))) return 'given-up';
     // failpoint: relay.delivered
-    inHand.settle(batch, results, Date.now());
+    inHand.settle(batch, results, performance.now());
     // A sink that answers without any I/O would otherwise keep timers, sockets and signals from their turn.
     await nextTurn();
     return 'done';
@@ -89,7 +89,7 @@ export class Dispatcher {
     options: { readonly ms?: number; readonly stopping: AbortSignal },
   ): Promise<void> {
     const next = inHand.nextRetryAt;
-    const waits = [options.ms, next === undefined ? undefined : Math.max(1, next - Date.now())];
+    const waits = [options.ms, next === undefined ? undefined : Math.max(1, next - performance.now())];
     // A longer timer would end at once.
     const ms = Math.min(2 ** 31 - 1, ...waits.filter((each) => each !== undefined));
     const timer = new AbortController();

@@ -17,7 +17,7 @@ import { RelayPools } from './relay-pools.ts';
 
 /** A sink that the relay feeds: known by its name, made anew for each lease. */
 export interface SinkSource {
-  /** The key of its checkpoints: 1 to 200 characters; not `*`, and not beginning with `@`. */
+  /** The key of its checkpoints: 1 to 200 characters, the first not `*`, `@` or `#`. */
   readonly name: string;
   /** The relay disposes what it returns. */
   create(owner: CheckpointOwner): Sink;
@@ -72,8 +72,10 @@ export class Relay extends Service {
   readonly #logger: Logger;
   readonly #leads = new Set<Lead>();
 
+  /** @throws RangeError for a sink's name that cannot be one, or is there twice */
   constructor(options: RelayOptions) {
     super('relay');
+    checkNames(options.sinks.map(({ name }) => name));
     this.#options = options;
     this.#logger = (options.logger ?? silentLogger).child({
       component: 'relay',
@@ -192,6 +194,19 @@ export class Relay extends Service {
         this.#logger.warn('relay.lease.trouble', { error: change.error });
         break;
     }
+  }
+}
+
+/** The other names in the table of leases are not those of sinks. */
+function checkNames(names: readonly string[]): void {
+  for (const [index, name] of names.entries()) {
+    if (!/^[^*@#].{0,199}$/s.test(name)) {
+      throw new RangeError(
+        `a sink's name has 1 to 200 characters, the first not *, @ or #, not ${JSON.stringify(name)}`,
+      );
+    }
+    if (names.indexOf(name) !== index)
+      throw new RangeError(`there are two sinks named ${JSON.stringify(name)}`);
   }
 }
 

@@ -7,8 +7,9 @@ import type { FeedState } from './feed.ts';
 /** How many events one batch of the table should have, where ticks allow it. */
 const batchEvents = 10_000;
 
-/** A sink whose batch was smaller is about to have everything. */
+/** A sink whose batch was smaller, or took less time, is about to have everything. */
 const nearEvents = 1_000;
+const nearMs = 200;
 
 /** How long a sink that has everything waits when it cannot join the window yet. Milliseconds. */
 const joinRetryMs = 20;
@@ -54,7 +55,7 @@ export async function readTable(state: FeedState, signals: Signals): Promise<voi
         state.dirty = true;
       }
       await state.save();
-      near = events < nearEvents;
+      near = events < nearEvents || performance.now() - began < nearMs;
       empty = events === 0 ? empty + 1 : 0;
       if (pinned && near && !waits(state) && join(state, to)) return;
       if (!near || (state.window.open && !pinned && !waits(state))) continue;

@@ -1,3 +1,4 @@
+import type { ConfiguredSink } from './configured-sink.ts';
 import type { EffectiveSetting } from './effective-setting.ts';
 import type { Origin } from './origin.ts';
 import { type Problem, problemOf } from './problem.ts';
@@ -14,6 +15,10 @@ export function crossProblems(merged: ReadonlyMap<SettingPath, EffectiveSetting>
   const shards = value('relay.shards');
   if (value('relay.source') === 'wal' && typeof shards === 'number' && shards > 1) {
     blame('relay.shards', 'it must be 1 where relay.source is wal, for a slot has one reader');
+  }
+  const files = value('sinks') as readonly ConfiguredSink[] | undefined;
+  if (typeof shards === 'number' && shards > 1 && files?.some(({ type }) => type === 'file') === true) {
+    blame('relay.shards', 'it must be 1 where a sink is a file, for only one process may write that');
   }
   const [kept, most] = [value('retention.outboxDays'), value('retention.maxDays')];
   if (typeof kept === 'number' && typeof most === 'number' && most < kept) {

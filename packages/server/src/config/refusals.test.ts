@@ -145,6 +145,18 @@ const refusals: ReadonlyArray<readonly [string, Sources, readonly string[]]> = [
     ],
   ],
   [
+    'shards of a file',
+    {
+      file: {
+        sinks: [{ type: 'file', name: 'log', path: '/var/log/events' }],
+        relay: { source: 'table', shards: 2 },
+      },
+    },
+    [
+      'relay.shards is 2, from conf.json; it must be 1 where a sink is a file, for only one process may write that.',
+    ],
+  ],
+  [
     'kept less than kept',
     { flags: { 'retention.outboxDays': '91' } },
     ['retention.maxDays is 90, by default; it must not be less than retention.outboxDays, which is 91.'],
