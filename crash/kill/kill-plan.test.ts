@@ -41,9 +41,9 @@ test('every process is killed alone, and all of them together', () => {
 test('the server is killed while commits are not on disk, the relay while a sink is stuck', () => {
   const random = killPlan({ ...options, hits: 0 }).flatMap((kill) => (kill.type === 'random' ? [kill] : []));
   const preludes = new Set(random.map((kill) => kill.prelude));
-  expect([...preludes].toSorted()).toEqual(['none', 'relaxed', 'stuck']);
+  expect([...preludes].toSorted()).toEqual(['held', 'none', 'relaxed', 'stuck']);
   for (const { prelude, targets } of random) {
     if (prelude === 'relaxed') expect(targets).toContain('postgres');
-    if (prelude === 'stuck') expect(targets).toContain('relay');
+    if (prelude === 'stuck' || prelude === 'held') expect(targets).toContain('relay');
   }
 });

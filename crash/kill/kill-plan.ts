@@ -13,10 +13,10 @@ export interface RandomKill {
   readonly afterMs: number;
   /**
    * What goes before it. `stuck`: the webhooks cannot be fanned out for a while, so that the relay holds events that
-   * are not delivered. `relaxed`: no COMMIT waits for the disk and the file
+   * are not delivered. `held`: every sink joins the WAL while commits are in it that are not visible. `relaxed`: no COMMIT waits for the disk and the file
    * sink has just been given events, so that the server may lose what was handed over.
    */
-  readonly prelude: 'none' | 'stuck' | 'relaxed';
+  readonly prelude: 'none' | 'stuck' | 'held' | 'relaxed';
 }
 
 /** The process with the failpoint, at a statement of its own. */
@@ -103,7 +103,7 @@ function randomKill(random: Random, index: number): RandomKill {
 
 function prelude(targets: readonly Target[], random: Random): RandomKill['prelude'] {
   if (targets.includes('postgres')) return random.below(3) > 0 ? 'relaxed' : 'none';
-  return targets.includes('relay') && random.below(3) === 0 ? 'stuck' : 'none';
+  return targets.includes('relay') ? random.pick(['stuck', 'held', 'none'] as const) : 'none';
 }
 
 function shuffled<T>(list: readonly T[], random: Random): T[] {

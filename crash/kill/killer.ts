@@ -15,7 +15,7 @@ import {
   type Target,
 } from './kill-plan.ts';
 import { failpointTable, type KillRecord, shortOf } from './kill-record.ts';
-import { dropSlot, holdDeliveries, pauseSinks, untilUnflushed } from './provocation.ts';
+import { dropSlot, holdDeliveries, joinOverHeldCommits, pauseSinks, untilUnflushed } from './provocation.ts';
 
 export interface KillerOptions {
   readonly plan: readonly PlannedKill[];
@@ -47,8 +47,8 @@ const mostTries = 6;
 
 /** Events that are to be on their way when a relay is stopped. */
 const backlogEvents = 40;
-/** Milliseconds after which what comes was not sent by a relay that was stopped before. */
-const settleMs = 200;
+/** Milliseconds that a relay is stopped: half as long again as its lease. */
+const frozenMs = 1_500;
 /** Milliseconds that a relay which was stopped and continued runs beside the one that took over. */
 const besideMs = 2_000;
 
@@ -131,18 +131,21 @@ export class Killer {
       receiver.freeze();
       const until = now() + 2_000;
       while (traffic.outstanding < backlogEvents && now() < until) await sleep(5, undefined, { signal });
-      relay.freeze();
+      const frozen = relay.freeze();
       receiver.thaw();
-      // What was on its way when it was stopped still comes.
-      this.#restartedAt = now() + settleMs;
+      // Longer than its lease: what comes after that is the other's.
+      this.#restartedAt = now() + frozenMs;
+      await sleep(frozenMs, undefined, { signal });
       await this.#progress(signal);
+      relay.thaw();
+      await sleep(besideMs, undefined, { signal });
+      const at = now();
+      if (await rival.kill()) this.#record({ at, targets: ['relay'], failpoint: undefined, frozen });
     } finally {
       receiver.thaw();
       relay.thaw();
+      await rival.kill();
     }
-    await sleep(besideMs, undefined, { signal });
-    const at = now();
-    if (await rival.kill()) this.#record({ at, targets: ['relay'], failpoint: undefined, frozen: true });
     this.#restartedAt = now();
   }
 
@@ -156,6 +159,9 @@ export class Killer {
         break;
       case 'stuck':
         stack.use(await holdDeliveries(pool, signal));
+        break;
+      case 'held':
+        await joinOverHeldCommits(pool, signal);
         break;
       case 'relaxed':
         stack.use(await untilUnflushed({ pool, writers, sinkFile, signal }));

@@ -45,6 +45,40 @@ export async function pauseSinks(pool: pg.Pool, signal: AbortSignal): Promise<vo
   }
 }
 
+/** All together longer than the relay takes to notice that a sink goes on, and to join. */
+const holds = 20;
+const heldMs = 60;
+const freeMs = 30;
+
+/**
+ * Lets every sink leave the WAL and join it again while commits are in the WAL and not visible: a synchronous standby
+ * is asked for that is not there, again and again, so that new ones are on their way whenever a sink joins.
+ */
+export async function joinOverHeldCommits(pool: pg.Pool, signal: AbortSignal): Promise<void> {
+  const client = await pool.connect();
+  client.on('error', ignore);
+  try {
+    await client.query('set synchronous_commit = local');
+    await client.query('update event_runtime.relay_checkpoint set paused_at = clock_timestamp()');
+    await sleep(pauseMs, undefined, { signal });
+    await client.query('update event_runtime.relay_checkpoint set paused_at = null');
+    for (let count = 0; count < holds; count += 1) {
+      await client.query(`alter system set synchronous_standby_names = 'nobody'`);
+      await client.query('select pg_reload_conf()');
+      await sleep(heldMs, undefined, { signal });
+      await client.query('alter system reset synchronous_standby_names');
+      await client.query('select pg_reload_conf()');
+      await sleep(freeMs, undefined, { signal });
+    }
+  } finally {
+    await client.query('alter system reset synchronous_standby_names');
+    await client.query('select pg_reload_conf()');
+    await client.query('update event_runtime.relay_checkpoint set paused_at = null');
+    client.off('error', ignore);
+    client.release(true);
+  }
+}
+
 /** Longer than two ticks of the relay, and what it confirms after them. */
 const stuckMs = 2_500;
 

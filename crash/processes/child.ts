@@ -93,9 +93,9 @@ export class Child implements AsyncDisposable {
     return true;
   }
 
-  /** Stops it where it is (SIGSTOP), as a host does that has other things to do; {@link thaw} lets it go on. */
-  freeze(): void {
-    this.#child?.kill('SIGSTOP');
+  /** Stops it where it is (SIGSTOP), as a host does that has other things to do; {@link thaw} lets it go on. @returns false when it did not run */
+  freeze(): boolean {
+    return this.running && this.#child?.kill('SIGSTOP') === true;
   }
 
   thaw(): void {

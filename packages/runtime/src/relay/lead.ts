@@ -165,7 +165,10 @@ export class Lead {
     const client = await reached(pool.connect(), signal);
     try {
       await client.query('begin');
-      await client.query("set local lock_timeout = '1s'");
+      // Stopped in between, we must not keep the rows from whoever takes over.
+      await client.query(
+        "set local lock_timeout = '1s'; set local idle_in_transaction_session_timeout = '2s'",
+      );
       const floor = await adoptCluster(client, owner);
       const stored = await claimCheckpoints(client, { sinks, owner });
       await client.query('commit');

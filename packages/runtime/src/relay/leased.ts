@@ -57,6 +57,9 @@ export class Leased extends Service {
       ...(leaseMs === undefined ? {} : { ttlMs: leaseMs, renewMs: leaseMs / 4, lookMs: leaseMs / 8 }),
       work: async (lease, over) => {
         await using service = this.#options.create(lease);
+        // Not in peace: what is under way is another's now.
+        const letGo = (): void => void service.stop({ graceMs: 0 }).catch(() => undefined);
+        lease.lost.addEventListener('abort', letGo, { once: true });
         await service.start();
         context.ready();
         await orAborted(service.finished, AbortSignal.any([over, context.stopping]));

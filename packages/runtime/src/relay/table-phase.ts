@@ -7,7 +7,7 @@ import type { FeedState } from './feed.ts';
 /** How many events one batch of the table should have, where ticks allow it. */
 const batchEvents = 10_000;
 
-/** A sink whose batch was smaller, or took less time, is about to have everything. */
+/** A sink whose batch was smaller is about to have everything; or took less time, where it can join the window. */
 const nearEvents = 1_000;
 const nearMs = 200;
 
@@ -55,7 +55,8 @@ export async function readTable(state: FeedState, signals: Signals): Promise<voi
         state.dirty = true;
       }
       await state.save();
-      near = events < nearEvents || performance.now() - began < nearMs;
+      const soon = performance.now() - began < nearMs;
+      near = events < nearEvents || (soon && state.window.open && !waits(state));
       empty = events === 0 ? empty + 1 : 0;
       if (pinned && near && !waits(state) && join(state, to)) return;
       if (!near || (state.window.open && !pinned && !waits(state))) continue;

@@ -65,7 +65,8 @@ function sessionOver(client: ClientBase, options: UpkeepOptions): UpkeepSession 
       }
     },
     async transaction(step) {
-      await client.query('begin');
+      // Stopped in between, it must not keep what it locked.
+      await client.query(`begin; set local idle_in_transaction_session_timeout = '10s'`);
       try {
         const result = await step();
         await client.query('commit');

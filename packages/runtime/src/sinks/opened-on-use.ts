@@ -3,7 +3,7 @@ import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } fr
 export interface OpenedOnUseOptions {
   readonly name: string;
   readonly features: SinkFeatures;
-  readonly open: (options: { readonly signal: AbortSignal }) => Promise<Sink>;
+  readonly open: (options: DeliverOptions) => Promise<Sink>;
 }
 
 /**
@@ -14,7 +14,7 @@ export class OpenedOnUse implements Sink {
   readonly name: string;
   readonly features: SinkFeatures;
   readonly #open: OpenedOnUseOptions['open'];
-  #sink: Sink | undefined;
+  #opening: Promise<Sink> | undefined;
 
   constructor(options: OpenedOnUseOptions) {
     this.name = options.name;
@@ -24,11 +24,20 @@ export class OpenedOnUse implements Sink {
 
   /** @throws what opening throws: the batch is handed over again */
   async deliver(batch: SinkBatch, options: DeliverOptions): Promise<readonly DeliveryResult[]> {
-    this.#sink ??= await this.#open(options);
-    return await this.#sink.deliver(batch, options);
+    this.#opening ??= this.#open(options);
+    let sink: Sink;
+    try {
+      sink = await this.#opening;
+    } catch (error) {
+      this.#opening = undefined;
+      throw error;
+    }
+    return await sink.deliver(batch, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#sink?.[Symbol.asyncDispose]();
+    // Also while it is being opened: whoever comes next opens it again.
+    const sink = await this.#opening?.catch(() => undefined);
+    await sink?.[Symbol.asyncDispose]();
   }
 }

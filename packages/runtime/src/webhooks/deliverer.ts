@@ -93,7 +93,7 @@ export class Deliverer extends Service {
 
   async #turn(): Promise<void> {
     if (this.#takeOverDue) {
-      await this.#settings.queue.takeOver();
+      await this.#settings.queue.takeOver({ valid: this.#settings.valid });
       this.#takeOverDue = false;
     }
     if (this.#settlementDueIn() <= 0) await this.#settle();
@@ -132,8 +132,8 @@ export class Deliverer extends Service {
     if (this.#claimDueIn(began) > 0) return;
     this.#claimDue = false;
     this.#claimedAt = began;
-    if (!this.#settings.valid()) return;
     this.#retryTimes = this.#retryTimes.filter((at) => at > began);
+    if (!this.#settings.valid()) return;
     if (tenure.idle) tenure.renewed(began);
     this.#crowded = new Set(tenure.lanes.endpointsHolding(heldPerEndpoint));
     let claim: Claim;

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { runtimeError } from '../errors/codes.ts';
 import type { OutboxEvent } from '../log/outbox-event.ts';
 import {
   claimSql,
@@ -115,7 +116,7 @@ export class DeliveryQueue {
         });
         return result.rows;
       },
-      { signal: options.signal },
+      { signal: options.signal, localCommit: true },
     );
     const deliveries = rows.map((row) => toDelivery(row, options.claimerId));
     const ready = rows[0]?.ready ?? 0;
@@ -142,7 +143,7 @@ export class DeliveryQueue {
         });
         return new Set(result.rows.map((row) => row.delivery_id));
       },
-      { signal: options.signal },
+      { signal: options.signal, localCommit: true },
     );
   }
 
@@ -162,7 +163,7 @@ export class DeliveryQueue {
           values: [options.claimerId, options.leaseMs],
         });
       },
-      { signal: options.signal },
+      { signal: options.signal, localCommit: true },
     );
   }
 
@@ -181,22 +182,28 @@ export class DeliveryQueue {
         await client.query(lockForClaim);
         await client.query(keepOnlySql, [options.claimerId, options.deliveryIds]);
       },
-      { signal: options.signal },
+      { signal: options.signal, localCommit: true },
     );
   }
 
   /**
    * Frees every claim at once, whoever holds it: for the start of a process that is known to be the only one,
    * so that it does not wait for the leases of the one before. Returns how many there were.
+   *
+   * @param options.valid asked once the queue is ours: whether this process still is the one
+   * @throws ER1207 it is not
    */
-  async takeOver(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
+  async takeOver(
+    options: { readonly signal?: AbortSignal; readonly valid?: () => boolean } = {},
+  ): Promise<number> {
     return await transaction(
       this.#pool,
       async (client) => {
         await client.query(lockForClaim);
+        if (options.valid?.() === false) throw runtimeError('ER1207', { detail: 'Webhook deliveries.' });
         return (await client.query(takeOverSql)).rowCount ?? 0;
       },
-      { signal: options.signal },
+      { signal: options.signal, localCommit: true },
     );
   }
 }

@@ -84,8 +84,10 @@ export class WebhookSink implements Sink {
     const until = performance.now() + patienceMs;
     let deliveries = await this.#fanOut(batch, options);
     for (; deliveries === undefined; deliveries = await this.#fanOut(batch, options)) {
-      if (performance.now() > until) throw runtimeError('ER4013', { detail: `Sink ${this.name}.` });
-      await sleep(lookMs, undefined, { signal: options.signal });
+      do {
+        if (performance.now() > until) throw runtimeError('ER4013', { detail: `Sink ${this.name}.` });
+        await sleep(lookMs, undefined, { signal: options.signal });
+      } while (!(await this.#visible(batch)));
     }
     // failpoint: webhooks.fan-out.after
     if (deliveries > 0) onFanOut?.(deliveries);
@@ -94,6 +96,15 @@ export class WebhookSink implements Sink {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Nothing is held between two batches; the pool is its owner's.
+  }
+
+  async #visible({ events }: SinkBatch): Promise<boolean> {
+    const { rows } = await this.#options.pool.query<{ visible: boolean }>(
+      `select coalesce(bool_and(pg_visible_in_snapshot(t.id, pg_current_snapshot())), true) as visible
+         from unnest($1::xid8[]) as t (id)`,
+      [loggedIds(events)],
+    );
+    return rows[0]?.visible === true;
   }
 
   /** @returns how many deliveries it made; undefined, and nothing is written: an event is not visible yet */
@@ -109,14 +120,14 @@ export class WebhookSink implements Sink {
         const { rows } = await client.query<{ deliveries: number; visible: boolean }>({
           name: 'webhooks-fan-out',
           text: fanOutSql,
-          values: [this.name, ...columns(batch.events), unseenIds(batch.events)],
+          values: [this.name, ...columns(batch.events), loggedIds(batch.events)],
         });
         // The claim of a delivery would not find its event, and a customer who asks back would find nothing.
         if (rows[0]?.visible === false) throw new NotVisible();
         // failpoint: webhooks.fan-out.before
         return rows[0]?.deliveries ?? 0;
       },
-      { signal },
+      { signal, localCommit: true },
     );
     return await fanOut.catch((error: unknown) => {
       if (error instanceof NotVisible) return undefined;
@@ -129,7 +140,7 @@ export class WebhookSink implements Sink {
 class NotVisible extends Error {}
 
 /** What was read from the table is visible; ids of another cluster, which may be among them, say nothing here. */
-function unseenIds(events: readonly LoggedEvent[]): string[] {
+function loggedIds(events: readonly LoggedEvent[]): string[] {
   const ids = events.filter(({ position }) => position !== null).map(({ txId }) => txId);
   return [...new Set(ids)].map(String);
 }

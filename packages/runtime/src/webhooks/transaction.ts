@@ -19,6 +19,11 @@ export async function transaction<T>(
   work: (client: pg.PoolClient) => Promise<T>,
   options: {
     readonly signal?: AbortSignal | undefined;
+    /**
+     * COMMIT waits for no standby: for work that is done again where a failover loses it, and that would hold its locks
+     * as long as a standby is away. Default false.
+     */
+    readonly localCommit?: boolean | undefined;
   } = {},
 ): Promise<T> {
   options.signal?.throwIfAborted();
@@ -32,7 +37,7 @@ export async function transaction<T>(
   try {
     await client.query(
       `begin isolation level read committed;
-       set local idle_in_transaction_session_timeout = ${stoppedMs}`,
+       set local idle_in_transaction_session_timeout = ${stoppedMs}${options.localCommit === true ? '; set local synchronous_commit = local' : ''}`,
     );
     const result = await work(client);
     await client.query('commit');

@@ -44,7 +44,7 @@ function relayCheck({ leases, sinks }: RelayReport, source: 'wal' | 'table'): Ch
   const free = units.filter((_, index) => holders[index] === undefined);
   if (free.length === units.length) return fail({ ...about, seen: 'no lease is held' });
   if (free.length > 0) {
-    return fail({
+    return warn({
       ...about,
       seen: `nobody has ${free.map(({ sink, shard }) => `${sink}/${shard}`).join(', ')}`,
     });

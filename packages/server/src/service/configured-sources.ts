@@ -31,8 +31,8 @@ function fileSink({ name, path }: { readonly name: string; readonly path: string
   return new OpenedOnUse({
     name,
     features: FileSink.features,
-    open: async ({ signal }) => {
-      const sink = await FileSink.open({ name, path, signal });
+    open: async (options) => {
+      const sink = await FileSink.open({ name, path, ...options });
       if (sink.tornBytes > 0) logger.warn('sink.file.torn', { sink: name, bytes: sink.tornBytes });
       return sink;
     },

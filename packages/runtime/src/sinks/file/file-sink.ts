@@ -14,6 +14,8 @@ export interface FileSinkOptions {
   /** A regular file; made with mode 0600 if it is missing. Its directory must exist. One sink per file. */
   readonly path: string;
   readonly signal?: AbortSignal;
+  /** As for a batch: asked right before a torn line is cut off. */
+  readonly valid?: DeliverOptions['valid'];
 }
 
 /**
@@ -47,14 +49,14 @@ export class FileSink implements Sink {
   /**
    * Opens the file, or makes it.
    *
-   * @throws EventRuntimeError ER4011 when that fails, and for what is no regular file; the signal's reason
+   * @throws EventRuntimeError ER4011 when that fails, and for what is no regular file; ER1207; the signal's reason
    */
   static async open(options: FileSinkOptions): Promise<FileSink> {
     options.signal?.throwIfAborted();
     try {
       const file = await openToAppend(options.path);
       try {
-        const tornBytes = await cutTornTail(file);
+        const tornBytes = await cutTornTail(file, () => checkLease(options, options));
         await syncDirectory(dirname(options.path));
         options.signal?.throwIfAborted();
         return new FileSink(options, { file, tornBytes });
@@ -64,6 +66,7 @@ export class FileSink implements Sink {
       }
     } catch (cause) {
       options.signal?.throwIfAborted();
+      if (isTurnedAway(cause)) throw cause;
       throw runtimeError('ER4011', { detail: options.path, cause });
     }
   }
@@ -77,7 +80,7 @@ export class FileSink implements Sink {
     options.signal.throwIfAborted();
     const lines = batch.events.map(({ event }) => lineOf(event));
     const bytes = Buffer.concat(lines.filter((line) => Buffer.isBuffer(line)));
-    const appending = this.#append(bytes, () => this.#requireLease(options));
+    const appending = this.#append(bytes, () => checkLease(this, options));
     this.#delivering = appending.catch(() => undefined);
     await appending;
     return lines.map((line) => (Buffer.isBuffer(line) ? { type: 'delivered' } : line));
@@ -110,11 +113,6 @@ export class FileSink implements Sink {
     }
   }
 
-  /** What stands behind our own lines may be another's. */
-  #requireLease({ valid }: DeliverOptions): void {
-    if (valid?.() === false) throw runtimeError('ER1207', { detail: `Sink ${this.name}, ${this.path}.` });
-  }
-
   /** Cuts off what is left of a batch that failed. @returns the length of the file */
   async #repaired(requireLease: () => void): Promise<number> {
     const { size } = await this.#file.stat();
@@ -126,6 +124,14 @@ export class FileSink implements Sink {
     this.#repairTo = undefined;
     return end;
   }
+}
+
+/** What stands behind our own lines may be another's. */
+function checkLease(
+  sink: { readonly name: string; readonly path: string },
+  { valid }: { readonly valid?: DeliverOptions['valid'] },
+): void {
+  if (valid?.() === false) throw runtimeError('ER1207', { detail: `Sink ${sink.name}, ${sink.path}.` });
 }
 
 /** The line; or, for an event that cannot be one, its rejection: no later event waits for it. */

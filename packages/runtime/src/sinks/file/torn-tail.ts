@@ -6,12 +6,14 @@ const blockBytes = 64 * 1024;
 /**
  * Cuts off what stands behind the last `\n`: the line that a crash left half written. Durable when it returns.
  *
+ * @param requireLease throws when what stands there may be another's, who is writing it
  * @returns how many bytes were cut
  */
-export async function cutTornTail(file: FileHandle): Promise<number> {
+export async function cutTornTail(file: FileHandle, requireLease: () => void): Promise<number> {
   const { size } = await file.stat();
   const end = await endOfLastLine(file, size);
   if (end === size) return 0;
+  requireLease();
   await file.truncate(end);
   await file.sync();
   return size - end;
