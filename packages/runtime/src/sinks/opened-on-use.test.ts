@@ -36,6 +36,23 @@ test('opened at the first batch, again after a failure, once', async () => {
   expect(opened).toBe(2);
 });
 
+test('disposed while it is being opened, it waits for that, and disposes it', async () => {
+  const opening = Promise.withResolvers<NullSink>();
+  let disposed = 0;
+  const sink = new OpenedOnUse({ name: 'slow', features, open: async () => await opening.promise });
+  const delivering = sink.deliver(batch, { signal });
+  const ended = sink[Symbol.asyncDispose]();
+  opening.resolve(
+    Object.assign(new NullSink({ name: 'inner' }), {
+      async [Symbol.asyncDispose]() {
+        disposed += 1;
+      },
+    }),
+  );
+  await Promise.all([delivering, ended]);
+  expect(disposed).toBe(1);
+});
+
 test('disposed with what it opened, also where it opened nothing', async () => {
   let disposed = 0;
   const open = async () =>

@@ -244,6 +244,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const { deliveries } = await claim();
     await fixture.queue.keepOnly({ claimerId: me, deliveryIds: [deliveries[0]!.deliveryId] });
     expect(payloads((await claim({ claimerId: other })).deliveries)).toEqual(['2']);
+    await expect(fixture.queue.takeOver({ valid: () => false })).rejects.toMatchObject({ code: 'ER1207' });
     expect(await fixture.queue.takeOver()).toBe(2);
     expect(payloads((await claim({ claimerId: other })).deliveries)).toEqual(['1', '2']);
   });

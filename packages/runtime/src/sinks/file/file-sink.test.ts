@@ -192,6 +192,14 @@ test('without the lease nothing is written, and nothing is cut off: behind our l
   expect(await texts()).toEqual(['1', '3']);
 });
 
+test('without the lease no torn line is cut off: it may be one that another is writing', async () => {
+  await writeFile(path, '{"torn');
+  await expect(FileSink.open({ name: 'log', path, valid: () => false })).rejects.toMatchObject({
+    code: 'ER1207',
+  });
+  expect(await readFile(path, 'utf8')).toBe('{"torn');
+});
+
 test('a file that was truncated from outside meanwhile is not made longer again', async () => {
   await using sink = await FileSink.open({ name: 'log', path });
   await sink.deliver(payloads('1'), { signal });
