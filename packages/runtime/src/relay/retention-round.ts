@@ -22,6 +22,9 @@ export interface RoundOptions {
   readonly signal: AbortSignal;
 }
 
+/** At every start it meets the upkeep of partitions, which is done in a moment. */
+const waitMs = 5_000;
+
 /**
  * One round of retention: the outbox, then what must live as long as its events. A part that fails is logged, and the
  * others go on.
@@ -83,7 +86,7 @@ async function prune(
   before: number,
 ): Promise<void> {
   if (before === Number.NEGATIVE_INFINITY) return;
-  const { dropped } = await prunePartitions(client, { table, before: new Date(before), signal });
+  const { dropped } = await prunePartitions(client, { table, before: new Date(before), waitMs, signal });
   if (dropped.length > 0) logger.info('retention.dropped', { table, partitions: dropped });
 }
 
@@ -98,6 +101,7 @@ async function pruneOutbox(options: RoundOptions, now: number): Promise<void> {
   const { dropped, kept } = await prunePartitions(client, {
     table: 'outbox',
     before: new Date(before),
+    waitMs,
     signal,
     guard: {
       async keep(partition) {

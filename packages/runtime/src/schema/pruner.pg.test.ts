@@ -169,4 +169,20 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     );
     expect(rows).toEqual([]);
   });
+
+  test('another session does upkeep: refused, or waited for', async () => {
+    const client = await aged(major);
+    const database = await createMigratedDatabase(inject('postgres')[major]);
+    onTestFinished(() => database[Symbol.asyncDispose]());
+    const [own, other] = [await database.connect(), await database.connect()];
+    // The lock of upkeep; another database's is another one.
+    await other.query('select pg_advisory_lock(4409127756320017361)');
+    const prune = { table: 'tick', before: days(-7) } as const;
+    await expect(prunePartitions(own, prune)).rejects.toMatchObject({ code: 'ER1105' });
+    await expect(prunePartitions(own, { ...prune, waitMs: 100 })).rejects.toMatchObject({ code: 'ER1105' });
+    await prunePartitions(client, prune);
+    const waiting = prunePartitions(own, { ...prune, waitMs: 30_000 });
+    await other.query('select pg_advisory_unlock(4409127756320017361)');
+    expect(await waiting).toEqual({ dropped: [], kept: undefined });
+  });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 
@@ -6,6 +7,8 @@ export interface UpkeepOptions {
   readonly lockTimeoutMs?: number | undefined;
   /** How often a statement is tried before ER1105. Default 3. */
   readonly attempts?: number | undefined;
+  /** How long to wait for another session that does upkeep, in milliseconds. Default 0: ER1105 at once. */
+  readonly waitMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -21,6 +24,9 @@ export interface UpkeepSession {
 /** Any fixed number does; it is the same for every version of this program. */
 const lockKey = '4409127756320017361';
 
+/** Between two looks whether the other session is done. Milliseconds. */
+const lookMs = 50;
+
 /**
  * Lends the connection to partition upkeep: role `event_runtime_owner`, a short `lock_timeout`, and an
  * advisory lock so that two never work at once. All three are taken back afterwards.
@@ -34,8 +40,13 @@ export async function withUpkeepSession<T>(
   options: UpkeepOptions,
 ): Promise<T> {
   options.signal?.throwIfAborted();
-  const { rows } = await client.query<{ got: boolean }>('select pg_try_advisory_lock($1) as got', [lockKey]);
-  if (rows[0]?.got !== true) throw runtimeError('ER1105', { detail: 'Another session does upkeep now.' });
+  const until = performance.now() + (options.waitMs ?? 0);
+  while (!(await alone(client))) {
+    if (performance.now() >= until) {
+      throw runtimeError('ER1105', { detail: 'Another session does upkeep now.' });
+    }
+    await sleep(lookMs, undefined, options.signal === undefined ? {} : { signal: options.signal });
+  }
   try {
     await client.query('set role event_runtime_owner');
     await client.query("select set_config('lock_timeout', $1, false)", [
@@ -48,6 +59,11 @@ export async function withUpkeepSession<T>(
       .query(`reset lock_timeout; reset role; select pg_advisory_unlock(${lockKey})`)
       .catch(() => undefined);
   }
+}
+
+async function alone(client: ClientBase): Promise<boolean> {
+  const { rows } = await client.query<{ got: boolean }>('select pg_try_advisory_lock($1) as got', [lockKey]);
+  return rows[0]?.got === true;
 }
 
 function sessionOver(client: ClientBase, options: UpkeepOptions): UpkeepSession {
