@@ -27,6 +27,8 @@ export interface Moment {
   readonly lsn: Lsn;
   /** Whether all of that was durable when this was made. */
   readonly flushed: boolean;
+  /** Whether it was the present when it was made; false: an old one, behind which there is more to be read. */
+  readonly latest: boolean;
   /** Milliseconds since 1970, by the database's clock. */
   readonly at: number;
 }
@@ -97,7 +99,7 @@ export class TableReader {
     );
     if (row.lsn === null) throw runtimeError('ER1208');
     const { flushed, at } = row;
-    return { snapshot: Snapshot.parse(row.snapshot), lsn: parseLsn(row.lsn), flushed, at };
+    return { snapshot: Snapshot.parse(row.snapshot), lsn: parseLsn(row.lsn), flushed, latest: true, at };
   }
 
   /**
@@ -131,7 +133,13 @@ export class TableReader {
   ): Promise<Moment> {
     const found = await this.#unless(signal, tickAfter(this.#pool, { snapshot: from, maxEvents }));
     if (found !== undefined) {
-      return { snapshot: found.snapshot, lsn: found.lsn, flushed: false, at: Date.parse(found.at) };
+      return {
+        snapshot: found.snapshot,
+        lsn: found.lsn,
+        flushed: false,
+        latest: false,
+        at: Date.parse(found.at),
+      };
     }
     const now = await this.moment({ signal });
     if (now.snapshot.covers(from)) return now;

@@ -27,7 +27,7 @@ class SimulatedTable
   }
 
   async moment(): Promise<Moment> {
-    return { ...this.#log.pair(), flushed: true, at: 0 };
+    return { ...this.#log.pair(), flushed: true, latest: true, at: 0 };
   }
 
   async batchEnd(): Promise<Moment> {

@@ -93,4 +93,20 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await Promise.all(sinks.map(async (sink) => await sink.has(1)));
     expect(relay.activity.leases.map(({ held }) => held)).toEqual([true, true, true]);
   });
+
+  test('a sink that has ticks before it does not wait between them', async () => {
+    await using fixture = await RelayFixture.create(inject('postgres')[major]);
+    for (let index = 0; index < 4; index += 1) {
+      await fixture.emit();
+      await fixture.rows('select event_runtime.tick()');
+      // Further than a batch goes.
+      await fixture.rows(
+        `select setval(s, nextval(s) + 20000) from pg_get_serial_sequence('event_runtime.outbox', 'seq') s`,
+      );
+    }
+    const consumer = new Consumer();
+    await fixture.relay([consumer.source], { source: 'table', pollMs: 3_600_000 }).start();
+    await consumer.has(4);
+    expect(consumer.events).toHaveLength(4);
+  });
 });

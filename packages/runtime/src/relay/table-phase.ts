@@ -59,7 +59,7 @@ export async function readTable(state: FeedState, signals: Signals): Promise<voi
       near = events < nearEvents || (soon && state.window.open && !waits(state));
       empty = events === 0 ? empty + 1 : 0;
       if (pinned && near && !waits(state) && join(state, to)) return;
-      if (!near || (state.window.open && !pinned && !waits(state))) continue;
+      if (!near || !to.latest || (state.window.open && !pinned && !waits(state))) continue;
     } finally {
       if (pinned) state.window.unpin();
     }
@@ -86,7 +86,7 @@ async function end(state: FeedState, from: Checkpoint, { stopping }: Signals): P
     return await state.reader.batchEnd(from.snapshot, { maxEvents: batchEvents, signal: stopping });
   }
   const now = await state.reader.moment({ signal: stopping });
-  return { ...now, snapshot: from.batch.to };
+  return { ...now, snapshot: from.batch.to, latest: false };
 }
 
 /** @returns how many events the batch had; undefined: given up */

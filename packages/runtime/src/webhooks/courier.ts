@@ -1,5 +1,5 @@
 import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
-import { Agent } from 'undici';
+import { Agent, type buildConnector } from 'undici';
 import { runtimeError } from '../errors/codes.ts';
 import type { DelivererSettings } from './deliverer-options.ts';
 import type { ClaimedDelivery } from './delivery-queue.ts';
@@ -17,7 +17,7 @@ export class Courier implements AsyncDisposable {
     this.#settings = settings;
     this.#secrets = new SecretCache(settings.secretBox);
     this.#agent = new Agent({
-      connect: settings.guard.connect,
+      connect: onlyWhileValid(settings),
       // How many requests go at once is decided per endpoint, and two endpoints may share an origin.
       connections: null,
       pipelining: 1,
@@ -55,6 +55,18 @@ export class Courier implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }
+}
+
+/** A connection that is there only after another process has taken over must not be written to. */
+function onlyWhileValid({ guard, valid }: DelivererSettings): buildConnector.connector {
+  return (target, callback) => {
+    guard.connect(target, (...args: buildConnector.CallbackArgs) => {
+      const [, socket] = args;
+      if (socket === null || valid()) return callback(...args);
+      socket.destroy();
+      callback(runtimeError('ER1207', { detail: 'Webhook deliveries.' }), null);
+    });
+  };
 }
 
 function coded(cause: unknown): EventRuntimeError {

@@ -1,5 +1,6 @@
 import type { Answer } from '@event-runtime/simulators';
 import fc from 'fast-check';
+import { buildConnector } from 'undici';
 import { describe, expect, test } from 'vitest';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import { stressService } from '../testing/service-stress.ts';
@@ -7,6 +8,7 @@ import { Deliverer } from './deliverer.ts';
 import { entityOfRequest, eventIdOfRequest, useDelivererBench } from './deliverer-fixture.suite.ts';
 import type { DeliveryObservation } from './delivery-observation.ts';
 import { type Claim, type ClaimOptions, DeliveryQueue } from './delivery-queue.ts';
+import { EgressGuard } from './egress-guard.ts';
 import type { WebhookSink } from './fan-out.ts';
 import type { WebhookFixture } from './webhook-fixture.suite.ts';
 
@@ -74,6 +76,41 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await deliverer({ takeOver: true }).start();
     await bench().emptied();
     expect(receiver.requests).toHaveLength(4);
+  });
+
+  test('a connection that is there only after the lease was lost is not written to', async () => {
+    const { receiver, deliverer, endpoint, publish, webhooks } = bench();
+    await endpoint();
+    let held = true;
+    const connecting = Promise.withResolvers<void>();
+    const connected = Promise.withResolvers<void>();
+    const guard = new EgressGuard({
+      allow: ['127.0.0.0/8'],
+      connector: (options) => {
+        const connect = buildConnector(options);
+        return (target, callback) => {
+          connect(target, (...args: buildConnector.CallbackArgs) => {
+            connecting.resolve();
+            void (async () => {
+              await connected.promise;
+              callback(...args);
+            })();
+          });
+        };
+      },
+    });
+    const stale = deliverer({ guard, valid: () => held });
+    await stale.start();
+    await publish([{}], stale);
+    await connecting.promise;
+    held = false;
+    connected.resolve();
+    await webhooks.rows('select pg_sleep(0.1)');
+    expect(receiver.requests).toEqual([]);
+    await stale.stop();
+    await deliverer({ takeOver: true }).start();
+    await bench().emptied();
+    expect(receiver.requests).toHaveLength(1);
   });
 
   test('property: under random failures each event arrives, and first arrivals are in order', async () => {
