@@ -34,9 +34,7 @@ export async function measureLatency(site: RelaySite, options: LatencyOptions): 
   const path = join(folder, 'events.ndjson');
   const dead = { type: 'file', name: 'dead', path: join(folder, 'missing', 'events.ndjson') };
   const sinks = [{ type: 'file', name: 'file', path }, ...(options.deadSink === true ? [dead] : [])];
-  // Of an earlier run: another file must not be given what was delivered to that one.
-  await site.sql.query('delete from event_runtime.relay_checkpoint');
-  await site.sql.query('truncate event_runtime.outbox');
+  await site.clear();
   try {
     await using product = await Product.start({
       databaseUrl: site.url,

@@ -27,8 +27,7 @@ export async function measureMemory(
     readonly progress: (line: string) => void;
   },
 ): Promise<Memory> {
-  await site.sql.query('delete from event_runtime.relay_checkpoint');
-  await site.sql.query('truncate event_runtime.outbox');
+  await site.clear();
   const path = join(tmpdir(), 'event-runtime-bench-missing', 'folder', 'events.ndjson');
   await using product = await Product.start({
     databaseUrl: site.url,

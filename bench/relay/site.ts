@@ -16,6 +16,8 @@ export interface RelaySite extends AsyncDisposable {
     readonly perTransaction: number;
     readonly keys: Keys;
   }): Promise<string>;
+  /** Forgets all events, and how far sinks got: of an earlier run, other sinks may have had the same names. */
+  clear(): Promise<void>;
 }
 
 /** The server's settings where they are not its defaults; the commits of the load are no part of any figure. */
@@ -55,6 +57,10 @@ export async function openRelaySite(): Promise<RelaySite> {
       await sql.query('checkpoint');
       const { rows } = await sql.query<{ at: string }>('select pg_current_wal_flush_lsn()::text as at');
       return rows[0]?.at ?? '0/0';
+    },
+    async clear() {
+      await sql.query('delete from event_runtime.relay_checkpoint');
+      await sql.query('truncate event_runtime.outbox');
     },
     async [Symbol.asyncDispose]() {
       await sql.end();

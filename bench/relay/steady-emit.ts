@@ -22,11 +22,11 @@ export async function emitSteadily(url: string, emit: SteadyEmit): Promise<void>
       return client;
     }),
   );
-  const text = statement(emit);
   const transactions = (perSecond * seconds) / perTransaction;
   const began = performance.now();
   let sent = 0;
-  const work = async (client: pg.Client): Promise<void> => {
+  const work = async (client: pg.Client, index: number): Promise<void> => {
+    const text = statement(emit, index);
     while (sent < transactions) {
       const due = began + (sent * 1_000 * perTransaction) / perSecond;
       sent += 1;
@@ -39,9 +39,10 @@ export async function emitSteadily(url: string, emit: SteadyEmit): Promise<void>
   await Promise.all(clients.map(async (client) => await client.end()));
 }
 
-function statement({ perTransaction, keys }: SteadyEmit): string {
+/** Of many keys each connection has its own half: without a lock, `seq` follows commits only where nobody else writes. */
+function statement({ perTransaction, keys }: SteadyEmit, index: number): string {
   const payload = JSON.stringify(claim('claim-1'));
-  const key = keys === 'hot' ? `'claim-1'` : `'claim-' || (random() * 10000)::int`;
+  const key = keys === 'hot' ? `'claim-1'` : `'claim-' || (random() * 5000)::int * 2 + ${index}`;
   return `select count(*) from event_runtime.emit_many(
     array_fill('claim.approved'::text, array[${perTransaction}]), array_fill('${payload}'::json, array[${perTransaction}]),
     array['${tenant}'], (select array_agg((${key})::text) from generate_series(1, ${perTransaction})))`;

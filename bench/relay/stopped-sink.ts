@@ -43,8 +43,7 @@ export async function measureStoppedSink(site: RelaySite, options: StoppedSinkOp
   const path = join(folder, 'live.ndjson');
   const other = join(folder, 'later', 'events.ndjson');
   if (!stopped) await mkdir(dirname(other));
-  await site.sql.query('delete from event_runtime.relay_checkpoint');
-  await site.sql.query('truncate event_runtime.outbox');
+  await site.clear();
   try {
     await using product = await Product.start({
       databaseUrl: site.url,
