@@ -1,10 +1,11 @@
 import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
-import { Agent, type buildConnector } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import { runtimeError } from '../errors/codes.ts';
 import type { DelivererSettings } from './deliverer-options.ts';
 import type { ClaimedDelivery } from './delivery-queue.ts';
 import { requestHeaders } from './delivery-request.ts';
 import { type AttemptOutcome, attemptDelivery } from './http-attempt.ts';
+import { onlyWhileValid } from './only-while-valid.ts';
 import { SecretCache } from './secret-cache.ts';
 
 /** Makes one attempt at one delivery: reads the secret, signs, posts. Connections are kept between attempts. */
@@ -12,12 +13,13 @@ export class Courier implements AsyncDisposable {
   readonly #settings: DelivererSettings;
   readonly #secrets: SecretCache;
   readonly #agent: Agent;
+  readonly #dispatcher: Dispatcher;
 
   constructor(settings: DelivererSettings) {
     this.#settings = settings;
     this.#secrets = new SecretCache(settings.secretBox);
     this.#agent = new Agent({
-      connect: onlyWhileValid(settings),
+      connect: settings.guard.connect,
       // How many requests go at once is decided per endpoint, and two endpoints may share an origin.
       connections: null,
       pipelining: 1,
@@ -25,6 +27,7 @@ export class Courier implements AsyncDisposable {
       headersTimeout: settings.requestTimeoutMs * 2,
       bodyTimeout: settings.requestTimeoutMs * 2,
     });
+    this.#dispatcher = this.#agent.compose(onlyWhileValid(settings.valid));
   }
 
   /** Never rejects: whatever goes wrong is an outcome. */
@@ -39,7 +42,7 @@ export class Courier implements AsyncDisposable {
         url,
         headers: requestHeaders(event, { secrets: [secret], now: Date.now() }),
         body: event.payload,
-        dispatcher: this.#agent,
+        dispatcher: this.#dispatcher,
         timeoutMs: this.#settings.requestTimeoutMs,
         maxResponseBytes: this.#settings.maxResponseBytes,
         signal,
@@ -55,18 +58,6 @@ export class Courier implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }
-}
-
-/** A connection that is there only after another process has taken over must not be written to. */
-function onlyWhileValid({ guard, valid }: DelivererSettings): buildConnector.connector {
-  return (target, callback) => {
-    guard.connect(target, (...args: buildConnector.CallbackArgs) => {
-      const [, socket] = args;
-      if (socket === null || valid()) return callback(...args);
-      socket.destroy();
-      callback(runtimeError('ER1207', { detail: 'Webhook deliveries.' }), null);
-    });
-  };
 }
 
 function coded(cause: unknown): EventRuntimeError {

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import fs from 'node:fs';
 import { type FileHandle, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,17 +71,20 @@ test('a new file is for its owner alone; the mode of an old one stays', async ()
 
 test('answers after fdatasync of all of it, and the name of the file is synced with its directory', async () => {
   const order: string[] = [];
-  const note = (name: 'sync' | 'write' | 'datasync'): void => {
-    const real = calls[name] as (...args: unknown[]) => Promise<unknown>;
-    vi.spyOn(calls, name).mockImplementation(async function (this: FileHandle, ...args: unknown[]) {
-      const result = await real.apply(this, args);
+  const note = (name: 'sync' | 'datasync'): void => {
+    const real = calls[name] as () => Promise<unknown>;
+    vi.spyOn(calls, name).mockImplementation(async function (this: FileHandle) {
+      await real.apply(this);
       order.push((await this.stat()).isDirectory() ? `${name} directory` : name);
-      return result as never;
     });
   };
   note('sync');
-  note('write');
   note('datasync');
+  const { writeSync } = fs;
+  vi.spyOn(fs, 'writeSync').mockImplementation((...args: unknown[]) => {
+    order.push('write');
+    return (writeSync as (...all: unknown[]) => number)(...args);
+  });
   await using sink = await FileSink.open({ name: 'log', path });
   await sink.deliver(payloads('1', '2', '3'), { signal });
   order.push('answer');
@@ -113,21 +117,25 @@ function fault(code: string): Error {
   return Object.assign(new Error(`${code}: made by the test`), { code });
 }
 
-function realWrite(): (...args: unknown[]) => Promise<{ bytesWritten: number }> {
-  const { write } = calls as unknown as Record<
-    'write',
-    (...args: unknown[]) => Promise<{ bytesWritten: number }>
-  >;
-  return write;
-}
+type Write = (file: number, bytes: Buffer, offset: number, length?: number) => number;
 
 /** Writes this many bytes of the next batch, and then fails. */
 function failAfter(bytes: number, code: string): void {
-  const real = realWrite();
-  vi.spyOn(calls, 'write').mockImplementationOnce(async function (this: FileHandle, ...args: unknown[]) {
-    await real.call(this, args[0], 0, bytes);
+  const real = fs.writeSync as Write;
+  vi.spyOn(fs, 'writeSync').mockImplementationOnce(((file: number, batch: Buffer) => {
+    real(file, batch, 0, bytes);
     throw fault(code);
-  } as never);
+  }) as never);
+}
+
+/** Makes cutting the file back fail, so many times. */
+function failToTruncate(times: number): void {
+  const failing = vi.spyOn(fs, 'ftruncateSync');
+  for (let time = 0; time < times; time += 1) {
+    failing.mockImplementationOnce(() => {
+      throw fault('EIO');
+    });
+  }
 }
 
 test.each([0, 1, 250, 400])(
@@ -160,9 +168,8 @@ test('where cutting back fails too, the next batch begins with it', async () => 
   await using sink = await FileSink.open({ name: 'log', path });
   await sink.deliver(payloads('1'), { signal });
   failAfter(150, 'EIO');
-  const failing = vi.spyOn(calls, 'truncate');
   // After the write, before the next one, and after that.
-  for (let times = 0; times < 3; times += 1) failing.mockRejectedValueOnce(fault('EIO'));
+  failToTruncate(3);
   await expect(sink.deliver(payloads('2'), { signal })).rejects.toMatchObject({ code: 'ER4011' });
   const damaged = await readFile(path);
   await expect(sink.deliver(payloads('2'), { signal })).rejects.toMatchObject({ code: 'ER4011' });
@@ -204,7 +211,7 @@ test('a file that was truncated from outside meanwhile is not made longer again'
   await using sink = await FileSink.open({ name: 'log', path });
   await sink.deliver(payloads('1'), { signal });
   failAfter(10, 'EIO');
-  vi.spyOn(calls, 'truncate').mockRejectedValueOnce(fault('EIO'));
+  failToTruncate(1);
   await expect(sink.deliver(payloads('2'), { signal })).rejects.toMatchObject({ code: 'ER4011' });
   await truncate(path, 0);
   failAfter(1_000, 'EIO');
@@ -217,15 +224,9 @@ test('a file that was truncated from outside meanwhile is not made longer again'
 
 test('short writes are continued', async () => {
   await using sink = await FileSink.open({ name: 'log', path });
-  const real = realWrite();
-  vi.spyOn(calls, 'write').mockImplementation(async function (this: FileHandle, ...args: unknown[]) {
-    return await real.call(
-      this,
-      args[0],
-      args[1],
-      Math.min(100, (args[0] as Buffer).length - (args[1] as number)),
-    );
-  } as never);
+  const real = fs.writeSync as Write;
+  vi.spyOn(fs, 'writeSync').mockImplementation(((file: number, bytes: Buffer, from: number) =>
+    real(file, bytes, from, Math.min(100, bytes.length - from))) as never);
   await sink.deliver(payloads('1', '2', '3'), { signal });
   expect(await texts()).toEqual(['1', '2', '3']);
 });

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import fs, { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { runtimeError } from '../../errors/codes.ts';
@@ -98,10 +98,11 @@ export class FileSink implements Sink {
     if (bytes.length === 0) return;
     try {
       this.#repairTo = await this.#repaired(requireLease);
-      // One call, as long as the system takes all of it.
+      // One call, as long as the system takes all of it; in this turn: what waits for a thread of the pool while the
+      // process is stopped would be written behind another's lines.
       for (let written = 0; written < bytes.length; ) {
         requireLease();
-        written += (await this.#file.write(bytes, written)).bytesWritten;
+        written += fs.writeSync(this.#file.fd, bytes, written);
       }
       await this.#file.datasync();
       this.#repairTo = undefined;
@@ -119,7 +120,7 @@ export class FileSink implements Sink {
     const end = Math.min(this.#repairTo ?? size, size);
     if (end < size) {
       requireLease();
-      await this.#file.truncate(end);
+      fs.ftruncateSync(this.#file.fd, end);
     }
     this.#repairTo = undefined;
     return end;

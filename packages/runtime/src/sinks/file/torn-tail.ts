@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 
 const lineFeed = 0x0a;
@@ -14,7 +15,7 @@ export async function cutTornTail(file: FileHandle, requireLease: () => void): P
   const end = await endOfLastLine(file, size);
   if (end === size) return 0;
   requireLease();
-  await file.truncate(end);
+  fs.ftruncateSync(file.fd, end);
   await file.sync();
   return size - end;
 }
