@@ -214,8 +214,7 @@ class Run {
   }
 
   async #result(): Promise<CrashResult> {
-    const { pool, site, signal, relay, receiver, log, traffic, writers, killer, failpoints, startedAt } =
-      this.#stage;
+    const { pool, site, signal, relay, log, traffic, writers, killer, failpoints, startedAt } = this.#stage;
     const { seed, postgres, sources, mutant, hits } = this.#options;
     await relay.stop();
     this.#read();
@@ -237,7 +236,7 @@ class Run {
       short: shortOf(hits, table),
       transactions: writers.counts,
       stalled: killer.stalled,
-      unaskedExits: relay.unaskedExits + receiver.unaskedExits,
+      unaskedExits: unaskedExitsOf(this.#stage),
       seconds: Math.round((performance.now() - startedAt) / 100) / 10,
     });
   }
@@ -270,6 +269,10 @@ class Run {
       `${[...parts, `${traffic.outstanding} on the way`].join(' · ')} · ${seconds} s`,
     );
   }
+}
+
+function unaskedExitsOf({ relay, rival, receiver }: Stage): number {
+  return relay.unaskedExits + rival.unaskedExits + receiver.unaskedExits;
 }
 
 function stallMsOf({ stallMs, mutant }: RunCrashOptions): number {

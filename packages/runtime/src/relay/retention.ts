@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { type RunContext, Service } from '../lifecycle/service.ts';
 import { connectDirect } from '../schema/direct-connection.ts';
+import { keptAlive } from '../schema/session-life.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { type Gap, listGaps } from './retention-gaps.ts';
 import { planOf, type RetentionOptions, type RetentionPlan } from './retention-options.ts';
@@ -9,6 +10,9 @@ import { retentionRound } from './retention-round.ts';
 
 /** Any fixed number does; it is the same for every version of this program. */
 const lockKey = '4409127756320017362';
+
+/** How long the lock stays with a process that is stopped. Milliseconds. */
+const silentMs = 60_000;
 
 /**
  * Drops what is old, at the start and then every hour: partitions of the outbox, the inbox, the attempts and the
@@ -53,6 +57,8 @@ export class Retention extends Service {
       });
       const { client } = direct;
       if (!(await alone(client))) return true;
+      // An archive may take hours, and nothing be asked of the database meanwhile.
+      using _alive = await keptAlive(client, silentMs);
       await this.#sayGaps(client);
       const done = await retentionRound({ client, plan: this.#plan, logger: this.#logger, signal });
       await this.#sayGaps(client);

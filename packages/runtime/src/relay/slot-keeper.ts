@@ -92,9 +92,9 @@ export class SlotKeeper {
       } else if (isLost(state)) {
         logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
         made = true;
-        await dropSlot(pool, { slot, terminateReader: true, signal });
+        await dropSlot(pool, { slot, onlyIfLost: true, terminateReader: true, signal });
       } else if (state.active) {
-        await terminateReader(pool, slot);
+        if (state.activePid !== null) await terminateReader(pool, { slot, pid: state.activePid });
         await sleep(busyMs, undefined, { signal });
       } else {
         const reader = await this.#readUnlessTaken(signal, timeline);

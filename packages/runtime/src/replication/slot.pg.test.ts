@@ -61,6 +61,16 @@ describe.each(['15', '18'] as const)('a slot of PostgreSQL %s', (major) => {
     expect(await describeSlot(sql, slot)).toBeUndefined();
   });
 
+  test('is not dropped, nor its reader ended, by whoever looked at one that is no more', async () => {
+    await using stream = await fixture.open();
+    const { activePid } = (await describeSlot(sql, slot)) ?? {};
+    expect(await dropSlot(sql, { slot, onlyIfLost: true })).toBe(false);
+    expect(await terminateReader(sql, { slot, pid: (activePid ?? 0) + 1 })).toBe(false);
+    await sql.query(`insert into item values (1, 'undisturbed')`);
+    expect((await new TransactionReader(stream).next()).texts).toEqual(['undisturbed']);
+    expect(await terminateReader(sql, { slot, pid: activePid ?? 0 })).toBe(true);
+  });
+
   test('is not dropped from under its reader, unless told to', async () => {
     await using stream = await fixture.open();
     await expect(dropSlot(sql, { slot, timeoutMs: 50 })).rejects.toMatchObject({ code: 'ER1201' });
@@ -92,7 +102,7 @@ describe.each(['15', '18'] as const)('a slot of PostgreSQL %s', (major) => {
       },
       (event) => event === 'WalSenderWriteData',
     );
-    expect(await terminateReader(sql, slot)).toBe(false);
+    expect(await terminateReader(sql, { slot })).toBe(false);
     expect(await dropSlot(sql, { slot, terminateReader: true })).toBe(true);
   });
 

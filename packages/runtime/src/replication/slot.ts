@@ -100,6 +100,11 @@ export async function createSlot(
 
 export interface DropSlotOptions {
   readonly slot: string;
+  /**
+   * Only if it cannot be read any more, as the server finds when it drops it: who was stopped since he looked must not
+   * drop the one that another has made. Default false.
+   */
+  readonly onlyIfLost?: boolean;
   /** Calls {@link terminateReader}, instead of only waiting. Default false. */
   readonly terminateReader?: boolean;
   /** How long to wait for the slot to be free. Milliseconds; default 10 000. */
@@ -114,12 +119,18 @@ export interface DropSlotOptions {
  */
 export async function dropSlot(client: SqlClient, options: DropSlotOptions): Promise<boolean> {
   const { slot, signal } = options;
+  const name = quoteLiteral(slot);
+  const drop =
+    options.onlyIfLost === true
+      ? `select pg_catalog.pg_drop_replication_slot(s.slot_name) from pg_catalog.pg_replication_slots s
+          where s.slot_name = ${name}
+            and (s.wal_status = 'lost' or to_jsonb(s) ->> 'invalidation_reason' is not null)`
+      : `select pg_catalog.pg_drop_replication_slot(${name})`;
   const deadline = performance.now() + (options.timeoutMs ?? 10_000);
   for (let pause = 10; ; pause = Math.min(pause * 2, 200)) {
     signal?.throwIfAborted();
     try {
-      await client.query(`select pg_catalog.pg_drop_replication_slot(${quoteLiteral(slot)})`);
-      return true;
+      return (await client.query(drop)).rows.length > 0;
     } catch (cause) {
       const state = sqlState(cause);
       if (state === '42704') return false;
@@ -127,7 +138,7 @@ export async function dropSlot(client: SqlClient, options: DropSlotOptions): Pro
         throw streamError(cause, { slot, publication: '' });
       }
     }
-    if (options.terminateReader === true) await terminateReader(client, slot);
+    if (options.terminateReader === true) await terminateReader(client, { slot });
     await sleep(pause, undefined, { ...(signal === undefined ? {} : { signal }) });
   }
 }
@@ -138,14 +149,21 @@ export async function dropSlot(client: SqlClient, options: DropSlotOptions): Pro
  * no longer looks at `wal_sender_timeout` either. It then holds the slot for as long as the client's
  * socket lives (seen on PostgreSQL 15 and 18). Left alone it goes by itself when its client has given no
  * sign of life for `wal_sender_timeout`, which a stream sets for its own connection.
+ *
+ * @param reader.pid only this one: who was stopped since he looked must not end the one that has followed
  * @returns whether a reader was told to end; it takes a moment to go
  */
-export async function terminateReader(client: SqlClient, slot: string): Promise<boolean> {
+export async function terminateReader(
+  client: SqlClient,
+  { slot, pid }: { readonly slot: string; readonly pid?: number },
+): Promise<boolean> {
   const { rows } = await client.query(
     `select pg_catalog.pg_terminate_backend(s.active_pid) as told
      from pg_catalog.pg_replication_slots s
      join pg_catalog.pg_stat_activity a on a.pid = s.active_pid
-     where s.slot_name = ${quoteLiteral(slot)} and a.wait_event is distinct from 'WalSenderWriteData'`,
+     where s.slot_name = ${quoteLiteral(slot)} and a.wait_event is distinct from 'WalSenderWriteData'${
+       pid === undefined ? '' : ` and a.pid = ${pid}`
+     }`,
   );
   return rows.length > 0;
 }

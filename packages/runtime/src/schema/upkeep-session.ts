@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
+import { keptAlive } from './session-life.ts';
 
 export interface UpkeepOptions {
   /** How long one statement waits for a lock, in milliseconds. Nobody else waits meanwhile. Default 1000. */
@@ -24,12 +25,16 @@ export interface UpkeepSession {
 /** Any fixed number does; it is the same for every version of this program. */
 const lockKey = '4409127756320017361';
 
+/** How long the advisory lock stays with a process that is stopped. Milliseconds. */
+const silentMs = 10_000;
+
 /** Between two looks whether the other session is done. Milliseconds. */
 const lookMs = 50;
 
 /**
  * Lends the connection to partition upkeep: role `event_runtime_owner`, a short `lock_timeout`, and an
- * advisory lock so that two never work at once. All three are taken back afterwards.
+ * advisory lock so that two never work at once, that does not stay with a process that is stopped.
+ * All of it is taken back afterwards.
  *
  * @param client a direct connection of its own, outside a transaction; its role may SET ROLE to the owner
  * @throws ER1105 when another session is at it
@@ -49,14 +54,17 @@ export async function withUpkeepSession<T>(
   }
   try {
     await client.query('set role event_runtime_owner');
+    using _alive = await keptAlive(client, silentMs);
     await client.query("select set_config('lock_timeout', $1, false)", [
       `${options.lockTimeoutMs ?? 1000}ms`,
     ]);
     return await work(sessionOver(client, options));
   } finally {
-    // Fails only on a broken connection, which has taken all three with it.
+    // Fails only on a broken connection, which has taken all of it with it.
     await client
-      .query(`reset lock_timeout; reset role; select pg_advisory_unlock(${lockKey})`)
+      .query(
+        `reset lock_timeout; reset idle_session_timeout; reset role; select pg_advisory_unlock(${lockKey})`,
+      )
       .catch(() => undefined);
   }
 }

@@ -7,6 +7,7 @@ import {
   lockForClaim,
   lockForSettlement,
   planForClaim,
+  readClaimedSql,
   renewSql,
   settleSql,
   takeOverSql,
@@ -98,15 +99,16 @@ export class DeliveryQueue {
 
   /** Claims deliveries that are due, the earliest first. Never one that this claimer holds already. */
   async claim(options: ClaimOptions): Promise<Claim> {
-    const rows = await transaction(
+    const { claimerId, signal } = options;
+    const { delivery_ids: ids, ready } = await transaction(
       this.#pool,
       async (client) => {
         await client.query(`${planForClaim}; ${lockForClaim}`);
-        const result = await client.query<ClaimRow>({
+        const { rows } = await client.query<{ delivery_ids: readonly string[]; ready: number }>({
           name: 'webhooks-claim',
           text: claimSql,
           values: [
-            options.claimerId,
+            claimerId,
             options.limit,
             options.exceptEndpoints,
             options.limitPerEndpoint,
@@ -114,13 +116,18 @@ export class DeliveryQueue {
             options.leaseMs,
           ],
         });
-        return result.rows;
+        return rows[0] ?? { delivery_ids: [], ready: 0 };
       },
-      { signal: options.signal, localCommit: true },
+      { signal, localCommit: true },
     );
-    const deliveries = rows.map((row) => toDelivery(row, options.claimerId));
-    const ready = rows[0]?.ready ?? 0;
-    return { deliveries, more: ready > rows.length || ready >= options.limit };
+    if (ids.length === 0) return { deliveries: [], more: false };
+    const { rows } = await this.#pool.query<ClaimRow>({
+      name: 'webhooks-read-claimed',
+      text: readClaimedSql,
+      values: [ids, claimerId],
+    });
+    const deliveries = rows.map((row) => toDelivery(row, claimerId));
+    return { deliveries, more: ready > ids.length || ready >= options.limit };
   }
 
   /**
@@ -219,7 +226,6 @@ interface ClaimRow {
   readonly seq: string;
   readonly entity_key: string | null;
   readonly attempts: number;
-  readonly ready: number;
   readonly ecosystem: string | null;
   readonly event_type: string | null;
   readonly event_version: number;

@@ -35,7 +35,7 @@ const holdsBack = `
  */
 export const claimSql: string = `
 with ready as materialized (
-  select d.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at, e.url, e.secret, e.ordering
+  select d.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at
   from event_runtime.webhook_delivery as d
   join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
   where e.state = 'enabled'
@@ -55,11 +55,11 @@ with ready as materialized (
   order by d.delivery_id
   limit $2
 ), placed as (
-  select r.delivery_id, r.endpoint_id, r.event_id, r.event_recorded_at, r.url, r.secret, r.ordering,
+  select r.delivery_id, r.event_id, r.event_recorded_at,
          row_number() over (partition by r.endpoint_id order by r.delivery_id) as place
   from ready as r
 ), sized as (
-  select p.delivery_id, p.event_id, p.event_recorded_at, p.url, p.secret, p.ordering,
+  select p.delivery_id,
          sum(coalesce(o.bytes, 0)) over (order by p.delivery_id) - coalesce(o.bytes, 0) as bytes_before
   from placed as p
   left join lateral (
@@ -76,16 +76,30 @@ with ready as materialized (
       claimed_until = statement_timestamp() + $6 * interval '1 millisecond'
   from sized as s
   where d.delivery_id = s.delivery_id and (s.bytes_before = 0 or s.bytes_before < $5)
-  returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
-            d.attempts, s.url, s.secret, s.ordering
+  returning d.delivery_id
 )
-select c.delivery_id::text, c.tenant_id, c.endpoint_id, c.url, c.secret, c.ordering, c.event_id,
-       c.seq::text, c.entity_key, c.attempts, (select count(*)::int from ready) as ready,
+select coalesce((select array_agg(c.delivery_id::text order by c.delivery_id) from claimed as c), '{}') as delivery_ids,
+       (select count(*)::int from ready) as ready`;
+
+/**
+ * $1 delivery ids, $2 claimer: what was claimed, with its events. After the claim, and without its lock: a client that
+ * is stopped while it is sent megabytes would keep the lock for as long.
+ */
+export const readClaimedSql = `
+select c.delivery_id::text, c.tenant_id, c.endpoint_id, e.url, e.secret, e.ordering, c.event_id,
+       c.seq::text, c.entity_key, c.attempts,
        o.ecosystem, o.event_type, o.event_version, o.idempotency_key, o.correlation_id, o.causation_id,
        o.source_service, o.traceparent, o.headers, o.payload,
        rtrim(rtrim(to_char(c.event_recorded_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '0'), '.')
          || '+00' as recorded_at
-from claimed as c
+from unnest($1::bigint[]) as k (delivery_id)
+cross join lateral (
+  select d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key, d.attempts
+  from event_runtime.webhook_delivery as d
+  where d.delivery_id = k.delivery_id and d.claimed_by = $2::uuid
+  offset 0
+) as c
+join event_runtime.webhook_endpoint as e on e.endpoint_id = c.endpoint_id
 left join lateral (
   select x.ecosystem, x.event_type, x.event_version, x.idempotency_key, x.correlation_id, x.causation_id,
          x.source_service, x.traceparent, x.headers::text, x.payload::text
