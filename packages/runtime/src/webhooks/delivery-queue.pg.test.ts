@@ -1,4 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { FaultProxy } from '@event-runtime/simulators';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import {
   type Claim,
@@ -30,16 +32,17 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     return (await fixture.endpoints.create(make)).endpointId;
   }
 
+  const all: ClaimOptions = {
+    claimerId: me,
+    leaseMs: 60_000,
+    limit: 100,
+    limitPerEndpoint: 100,
+    maxBytes: 1_000_000,
+    exceptEndpoints: [],
+  };
+
   async function claim(options: Partial<ClaimOptions> = {}): Promise<Claim> {
-    return await fixture.queue.claim({
-      claimerId: me,
-      leaseMs: 60_000,
-      limit: 100,
-      limitPerEndpoint: 100,
-      maxBytes: 1_000_000,
-      exceptEndpoints: [],
-      ...options,
-    });
+    return await fixture.queue.claim({ ...all, ...options });
   }
 
   const payloads = (deliveries: readonly ClaimedDelivery[]): Array<string | undefined> =>
@@ -247,6 +250,29 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await expect(fixture.queue.takeOver({ valid: () => false })).rejects.toMatchObject({ code: 'ER1207' });
     expect(await fixture.queue.takeOver()).toBe(2);
     expect(payloads((await claim({ claimerId: other })).deliveries)).toEqual(['1', '2']);
+  });
+
+  test('a claimer that is stopped while it is sent what it claimed does not keep the queue', async () => {
+    await endpoint('none');
+    const large = `"${randomBytes(1_000_000).toString('hex')}"`;
+    await fixture.publish(Array.from({ length: 15 }, () => ({ payload: large })));
+    await using proxy = await FaultProxy.start({ target: new URL(fixture.database.url) });
+    const pool = new pg.Pool({ connectionString: proxy.url(fixture.database.url), max: 1 });
+    pool.on('error', () => undefined);
+    try {
+      const stopped = new DeliveryQueue({ pool });
+      const claiming = stopped.claim({ ...all, claimerId: other, maxBytes: 100_000_000 });
+      await proxy.passed(1_000_000, { direction: 'toClient' });
+      proxy.stall();
+      await fixture.until(
+        `exists (select from pg_stat_activity where wait_event = 'ClientWrite' and datname = current_database())`,
+      );
+      expect(await fixture.queue.takeOver()).toBe(15);
+      proxy.heal();
+      expect((await claiming).deliveries).toHaveLength(15);
+    } finally {
+      await pool.end();
+    }
   });
 
   test('limits cut at the end: by number, by endpoint, by bytes; more says that there is more', async () => {
