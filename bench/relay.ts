@@ -25,7 +25,7 @@ const loads: ReadonlyArray<Omit<Load, 'events'> & { readonly id: string; readonl
 ];
 
 async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
-  const { runs, events = 5_000_000, progress } = request;
+  const { runs, events = 5_000_000, only, progress } = request;
   const machine = thisMachine();
   progress('starting PostgreSQL');
   await using site = await openRelaySite();
@@ -39,13 +39,13 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
     liveSeconds: events < 100_000 ? 2 : 30,
   };
   const context = { site, port, runs, progress, sizes };
-  const throughput = await throughputFigures(context);
-  const figures = [
-    ...throughput,
-    await catchUpFigure(context, throughput[0]?.value ?? Number.NaN),
-    ...(await pollingFigures(context)),
-    ...(await memoryFigures(context)),
-  ];
+  const wanted = (...ids: readonly string[]): boolean =>
+    only === undefined || ids.some((id) => only.some((beginning) => id.startsWith(beginning)));
+  const figures: Figure[] = [];
+  if (wanted('R1', 'R5a')) figures.push(...(await throughputFigures(context)));
+  if (wanted('R5a')) figures.push(await catchUpFigure(context, figures[0]?.value ?? Number.NaN));
+  if (wanted('R6', 'isolation')) figures.push(...(await pollingFigures(context)));
+  if (wanted('R4')) figures.push(...(await memoryFigures(context)));
   const { rows } = await site.sql.query<{ version: string }>(
     "select current_setting('server_version') as version",
   );

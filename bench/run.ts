@@ -1,4 +1,4 @@
-// npm run bench -- <name> [--json] [--runs N] [--events N]: measures, and prints. It never fails for a figure.
+// npm run bench -- <name> [--json] [--runs N] [--events N] [--only ID,...]: measures, and prints. It never fails for a figure.
 import { parseArgs } from 'node:util';
 import { emitBench } from './emit.ts';
 import { relayBench } from './relay.ts';
@@ -14,6 +14,7 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     runs: { type: 'string', default: '5' },
     events: { type: 'string' },
+    only: { type: 'string' },
   },
 });
 const runs = Number(values.runs);
@@ -21,13 +22,14 @@ const events = values.events === undefined ? undefined : Number(values.events);
 const chosen = benches.find(({ name }) => name === positionals[0]);
 
 if (chosen === undefined || positionals.length !== 1 || !Number.isSafeInteger(runs) || runs < 1) {
-  process.stderr.write('usage: npm run bench -- <name> [--json] [--runs N] [--events N]\n\n');
+  process.stderr.write('usage: npm run bench -- <name> [--json] [--runs N] [--events N] [--only ID,...]\n\n');
   for (const { name, about } of benches) process.stderr.write(`${name}  ${about}\n`);
   process.exitCode = 2;
 } else {
   const report = await chosen.run({
     runs,
     ...(events === undefined ? {} : { events }),
+    ...(values.only === undefined ? {} : { only: values.only.split(',') }),
     progress: (line) => process.stderr.write(`${line}\n`),
   });
   process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `\n${terminalReport(report)}`);

@@ -14,6 +14,8 @@ export interface BenchRequest {
   readonly runs: number;
   /** How many events, for a benchmark that takes so many; default: its own. */
   readonly events?: number;
+  /** Beginnings of the ids of the figures that are wanted; default: all. Others may come along with them. */
+  readonly only?: readonly string[];
   readonly progress: (line: string) => void;
 }
 

@@ -45,9 +45,9 @@ export const publishUnflushed: Mutant = {
   sources: 'table',
   patches: [
     {
-      file: 'runtime/dist/log/table-reader.js',
-      find: 'if ((await this.#flushedTo(signal)) >= moment.lsn)',
-      replace: 'if (true)',
+      file: 'runtime/dist/relay/table-phase.js',
+      find: 'if (events === 0 && (await flushed) === false)',
+      replace: 'if (false)',
     },
   ],
 };

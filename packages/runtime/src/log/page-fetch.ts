@@ -12,7 +12,7 @@ import {
 } from './table-page.ts';
 import type { AdoptedRange, BatchRange } from './table-reader.ts';
 import { type TableRow, toLoggedEvent } from './table-row.ts';
-import { type Bounds, boundsOf, ticksFrom } from './tick.ts';
+import { type Bounds, ticksFrom } from './tick.ts';
 
 /** The rows behind a `seq`, as many as a page holds. Empty: there are none, and `more` is false. */
 export type PageFetch = (after: bigint) => Promise<FetchedPage>;
@@ -31,13 +31,30 @@ interface Where {
 
 const nothing: FetchedPage = { events: [], more: false };
 
+/** What tells where the rows of a batch are. */
+interface Batch {
+  readonly batch: BatchRange;
+  /** What the ticks say of the events that `batch.from` does not see. */
+  readonly bounds: () => Promise<Bounds>;
+  /** What is known of the moment of `batch.to`; undefined: nothing, it was a while ago. */
+  readonly edge: Edge | undefined;
+}
+
+/** Where the rows end that a snapshot sees; found after the snapshot was taken. */
+export interface Edge {
+  /** None has a higher `seq`. */
+  readonly ceiling: bigint;
+  /** None was recorded then or later, ISO 8601. Null: not known. */
+  readonly before: string | null;
+}
+
 /** The pages of a batch. */
-export function batchPages(options: Where & { readonly batch: BatchRange }): PageFetch {
-  const { pool, batch } = options;
+export function batchPages(options: Where & Batch): PageFetch {
+  const { batch } = options;
   let plan: Promise<BatchPlan> | undefined;
   return async (after) => {
     if (batch.from.covers(batch.to)) return nothing;
-    plan ??= planBatch(pool, batch);
+    plan ??= planBatch(options);
     const found = await plan;
     const from = after > batch.floorSeq ? after : batch.floorSeq;
     const early = await earlyPage(options, { plan: found, after: from });
@@ -89,34 +106,50 @@ export function stretchPages(options: {
 interface BatchPlan {
   readonly bounds: Bounds;
   readonly open: readonly bigint[];
-  /** No row of the batch has a higher `seq`. */
-  readonly ceiling: bigint;
-  /** No row was recorded then or later. Null: not known. */
-  readonly before: string | null;
+  readonly edge: Edge;
 }
 
 const dayMs = 86_400_000;
 const hourMs = 3_600_000;
 
-async function planBatch(pool: Pool, { from, to }: BatchRange): Promise<BatchPlan> {
-  const bounds = await boundsOf(pool, from);
-  const covering = await ticksFrom(pool, { xid: to.xmax, since: bounds.later.since });
-  // A day that has not begun, for all we know. It need not be right: the question is asked of the table, and after
-  // the batch's end. It keeps pages away from partitions that lie years ahead.
+async function planBatch({
+  pool,
+  batch: { from, to },
+  bounds: known,
+  edge,
+}: Where & Batch): Promise<BatchPlan> {
+  const bounds = await known();
+  const open = [...from.open].filter((xid) => to.sees(xid));
+  if (edge !== undefined) return { bounds, open, edge };
+  const [covering, present] = await Promise.all([
+    ticksFrom(pool, { xid: to.xmax, since: bounds.later.since }),
+    pool.query<EdgeRow>(`select ${edgeColumns()}`),
+  ]);
+  const latest = toEdge(present.rows[0]);
+  const ceiling = covering.find((each) => each.snapshot.covers(to))?.ceiling ?? latest.ceiling;
+  return { bounds, open, edge: { ceiling, before: latest.before } };
+}
+
+/** What {@link edgeColumns} select. */
+export interface EdgeRow {
+  readonly drawn: string;
+  readonly before: string | null;
+}
+
+/**
+ * For a statement that runs under the snapshot in question, or a later one. The day is one that has not begun, for all
+ * we know. It need not be right: the question is asked of the table. It keeps pages away from partitions that lie years
+ * ahead.
+ */
+export function edgeColumns(): string {
   const tomorrow = new Date(Math.ceil((Date.now() + hourMs) / dayMs) * dayMs).toISOString();
-  const { rows } = await pool.query<{ drawn: string; ahead: boolean }>(
-    `select case when s.is_called then s.last_value else 0 end::text as drawn,
-            exists (select from event_runtime.outbox o where o.recorded_at >= $1) as ahead
-       from event_runtime.outbox_seq_seq s`,
-    [tomorrow],
-  );
-  const drawn = BigInt(rows[0]?.drawn ?? 0);
-  return {
-    bounds,
-    open: [...from.open].filter((xid) => to.sees(xid)),
-    ceiling: covering.find((each) => each.snapshot.covers(to))?.ceiling ?? drawn,
-    before: rows[0]?.ahead === false ? tomorrow : null,
-  };
+  return `(select case when s.is_called then s.last_value else 0 end::text from event_runtime.outbox_seq_seq s) as drawn,
+          case when not exists (select from event_runtime.outbox o where o.recorded_at >= '${tomorrow}')
+               then '${tomorrow}' end as before`;
+}
+
+export function toEdge(row: EdgeRow | undefined): Edge {
+  return { ceiling: BigInt(row?.drawn ?? 0), before: row?.before ?? null };
 }
 
 interface At {
@@ -125,14 +158,14 @@ interface At {
 }
 
 async function earlyPage(options: Where, { plan, after }: At): Promise<FetchedPage> {
-  const { bounds, open, before } = plan;
+  const { bounds, open, edge } = plan;
   const upTo = bounds.later.seq;
   if (open.length === 0 || after >= upTo) return nothing;
   const { shard, limits } = options;
   // Not a whole page of each transaction, where there are many of them.
   const each = Math.max(20, Math.ceil((2 * limits.events) / open.length));
   const { seq, since } = bounds.unseen;
-  const stretch = { after: after > seq ? after : seq, upTo, since, before, txIds: open };
+  const stretch = { after: after > seq ? after : seq, upTo, since, before: edge.before, txIds: open };
   const page = await fetchPage(options, byTransaction(stretch, { each, shard }));
   const { events } = page;
   const complete = completePart(events, each);
@@ -155,8 +188,8 @@ async function latePage(
   options: Where & { readonly batch: BatchRange },
   { plan, after }: At,
 ): Promise<FetchedPage> {
-  const { bounds, ceiling, before } = plan;
-  const { seq, since } = bounds.later;
+  const { seq, since } = plan.bounds.later;
+  const { ceiling, before } = plan.edge;
   const { shard, batch } = options;
   const stretch: Stretch = { after: after > seq ? after : seq, upTo: ceiling, since, before };
   const where = betweenSnapshots(batch.from, batch.to);

@@ -3,10 +3,18 @@ import { runtimeError } from '../errors/codes.ts';
 import { aborted, orAborted } from '../internal/or-aborted.ts';
 import { formatLsn, type Lsn, parseLsn } from '../replication/lsn.ts';
 import type { LoggedEvent } from './outbox-event.ts';
-import { adoptedPages, batchPages, type PageFetch } from './page-fetch.ts';
+import {
+  adoptedPages,
+  batchPages,
+  type Edge,
+  type EdgeRow,
+  edgeColumns,
+  type PageFetch,
+  toEdge,
+} from './page-fetch.ts';
 import { Snapshot } from './snapshot.ts';
 import type { PageLimits, Shard } from './table-page.ts';
-import { tickAfter } from './tick.ts';
+import { type Bounds, boundsOf, tickAfter } from './tick.ts';
 import { countUnread, oldestUnread, type ReadState, type UnreadEvent } from './unread.ts';
 
 export interface TableReaderOptions {
@@ -58,6 +66,13 @@ export interface AdoptedRange {
   readonly floorSeq: bigint;
 }
 
+interface MomentRow extends EdgeRow {
+  readonly snapshot: string;
+  readonly lsn: string | null;
+  readonly flushed: boolean;
+  readonly at: number;
+}
+
 interface Signalled {
   readonly signal: AbortSignal;
 }
@@ -80,6 +95,8 @@ export class TableReader {
   readonly #pool: Pool;
   readonly #shard: Shard | undefined;
   readonly #limits: PageLimits;
+  #present: { readonly snapshot: Snapshot; readonly edge: Edge } | undefined;
+  #known: { readonly snapshot: Snapshot; readonly bounds: Bounds } | undefined;
 
   constructor(options: TableReaderOptions) {
     this.#pool = options.pool;
@@ -89,17 +106,24 @@ export class TableReader {
 
   /** The present. @throws ER1208; the signal's reason */
   async moment({ signal }: Signalled): Promise<Moment> {
-    const row = await this.#one<{ snapshot: string; lsn: string | null; flushed: boolean; at: number }>(
+    const row = await this.#one<MomentRow>(
       // The LSN is read when the row is computed, hence after the snapshot that the statement runs under.
       `select pg_current_snapshot()::text as snapshot, p.lsn::text,
               p.lsn is not null and pg_current_wal_flush_lsn() >= p.lsn as flushed,
-              extract(epoch from clock_timestamp())::float8 * 1000 as at
+              extract(epoch from clock_timestamp())::float8 * 1000 as at, ${edgeColumns()}
          from (select case when not pg_is_in_recovery() then pg_current_wal_insert_lsn() end as lsn offset 0) p`,
       signal,
     );
     if (row.lsn === null) throw runtimeError('ER1208');
     const { flushed, at } = row;
-    return { snapshot: Snapshot.parse(row.snapshot), lsn: parseLsn(row.lsn), flushed, latest: true, at };
+    const snapshot = Snapshot.parse(row.snapshot);
+    this.#present = { snapshot, edge: toEdge(row) };
+    return { snapshot, lsn: parseLsn(row.lsn), flushed, latest: true, at };
+  }
+
+  /** Whether the log is durable up to a moment's LSN. @throws ER1208; the signal's reason */
+  async isFlushed(moment: Pick<Moment, 'lsn'>, { signal }: Signalled): Promise<boolean> {
+    return (await this.#flushedTo(signal)) >= moment.lsn;
   }
 
   /**
@@ -108,7 +132,7 @@ export class TableReader {
    * @throws ER1209 the log ends before; the signal's reason
    */
   async ensureFlushed(moment: Pick<Moment, 'lsn'>, { signal }: Signalled): Promise<void> {
-    if ((await this.#flushedTo(signal)) >= moment.lsn) return;
+    if (await this.isFlushed(moment, { signal })) return;
     // A commit that waits for its own record to be durable; `on` might wait for a standby that does not exist.
     await this.#one(
       `select set_config('synchronous_commit', 'local', true),
@@ -131,7 +155,18 @@ export class TableReader {
     from: Snapshot,
     { maxEvents, signal }: { readonly maxEvents: number } & Signalled,
   ): Promise<Moment> {
-    const found = await this.#unless(signal, tickAfter(this.#pool, { snapshot: from, maxEvents }));
+    const before = this.#edgeOf(from);
+    // At once: each answer that is waited for is a part of every event's delay.
+    const [now, { later }] = await Promise.all([
+      this.moment({ signal }),
+      this.#unless(signal, this.#boundsOf(from)),
+    ]);
+    const drawn =
+      before === undefined ? undefined : (this.#edgeOf(now.snapshot)?.ceiling ?? 0n) - before.ceiling;
+    const near = drawn !== undefined && drawn <= maxEvents && now.snapshot.covers(from);
+    const found = near
+      ? undefined
+      : await this.#unless(signal, tickAfter(this.#pool, { snapshot: from, later, maxEvents }));
     if (found !== undefined) {
       return {
         snapshot: found.snapshot,
@@ -141,7 +176,6 @@ export class TableReader {
         at: Date.parse(found.at),
       };
     }
-    const now = await this.moment({ signal });
     if (now.snapshot.covers(from)) return now;
     throw runtimeError('ER1209', {
       detail: `The snapshot ${now.snapshot.toString()} lacks what ${from.toString()} sees.`,
@@ -154,7 +188,14 @@ export class TableReader {
    * @throws the signal's reason, at once: a statement under way ends by itself
    */
   read(batch: BatchRange, { signal }: Signalled): AsyncGenerator<TablePage, void, undefined> {
-    const fetch = batchPages({ pool: this.#pool, shard: this.#shard, limits: this.#limits, batch });
+    const fetch = batchPages({
+      pool: this.#pool,
+      shard: this.#shard,
+      limits: this.#limits,
+      batch,
+      bounds: async () => await this.#boundsOf(batch.from),
+      edge: this.#edgeOf(batch.to),
+    });
     return this.#pages(fetch, { after: batch.afterSeq, signal });
   }
 
@@ -200,6 +241,19 @@ export class TableReader {
       yield { events, lastSeq };
       if (!more) return;
     }
+  }
+
+  /** Known of the present that was asked for last. */
+  #edgeOf(snapshot: Snapshot): Edge | undefined {
+    return this.#present?.snapshot === snapshot ? this.#present.edge : undefined;
+  }
+
+  /** Of the snapshot that was asked for last they are known: a batch is bounded, and then read. */
+  async #boundsOf(snapshot: Snapshot): Promise<Bounds> {
+    if (this.#known?.snapshot !== snapshot) {
+      this.#known = { snapshot, bounds: await boundsOf(this.#pool, snapshot) };
+    }
+    return this.#known.bounds;
   }
 
   /** The end of the durable log. @throws ER1208 */

@@ -107,17 +107,21 @@ const candidates = 20;
 /**
  * The tick at which a batch that begins after `snapshot` ends: the latest with at most `maxEvents` drawn in between,
  * else the next one. Undefined: no tick is newer.
+ *
+ * @param options.later the snapshot's, of {@link boundsOf}
  */
 export async function tickAfter(
   client: Queryable,
-  options: { readonly snapshot: Snapshot; readonly maxEvents: number },
+  options: { readonly snapshot: Snapshot; readonly later: Bound; readonly maxEvents: number },
 ): Promise<Tick | undefined> {
-  const { snapshot, maxEvents } = options;
-  const { later } = await boundsOf(client, snapshot);
-  const { rows } = await client.query<TickRow>(
-    `select ${columns} from event_runtime.tick t
-      where t.xid >= $1::xid8 and t.at >= $2 and t.seq >= $3 and t.seq <= $4
-      order by t.seq desc, t.xid desc limit 1`,
+  const { snapshot, later, maxEvents } = options;
+  const { rows } = await client.query<TickRow & { readonly far: boolean }>(
+    `(select true as far, ${columns} from event_runtime.tick t
+       where t.xid >= $1::xid8 and t.at >= $2 and t.seq >= $3 and t.seq <= $4
+       order by t.seq desc, t.xid desc limit 1)
+     union all
+     (select false, ${columns} from event_runtime.tick t
+       where t.xid >= $1::xid8 and t.at >= $2 order by t.xid limit ${candidates})`,
     [
       snapshot.xmax.toString(),
       later.since ?? '-infinity',
@@ -125,15 +129,17 @@ export async function tickAfter(
       (later.seq + BigInt(maxEvents)).toString(),
     ],
   );
-  const far = rows.map(toTick).find((each) => leadsOn(each, snapshot));
-  if (far !== undefined) return far;
-  for (let from = snapshot.xmax; ; ) {
-    const ticks = await ticksFrom(client, { xid: from, since: later.since });
-    // The first ones may have been taken before the snapshot, though their ids are higher.
+  const far = rows.filter((row) => row.far).map(toTick);
+  let ticks = rows.filter((row) => !row.far).map(toTick);
+  const found = [...far, ...ticks].find((each) => leadsOn(each, snapshot));
+  if (found !== undefined) return found;
+  // The first ones may have been taken before the snapshot, though their ids are higher.
+  while (ticks.length === candidates) {
+    ticks = await ticksFrom(client, { xid: (ticks.at(-1) as Tick).xid + 1n, since: later.since });
     const next = ticks.find((each) => leadsOn(each, snapshot));
-    if (next !== undefined || ticks.length < candidates) return next;
-    from = (ticks.at(-1) as Tick).xid + 1n;
+    if (next !== undefined) return next;
   }
+  return undefined;
 }
 
 function leadsOn(each: Tick, from: Snapshot): boolean {

@@ -18,7 +18,7 @@ import { Window } from './window.ts';
 
 /** The outbox of a simulated log. */
 class SimulatedTable
-  implements Pick<TableReader, 'batchEnd' | 'moment' | 'ensureFlushed' | 'read' | 'readAdopted'>
+  implements Pick<TableReader, 'batchEnd' | 'moment' | 'isFlushed' | 'ensureFlushed' | 'read' | 'readAdopted'>
 {
   readonly #log: SimulatedLog;
 
@@ -32,6 +32,10 @@ class SimulatedTable
 
   async batchEnd(): Promise<Moment> {
     return await this.moment();
+  }
+
+  async isFlushed(): Promise<boolean> {
+    return true;
   }
 
   async ensureFlushed(): Promise<void> {}

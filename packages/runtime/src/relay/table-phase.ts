@@ -95,6 +95,10 @@ async function readBatch(
   batch: { readonly from: Checkpoint; readonly to: Moment; readonly signals: Signals },
 ): Promise<number | undefined> {
   const { from, to, signals } = batch;
+  const signal = signals.stopping;
+  // Beside the first page. An answer that it is not is no answer for later.
+  const flushed = to.flushed ? undefined : state.reader.isFlushed(to, { signal });
+  flushed?.catch(() => undefined);
   const pages = state.reader.read(
     {
       from: from.snapshot,
@@ -102,12 +106,12 @@ async function readBatch(
       afterSeq: from.batch?.afterSeq ?? 0n,
       floorSeq: from.floorSeq,
     },
-    { signal: signals.stopping },
+    { signal },
   );
   let events = 0;
   for await (const page of pages) {
     // What is visible is durable only when the log is flushed up to there: otherwise a crash may undo it.
-    if (events === 0) await state.reader.ensureFlushed(to, { signal: signals.stopping });
+    if (events === 0 && (await flushed) === false) await state.reader.ensureFlushed(to, { signal });
     events += page.events.length;
     offer(state, page);
     state.progress.mark({ ...from, batch: { to: to.snapshot, afterSeq: page.lastSeq } });

@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+/** Megabytes of the space for new objects, after a load as a relay is one: a window, and garbage. */
+async function newSpaceAfterLoad(first: string): Promise<number> {
+  const load = `
+    import { getHeapSpaceStatistics } from 'node:v8';
+    import { keepHeapSmall } from ${JSON.stringify(new URL('small-heap.ts', import.meta.url).href)};
+    ${first}
+    const window = new Array(20_000);
+    let most = 0;
+    for (let at = 0; at < 2_000_000; at += 1) {
+      window[at % window.length] = { at, id: 'event ' + at, entity: 'key ' + (at % 97) };
+      if (at % 50_000 !== 0) continue;
+      const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
+      most = Math.max(most, space.space_size);
+    }
+    console.log(most / 1e6);
+  `;
+  const node = promisify(execFile);
+  const { stdout } = await node(process.execPath, ['--input-type=module', '-e', load]);
+  return Number(stdout);
+}
+
+// Node may change what these flags do, or drop them: it would say nothing.
+test('the space for new objects stays as it was at the start', async () => {
+  const [left, told] = await Promise.all([newSpaceAfterLoad(''), newSpaceAfterLoad('keepHeapSmall();')]);
+  throw new Error(`${left} ${told}`);
+  expect(left).toBeGreaterThan(2 * told);
+});
