@@ -125,5 +125,6 @@ names their server, and without it they start PostgreSQL of their own.
 | 0 | It did what was asked. For \`start\`: it was told to stop, and stopped. |
 | 1 | It failed. For \`demo\`: or what was received is not what was committed. |
 | 2 | The command line or a setting is not valid. |
+| 3 | It looked, and what it looked at is not healthy: \`doctor\`, \`status\`, \`migrate --status\`. |
 
 The first Ctrl-C or SIGTERM asks for an orderly end, the second ends the process at once.`;

@@ -6,7 +6,7 @@ import type { Check } from './check.ts';
 import { runDoctor } from './doctor.ts';
 import { relaySettings } from './site.ts';
 
-/** `event-runtime doctor`: what is right, what is wrong, and what mends it. Exit code 1 when something fails. */
+/** `event-runtime doctor`: what is right, what is wrong, and what mends it. Exit code 3 when something fails. */
 export async function doctorCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
   const { terminal, signal, json } = context;
   const settings = await relaySettings(context, given);
@@ -20,7 +20,7 @@ export async function doctorCommand(context: CommandContext, given: GivenSetting
     terminal.out('');
     terminal.out(summary(failed, warned));
   }
-  return failed > 0 ? exitCode.failed : exitCode.ok;
+  return failed > 0 ? exitCode.notHealthy : exitCode.ok;
 }
 
 /** A check as people read it: one line when it is right; with why, fix and page when it is not. */

@@ -127,7 +127,7 @@ describe.each([
       expect(found(checks, 'ER1208')).toMatchObject({ state: 'fail', seen: 'the server is a standby' });
       expect(checks.map(({ code }) => code)).not.toContain('ER1316');
       const status = await fixture.run(['status', '--json']);
-      expect(status.code).toBe(1);
+      expect(status.code).toBe(3);
       expect(status.json()).toMatchObject({
         report: {
           server: { inRecovery: true },
@@ -155,7 +155,7 @@ describe.each([
     expect(checks).toHaveLength(1);
     expect(checks[0]).toMatchObject({ code: 'ER1004', state: 'fail' });
     fixture.url = url.href;
-    expect(await fixture.run(['doctor'])).toMatchObject({ code: 1, out: expect.stringContaining('ER1004') });
+    expect(await fixture.run(['doctor'])).toMatchObject({ code: 3, out: expect.stringContaining('ER1004') });
   });
 });
 

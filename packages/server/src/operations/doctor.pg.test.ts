@@ -58,7 +58,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   test('nothing there yet: schema missing fails, exit code 1, the rest is not looked at', async () => {
     await using fixture = await create({ migrated: false });
     const ran = await fixture.run(['doctor', '--json']);
-    expect(ran.code).toBe(1);
+    expect(ran.code).toBe(3);
     const { checks, failed } = ran.json() as { checks: Check[]; failed: number };
     expect(failed).toBe(1);
     expect(found(checks, 'ER1101')).toMatchObject({

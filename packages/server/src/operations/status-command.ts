@@ -1,7 +1,6 @@
 import { type RelayReport, relayReport } from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
-import { describeError, renderError } from '../cli/render-error.ts';
 import type { Terminal } from '../cli/terminal.ts';
 import type { GivenSettings } from '../config/load-configuration.ts';
 import type { Check } from './check.ts';
@@ -12,34 +11,23 @@ import { schemaCheck } from './schema-checks.ts';
 import { openSite } from './site.ts';
 import { table } from './table.ts';
 
-/** Exit codes of `status`: 0 fine, 1 something needs attention, 2 it cannot be told. */
-const cannotTell = exitCode.usage;
-
-/** `event-runtime status`: one screen of how the relay stands. */
+/** `event-runtime status`: one screen of how the relay stands. Exit code 3 when something needs attention. */
 export async function statusCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
-  const { terminal, json, signal } = context;
-  try {
-    await using site = await openSite(context, given);
-    const { client, relay, slot, shards, source } = site;
-    const schema = await schemaCheck(client);
-    const report = schema.state === 'fail' ? undefined : await relayReport(client, { relay, slot, shards });
-    const checks = [
-      schema,
-      ...(report === undefined
-        ? []
-        : [...primaryCheck(report.server.inRecovery), ...reportChecks(report, { source })]),
-    ];
-    const attention = checks.filter(({ state }) => state !== 'ok');
-    if (json) terminal.out(JSON.stringify({ report: report ?? null, attention }));
-    else for (const line of screen({ report, attention, source, terminal })) terminal.out(line);
-    if (report === undefined) return cannotTell;
-    return attention.length === 0 ? exitCode.ok : exitCode.failed;
-  } catch (error) {
-    signal.throwIfAborted();
-    if (json) terminal.out(JSON.stringify({ error: describeError(error) }));
-    else for (const line of renderError(error, terminal)) terminal.note(line);
-    return cannotTell;
-  }
+  const { terminal, json } = context;
+  await using site = await openSite(context, given);
+  const { client, relay, slot, shards, source } = site;
+  const schema = await schemaCheck(client);
+  const report = schema.state === 'fail' ? undefined : await relayReport(client, { relay, slot, shards });
+  const checks = [
+    schema,
+    ...(report === undefined
+      ? []
+      : [...primaryCheck(report.server.inRecovery), ...reportChecks(report, { source })]),
+  ];
+  const attention = checks.filter(({ state }) => state !== 'ok');
+  if (json) terminal.out(JSON.stringify({ report: report ?? null, attention }));
+  else for (const line of screen({ report, attention, source, terminal })) terminal.out(line);
+  return attention.length === 0 ? exitCode.ok : exitCode.notHealthy;
 }
 
 interface Screen {

@@ -61,5 +61,5 @@ async function showStatus(
     const edited = drifted.length === 0 ? '' : `; edited after they were applied: ${drifted.join(', ')}`;
     terminal.out(`schema event_runtime: ${state}, version ${version}; this program brings ${known}${edited}`);
   }
-  return state === 'current' || state === 'newer' ? exitCode.ok : exitCode.failed;
+  return state === 'current' || state === 'newer' ? exitCode.ok : exitCode.notHealthy;
 }
