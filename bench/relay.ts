@@ -40,11 +40,11 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
   };
   const context = { site, port, runs, progress, sizes };
   const wanted = (...ids: readonly string[]): boolean =>
-    only === undefined || ids.some((id) => only.some((beginning) => id.startsWith(beginning)));
+    only === undefined || ids.some((id) => only.some((wish) => id.startsWith(wish) || wish.startsWith(id)));
   const figures: Figure[] = [];
   if (wanted('R1', 'R5a')) figures.push(...(await throughputFigures(context)));
   if (wanted('R5a')) figures.push(await catchUpFigure(context, figures[0]?.value ?? Number.NaN));
-  if (wanted('R6', 'isolation')) figures.push(...(await pollingFigures(context)));
+  if (wanted('R6', 'isolation-p99')) figures.push(...(await pollingFigures(context)));
   if (wanted('R4')) figures.push(...(await memoryFigures(context)));
   const { rows } = await site.sql.query<{ version: string }>(
     "select current_setting('server_version') as version",

@@ -32,5 +32,9 @@ if (chosen === undefined || positionals.length !== 1 || !Number.isSafeInteger(ru
     ...(values.only === undefined ? {} : { only: values.only.split(',') }),
     progress: (line) => process.stderr.write(`${line}\n`),
   });
+  if (report.figures.length === 0) {
+    process.stderr.write(`no figure begins with ${values.only}\n`);
+    process.exitCode = 2;
+  }
   process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `\n${terminalReport(report)}`);
 }

@@ -31,7 +31,7 @@ const perTransaction = 10;
 /** A sink that polls and finds nothing looks less and less often; what it is late with then is no steady rate. */
 const warmUpSeconds = 2;
 
-/** Emits at a steady rate, and reads the file sink's lines as they come. The first two seconds do not count. */
+/** Emits at a steady rate, and reads the file sink's lines as they come. Of the first two seconds the delays do not count. */
 export async function measureLatency(site: RelaySite, options: LatencyOptions): Promise<Latency> {
   const folder = await mkdtemp(join(tmpdir(), 'event-runtime-bench-'));
   const path = join(folder, 'events.ndjson');

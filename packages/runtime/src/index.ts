@@ -5,6 +5,7 @@ export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
 export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
 export type { SinkStatus, WindowUse } from './relay/lead.ts';
 export { Leased, type LeasedOptions } from './relay/leased.ts';
+export { describePublication, type Publication } from './relay/publication.ts';
 export { Relay, type RelayActivity, type RelayOptions, type SinkSource } from './relay/relay.ts';
 export {
   type LeaseReport,

@@ -76,7 +76,8 @@ export const databaseErrors = {
   },
   ER1204: {
     meaning: 'The publication is missing.',
-    remedy: 'Run `npx event-runtime migrate`; the publication must be older than the slot.',
+    remedy:
+      "Make it again: CREATE PUBLICATION event_runtime FOR TABLE event_runtime.outbox WITH (publish = 'insert', publish_via_partition_root = true). A relay that runs goes on from the table; `event-runtime doctor` prints the statement.",
     retryable: false,
   },
   ER1206: {
@@ -110,6 +111,12 @@ export const databaseErrors = {
     meaning: 'The replication slot of this name belongs to another database of the cluster.',
     remedy: 'Set `relay.slot` to a name of its own for this database; see docs/operations/restore.md.',
     retryable: false,
+  },
+  ER1212: {
+    meaning:
+      'The publication was made anew or changed while the relay read through it: what it sent may have gaps.',
+    remedy: 'Nothing to do: the sinks go on from the table, which has everything.',
+    retryable: true,
   },
 } as const;
 

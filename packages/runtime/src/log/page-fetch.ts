@@ -149,7 +149,8 @@ export function edgeColumns(): string {
 }
 
 export function toEdge(row: EdgeRow | undefined): Edge {
-  return { ceiling: BigInt(row?.drawn ?? 0), before: row?.before ?? null };
+  if (row === undefined) throw new TypeError('the server gave no row');
+  return { ceiling: BigInt(row.drawn), before: row.before };
 }
 
 interface At {

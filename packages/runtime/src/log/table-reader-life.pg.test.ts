@@ -23,6 +23,54 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     return { from, to: await log.now(), afterSeq: 0n, floorSeq: 0n };
   }
 
+  test('what is known of one moment is not taken for another', async () => {
+    const reader = log.reader();
+    const count = async (from: Snapshot, to: Snapshot): Promise<number> => {
+      let events = 0;
+      for await (const page of reader.read({ from, to, afterSeq: 0n, floorSeq: 0n }, { signal })) {
+        events += page.events.length;
+      }
+      return events;
+    };
+    const moments = [await reader.moment({ signal })];
+    for (const events of [50, 30, 20]) {
+      await log.bulk(events);
+      moments.push(await reader.moment({ signal }));
+    }
+    const [first, second, third, last] = moments.map(({ snapshot }) => snapshot) as [
+      Snapshot,
+      Snapshot,
+      Snapshot,
+      Snapshot,
+    ];
+    expect([await count(first, second), await count(third, last), await count(second, third)]).toEqual([
+      50, 20, 30,
+    ]);
+    expect(await count(first, last)).toBe(100);
+    // As a checkpoint has them.
+    expect(await count(Snapshot.parse(first.toString()), Snapshot.parse(third.toString()))).toBe(80);
+  });
+
+  test('near the present a batch ends there; where much was drawn since, at a tick', async () => {
+    const reader = log.reader();
+    const { snapshot } = await reader.moment({ signal });
+    await log.bulk(60);
+    await log.tick();
+    await log.bulk(60);
+    const end = async (maxEvents: number): Promise<boolean> => {
+      const from = await reader.moment({ signal });
+      await log.bulk(60);
+      const stored = await log.tick();
+      await log.bulk(60);
+      const to = await reader.batchEnd(from.snapshot, { maxEvents, signal });
+      expect(to.latest || to.snapshot.toString() === stored.snapshot.toString()).toBe(true);
+      return to.latest;
+    };
+    expect([await end(200), await end(119), await end(120)]).toEqual([true, false, true]);
+    // Nothing is known of a snapshot from before.
+    expect((await reader.batchEnd(snapshot, { maxEvents: 10_000, signal })).latest).toBe(false);
+  });
+
   /** A pool, and what ends all of its connections. */
   function mortalPool(): { readonly pool: pg.Pool; readonly cut: () => Promise<unknown> } {
     const options = '-c application_name=mortal';

@@ -161,9 +161,12 @@ export class TableReader {
       this.moment({ signal }),
       this.#unless(signal, this.#boundsOf(from)),
     ]);
-    const drawn =
-      before === undefined ? undefined : (this.#edgeOf(now.snapshot)?.ceiling ?? 0n) - before.ceiling;
-    const near = drawn !== undefined && drawn <= maxEvents && now.snapshot.covers(from);
+    const after = this.#edgeOf(now.snapshot);
+    const near =
+      before !== undefined &&
+      after !== undefined &&
+      after.ceiling - before.ceiling <= maxEvents &&
+      now.snapshot.covers(from);
     const found = near
       ? undefined
       : await this.#unless(signal, tickAfter(this.#pool, { snapshot: from, later, maxEvents }));

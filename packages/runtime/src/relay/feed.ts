@@ -64,7 +64,7 @@ export type FeedMode = 'live' | 'catching-up' | 'paused';
  * One sink's way through the log: in the WAL while it keeps up, in the table while it does not, or while there is no
  * WAL to be read.
  *
- * Invariants (feed.pg.test.ts):
+ * Invariants (feed-seam.test.ts):
  * 1. An event is handed over only after every earlier event of its entity was delivered or rejected, in either phase
  *    and across the change from one to the other.
  * 2. What is stored is true: {@link Progress} says what may be stored, and a feed that left the WAL never again

@@ -1,4 +1,6 @@
+import { isEventRuntimeError } from '@event-runtime/outbox';
 import type { Pool } from 'pg';
+import { runtimeError } from '../errors/codes.ts';
 import { retrying } from '../lifecycle/retrying.ts';
 import {
   adoptCluster,
@@ -10,7 +12,7 @@ import {
 } from '../log/checkpoint.ts';
 import { TableReader } from '../log/table-reader.ts';
 import { readServerLog } from '../log/timeline.ts';
-import { type Lsn, zeroLsn } from '../replication/lsn.ts';
+import { zeroLsn } from '../replication/lsn.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { keepDeadLetter } from './dead-letter.ts';
@@ -21,7 +23,7 @@ import type { HeldLease } from './lease-term.ts';
 import { publicationName, reached } from './preflight.ts';
 import type { RelayOptions } from './relay.ts';
 import { Session } from './session.ts';
-import { SlotKeeper } from './slot-keeper.ts';
+import { type SentFrom, SlotKeeper } from './slot-keeper.ts';
 import { Window } from './window.ts';
 
 export interface LeadOptions extends RelayOptions {
@@ -114,22 +116,22 @@ export class Lead {
       const window = new Window(this.#options.windowBytes ?? 32 * 1_024 * 1_024);
       this.#window = window;
       for (const feed of this.#feeds) this.#deliveredBefore.set(feed.sink.name, this.#deliveredOf(feed));
-      const resumed = (each: StoredCheckpoint): boolean => now !== undefined && resumes(each, now.confirmed);
+      const resumed = (each: StoredCheckpoint): boolean => now !== undefined && resumes(each, now);
       this.#feeds = sinks.map((sink) => {
         const checkpoint = stored.get(sink.name) as StoredCheckpoint;
         return this.#feed(sink, { owner, window, stored: checkpoint, resume: resumed(checkpoint) });
       });
-      const ours = (confirmed: Lsn): boolean =>
-        [...stored.values()].some(({ checkpoint }) => sends(confirmed, checkpoint));
+      const ours = (sent: SentFrom): boolean =>
+        [...stored.values()].some(({ checkpoint }) => sends(sent, checkpoint));
       const session = new Session({
         owner,
         feeds: this.#feeds,
         window,
         pool,
-        opened:
-          now === undefined || ours(now.confirmed) ? now?.log : await keeper?.guarded(now.log, stopping),
+        opened: now === undefined || ours(now) ? now?.log : await keeper?.guarded(now.log, stopping),
         open:
           keeper === undefined ? undefined : async (signal) => await keeper.open(signal, { timeline, ours }),
+        verify: async () => await keeper?.verify(),
         tickMs: this.#options.checkpointMs ?? 1_000,
         behindMs: this.#options.behindMs ?? 10_000,
       });
@@ -139,6 +141,11 @@ export class Lead {
       });
       signals.ready();
       await session.run(signals);
+    } catch (error) {
+      if (!isEventRuntimeError(error) || error.code !== 'ER1204') throw error;
+      // The server cannot decode what was written while there was none, now or later.
+      keeper?.condemn('its publication was missing');
+      throw runtimeError('ER1212', { detail: error.message, cause: error });
     } finally {
       await Promise.allSettled(sinks.map(async (sink) => await sink[Symbol.asyncDispose]()));
     }
@@ -223,14 +230,16 @@ export class Lead {
   }
 }
 
-function resumes({ checkpoint, paused }: StoredCheckpoint, confirmed: Lsn): boolean {
-  return !paused && sends(confirmed, checkpoint);
+function resumes({ checkpoint, paused }: StoredCheckpoint, sent: SentFrom): boolean {
+  return !paused && sends(sent, checkpoint);
 }
 
 /**
  * Whether the slot still sends everything behind a checkpoint's position. A slot that was confirmed further was made
- * anew, or moved by somebody, or had nothing for this sink: the table knows.
+ * anew, or moved by somebody, or had nothing for this sink: the table knows. So it does when the publication was changed
+ * after the checkpoint's snapshot: what was committed around that may not be sent.
  */
-function sends(confirmed: Lsn, { mode, position }: Checkpoint): boolean {
-  return mode === 'live' && position.lsn > zeroLsn && confirmed <= position.lsn;
+function sends({ confirmed, changedBy }: SentFrom, { mode, position, snapshot }: Checkpoint): boolean {
+  // Older than all that is open, not only seen: the id may be that of a savepoint, which no snapshot names.
+  return mode === 'live' && position.lsn > zeroLsn && confirmed <= position.lsn && changedBy < snapshot.xmin;
 }

@@ -56,9 +56,10 @@ export class Retention extends Service {
         signal,
       });
       const { client } = direct;
-      if (!(await alone(client))) return true;
       // An archive may take hours, and nothing be asked of the database meanwhile.
-      using _alive = await keptAlive(client, silentMs);
+      await using alive = await keptAlive(client, silentMs);
+      void alive;
+      if (!(await alone(client))) return true;
       await this.#sayGaps(client);
       const done = await retentionRound({ client, plan: this.#plan, logger: this.#logger, signal });
       await this.#sayGaps(client);

@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly opened: OpenedLog | undefined;
   /** Opens the WAL, however long that takes; undefined: there is none to be read, the table is polled. */
   readonly open: ((signal: AbortSignal) => Promise<OpenedLog>) | undefined;
+  /** Asked after each tick, before its snapshot is used: throws if the WAL may not have all that the snapshot sees. */
+  readonly verify: () => Promise<void>;
   /** Milliseconds between two ticks, while anything happens. */
   readonly tickMs: number;
   /** Milliseconds that a sink may be behind in the window, however little it holds there. */
@@ -174,6 +176,7 @@ export class Session {
     const { pool, feeds, window } = this.#options;
     const seen = this.#seen();
     const { snapshot, lsn } = await tick(pool);
+    await this.#options.verify();
     // failpoint: relay.tick
     this.#ticked = seen;
     for (const feed of feeds) feed.offer({ snapshot, lsn });

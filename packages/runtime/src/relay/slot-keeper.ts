@@ -5,16 +5,11 @@ import { runtimeError } from '../errors/codes.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import { WalReader } from '../log/wal-reader.ts';
 import { type Lsn, zeroLsn } from '../replication/lsn.ts';
-import {
-  checkPublication,
-  describeSlot,
-  dropSlot,
-  type SlotState,
-  terminateReader,
-} from '../replication/slot.ts';
+import { describeSlot, dropSlot, isLost, type SlotState, terminateReader } from '../replication/slot.ts';
 import { createSlotAt } from '../replication/slot-creation.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { reached } from './preflight.ts';
+import { type Publication, usablePublication } from './publication.ts';
 import type { OpenedLog } from './session.ts';
 
 export interface SlotKeeperOptions {
@@ -33,15 +28,35 @@ export interface SlotOpening {
   /** Of the server that the checkpoints were read from: the slot of another one is not read (ER1210). */
   readonly timeline: number;
   /** Whether a sink of ours goes on where the slot does, so that the slot is the one that it has read from before. */
-  readonly ours: (confirmed: Lsn) => boolean;
+  readonly ours: (sent: SentFrom) => boolean;
+}
+
+/** What a slot sends. */
+export interface SentFrom {
+  /** Transactions that end before are not sent again. */
+  readonly confirmed: Lsn;
+  /** Of what was committed before that transaction, some may not be sent at all. */
+  readonly changedBy: bigint;
 }
 
 /** Milliseconds between two looks at a slot that another connection still holds. */
 const busyMs = 200;
 
-/** The life of one slot: made when it is missing or lost, taken over when a stale connection holds it, opened. */
+/** Milliseconds between two looks at a publication that cannot be used. */
+const unusableMs = 1_000;
+
+/**
+ * The life of one slot: made when it is missing or lost, taken over when a stale connection holds it, opened.
+ *
+ * What it sends is decoded by the publication as it was when each row was written. So a publication that was changed
+ * is as good as a slot that was lost: PostgreSQL 18 leaves rows out without a word, 15 ends the stream for ever.
+ */
 export class SlotKeeper {
   readonly #options: SlotKeeperOptions;
+  /** As it was when the log was opened. */
+  #publication: Publication | undefined;
+  /** Why the slot can be read no more, although the server does not call it lost. */
+  #condemned: string | undefined;
 
   constructor(options: SlotKeeperOptions) {
     this.#options = options;
@@ -49,18 +64,23 @@ export class SlotKeeper {
 
   /**
    * Opens the slot if that can be done at once.
-   * @returns the log, and up to where the slot was confirmed before; undefined: it takes {@link open}
+   * @returns the log, and what it sends; undefined: it takes {@link open}
    */
   async openNow(
     signal: AbortSignal,
     { timeline }: Pick<SlotOpening, 'timeline'>,
-  ): Promise<{ readonly log: OpenedLog; readonly confirmed: Lsn } | undefined> {
+  ): Promise<({ readonly log: OpenedLog } & SentFrom) | undefined> {
+    this.#publication = undefined;
+    const publication = await this.#usable(signal).catch(orUnusable);
     const state = await this.#look(signal);
+    if (publication instanceof Error || this.#condemned !== undefined) return undefined;
     if (state === undefined || state.confirmedFlushLsn === null || state.active || isLost(state))
       return undefined;
     try {
       const reader = await this.#read(signal, timeline);
-      return { log: { reader, barrier: undefined }, confirmed: state.confirmedFlushLsn };
+      this.#publication = publication;
+      const { changedBy } = publication;
+      return { log: { reader, barrier: undefined }, confirmed: state.confirmedFlushLsn, changedBy };
     } catch (error) {
       if (isEventRuntimeError(error) && (error.code === 'ER1201' || error.code === 'ER1202'))
         return undefined;
@@ -72,23 +92,31 @@ export class SlotKeeper {
    * Opens the slot, however long it takes: until another connection has let go of it, or until a new one is made,
    * which waits for every open transaction.
    *
-   * @throws ER1001, ER1003, ER1204, ER1210, ER1211; the signal's reason
+   * @throws ER1001, ER1003, ER1210, ER1211; the signal's reason
    */
   async open(signal: AbortSignal, { timeline, ours }: SlotOpening): Promise<OpenedLog> {
-    const { pool, slot, publication, logger } = this.#options;
+    const { pool, slot, logger } = this.#options;
     // Before the slot: one that is older than its publication can never be read.
-    await reached(checkPublication(pool, publication), signal);
+    const { changedBy } = await this.#published(signal);
     // When one is made, by us or by another before us, it is none that our sinks have read from.
     let made = false;
     for (;;) {
       signal.throwIfAborted();
       const state = await this.#look(signal);
       if (state === undefined) {
-        if (!made && ours(zeroLsn)) logger.error('relay.slot.lost', { reason: 'it was dropped' });
+        if (!made && ours({ confirmed: zeroLsn, changedBy: 0n })) {
+          logger.error('relay.slot.lost', { reason: 'it was dropped' });
+        }
         made = true;
+        this.#condemned = undefined;
         const barrier = await this.#create(signal);
         const reader = barrier === undefined ? undefined : await this.#readUnlessTaken(signal, timeline);
         if (reader !== undefined) return { reader, barrier };
+      } else if (this.#condemned !== undefined) {
+        logger.error('relay.slot.lost', { reason: this.#condemned });
+        made = true;
+        await dropSlot(pool, { slot, terminateReader: true, signal });
+        this.#condemned = undefined;
       } else if (isLost(state)) {
         logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
         made = true;
@@ -99,10 +127,44 @@ export class SlotKeeper {
       } else {
         const reader = await this.#readUnlessTaken(signal, timeline);
         if (reader === undefined) continue;
-        const known = !made && ours(state.confirmedFlushLsn ?? zeroLsn);
+        const known = !made && ours({ confirmed: state.confirmedFlushLsn ?? zeroLsn, changedBy });
         return { reader, barrier: known ? undefined : await this.#strangersBarrier(signal) };
       }
     }
+  }
+
+  /** The stream has ended because of its publication: it would end there again. */
+  condemn(reason: string): void {
+    this.#condemned = reason;
+  }
+
+  /**
+   * To be called after a tick, before its snapshot is used: whether what that sees was decoded by the publication with
+   * which the log was opened. @throws ER1212
+   */
+  async verify(): Promise<void> {
+    if (this.#publication === undefined) return;
+    const now = await usablePublication(this.#options.pool, this.#options.publication).catch(orUnusable);
+    if (now instanceof Error) throw runtimeError('ER1212', { detail: now.message, cause: now });
+    if (now.changedBy !== this.#publication.changedBy) throw runtimeError('ER1212');
+  }
+
+  /** Waits until there is one that can be used: meanwhile the table serves. */
+  async #published(signal: AbortSignal): Promise<Publication> {
+    for (let said = false; ; said = true) {
+      const found = await this.#usable(signal).catch(orUnusable);
+      if (!(found instanceof Error)) {
+        this.#publication = found;
+        return found;
+      }
+      if (!said) this.#options.logger.error('relay.publication.unusable', { error: found });
+      await sleep(unusableMs, undefined, { signal });
+    }
+  }
+
+  async #usable(signal: AbortSignal): Promise<Publication> {
+    const { pool, publication } = this.#options;
+    return await reached(usablePublication(pool, publication), signal);
   }
 
   /** A slot that was open at once and that none of our sinks has read from before. */
@@ -177,6 +239,8 @@ export class SlotKeeper {
   }
 }
 
-function isLost(state: SlotState): boolean {
-  return state.walStatus === 'lost' || state.invalidationReason !== null;
+/** Passes on what says that the publication cannot be used. @throws everything else */
+function orUnusable(error: unknown): Error {
+  if (isEventRuntimeError(error) && (error.code === 'ER1204' || error.code === 'ER1303')) return error;
+  throw error;
 }

@@ -45,12 +45,19 @@ export async function readTable(state: FeedState, signals: Signals): Promise<voi
     if (pinned) state.window.pin();
     try {
       const to = await end(state, from, signals);
-      const events = await readBatch(state, { from, to, signals });
-      if (events === undefined) return;
-      from = { ...from, snapshot: to.snapshot, batch: null };
-      progress.mark(from);
+      const read = await readBatch(state, { from, to, signals });
+      if (read === undefined) return;
+      const { events } = read;
+      // Of what is not durable the ids may be used again after a crash: nothing is past before it is. Nothing is written
+      // for it while nothing happens, but to join.
+      if (!read.durable && pinned) await state.reader.ensureFlushed(to, { signal: signals.stopping });
+      const durable = read.durable || pinned;
+      if (durable) {
+        from = { ...from, snapshot: to.snapshot, batch: null };
+        progress.mark(from);
+      }
       // failpoint: table.batch.end
-      if (events > 0 || to.snapshot.xmax - stored.xmax >= idleTransactions) {
+      if (events > 0 || (durable && to.snapshot.xmax - stored.xmax >= idleTransactions)) {
         stored = to.snapshot;
         state.dirty = true;
       }
@@ -89,14 +96,17 @@ async function end(state: FeedState, from: Checkpoint, { stopping }: Signals): P
   return { ...now, snapshot: from.batch.to, latest: false };
 }
 
-/** @returns how many events the batch had; undefined: given up */
+/**
+ * @returns how many events the batch had, and whether the log is durable up to its end: always, if there were any;
+ *   undefined: given up
+ */
 async function readBatch(
   state: FeedState,
   batch: { readonly from: Checkpoint; readonly to: Moment; readonly signals: Signals },
-): Promise<number | undefined> {
+): Promise<{ readonly events: number; readonly durable: boolean } | undefined> {
   const { from, to, signals } = batch;
   const signal = signals.stopping;
-  // Beside the first page. An answer that it is not is no answer for later.
+  // Beside the first page; false means: not yet.
   const flushed = to.flushed ? undefined : state.reader.isFlushed(to, { signal });
   flushed?.catch(() => undefined);
   const pages = state.reader.read(
@@ -118,9 +128,8 @@ async function readBatch(
     // failpoint: table.page
     if ((await drain(state, { signals, above: state.inHandBytes })) === 'given-up') return undefined;
   }
-  return (await drain(state, { signals, above: Number.POSITIVE_INFINITY })) === 'given-up'
-    ? undefined
-    : events;
+  if ((await drain(state, { signals, above: Number.POSITIVE_INFINITY })) === 'given-up') return undefined;
+  return { events, durable: events > 0 || (await flushed) !== false };
 }
 
 /** Reads what came from another cluster. @returns from where to go on; undefined: given up */

@@ -98,6 +98,14 @@ export async function createSlot(
   }
 }
 
+/** As {@link isLost}, of a row `s` of `pg_replication_slots`. */
+const lost = `(s.wal_status = 'lost' or to_jsonb(s) ->> 'invalidation_reason' is not null)`;
+
+/** Whether the slot can be read no more. */
+export function isLost(state: SlotState): boolean {
+  return state.walStatus === 'lost' || state.invalidationReason !== null;
+}
+
 export interface DropSlotOptions {
   readonly slot: string;
   /**
@@ -120,12 +128,11 @@ export interface DropSlotOptions {
 export async function dropSlot(client: SqlClient, options: DropSlotOptions): Promise<boolean> {
   const { slot, signal } = options;
   const name = quoteLiteral(slot);
-  const drop =
-    options.onlyIfLost === true
-      ? `select pg_catalog.pg_drop_replication_slot(s.slot_name) from pg_catalog.pg_replication_slots s
-          where s.slot_name = ${name}
-            and (s.wal_status = 'lost' or to_jsonb(s) ->> 'invalidation_reason' is not null)`
-      : `select pg_catalog.pg_drop_replication_slot(${name})`;
+  const onlyIfLost = options.onlyIfLost === true;
+  const drop = onlyIfLost
+    ? `select pg_catalog.pg_drop_replication_slot(s.slot_name) from pg_catalog.pg_replication_slots s
+        where s.slot_name = ${name} and ${lost}`
+    : `select pg_catalog.pg_drop_replication_slot(${name})`;
   const deadline = performance.now() + (options.timeoutMs ?? 10_000);
   for (let pause = 10; ; pause = Math.min(pause * 2, 200)) {
     signal?.throwIfAborted();
@@ -138,7 +145,7 @@ export async function dropSlot(client: SqlClient, options: DropSlotOptions): Pro
         throw streamError(cause, { slot, publication: '' });
       }
     }
-    if (options.terminateReader === true) await terminateReader(client, { slot });
+    if (options.terminateReader === true) await terminateReader(client, { slot, onlyIfLost });
     await sleep(pause, undefined, { ...(signal === undefined ? {} : { signal }) });
   }
 }
@@ -151,11 +158,16 @@ export async function dropSlot(client: SqlClient, options: DropSlotOptions): Pro
  * sign of life for `wal_sender_timeout`, which a stream sets for its own connection.
  *
  * @param reader.pid only this one: who was stopped since he looked must not end the one that has followed
+ * @param reader.onlyIfLost only if the slot can be read no more
  * @returns whether a reader was told to end; it takes a moment to go
  */
 export async function terminateReader(
   client: SqlClient,
-  { slot, pid }: { readonly slot: string; readonly pid?: number },
+  {
+    slot,
+    pid,
+    onlyIfLost = false,
+  }: { readonly slot: string; readonly pid?: number; readonly onlyIfLost?: boolean },
 ): Promise<boolean> {
   const { rows } = await client.query(
     `select pg_catalog.pg_terminate_backend(s.active_pid) as told
@@ -163,7 +175,7 @@ export async function terminateReader(
      join pg_catalog.pg_stat_activity a on a.pid = s.active_pid
      where s.slot_name = ${quoteLiteral(slot)} and a.wait_event is distinct from 'WalSenderWriteData'${
        pid === undefined ? '' : ` and a.pid = ${pid}`
-     }`,
+     }${onlyIfLost ? ` and ${lost}` : ''}`,
   );
   return rows.length > 0;
 }
@@ -172,7 +184,7 @@ export async function terminateReader(
 export async function checkSlot(client: SqlClient, slot: string): Promise<void> {
   const state = await describeSlot(client, slot);
   if (state === undefined) throw runtimeError('ER1202', { detail: `There is no slot ${slot}.` });
-  if (state.walStatus === 'lost' || state.invalidationReason !== null) {
+  if (isLost(state)) {
     throw runtimeError('ER1202', {
       detail: `Slot ${slot} is invalidated: ${state.invalidationReason ?? 'its WAL was removed'}.`,
     });

@@ -34,7 +34,8 @@ const lookMs = 50;
 /**
  * Lends the connection to partition upkeep: role `event_runtime_owner`, a short `lock_timeout`, and an
  * advisory lock so that two never work at once, that does not stay with a process that is stopped.
- * All of it is taken back afterwards.
+ * All of it is taken back afterwards. An idle client
+ * may be ended by the server: it needs a listener for 'error'.
  *
  * @param client a direct connection of its own, outside a transaction; its role may SET ROLE to the owner
  * @throws ER1105 when another session is at it
@@ -45,6 +46,8 @@ export async function withUpkeepSession<T>(
   options: UpkeepOptions,
 ): Promise<T> {
   options.signal?.throwIfAborted();
+  await using alive = await keptAlive(client, silentMs);
+  void alive;
   const until = performance.now() + (options.waitMs ?? 0);
   while (!(await alone(client))) {
     if (performance.now() >= until) {
@@ -54,7 +57,6 @@ export async function withUpkeepSession<T>(
   }
   try {
     await client.query('set role event_runtime_owner');
-    using _alive = await keptAlive(client, silentMs);
     await client.query("select set_config('lock_timeout', $1, false)", [
       `${options.lockTimeoutMs ?? 1000}ms`,
     ]);
@@ -62,9 +64,7 @@ export async function withUpkeepSession<T>(
   } finally {
     // Fails only on a broken connection, which has taken all of it with it.
     await client
-      .query(
-        `reset lock_timeout; reset idle_session_timeout; reset role; select pg_advisory_unlock(${lockKey})`,
-      )
+      .query(`reset lock_timeout; reset role; select pg_advisory_unlock(${lockKey})`)
       .catch(() => undefined);
   }
 }

@@ -31,6 +31,8 @@ export const logEvents = {
   'relay.slot.creating': 'The replication slot is being made: that waits for every open transaction.',
   'relay.slot.created': 'The replication slot was created.',
   'relay.slot.lost': 'The slot was invalidated; a new one is made, and sinks go on from the table meanwhile.',
+  'relay.publication.unusable':
+    'The publication is missing, or does not carry every event: sinks are fed from the table until it does.',
   'relay.slot.unbounded': 'max_slot_wal_keep_size is unlimited: a stopped relay can fill the disk.',
   'relay.cluster.adopted':
     'The checkpoints were written for another cluster; rows up to `floorSeq` came with the dump.',

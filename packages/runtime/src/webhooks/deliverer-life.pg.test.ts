@@ -101,13 +101,19 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     });
     const stale = deliverer({ guard, valid: () => held });
     await stale.start();
-    await publish([{}], stale);
+    const [logged] = await publish([{}], stale);
     await connecting.promise;
     held = false;
     connected.resolve();
     await webhooks.rows('select pg_sleep(0.1)');
     expect(receiver.requests).toEqual([]);
     await stale.stop();
+    // What was not sent is no attempt.
+    expect(await webhooks.rows('select attempts from event_runtime.webhook_delivery')).toEqual([
+      { attempts: 0 },
+    ]);
+    const attempted = 'select from event_runtime.webhook_attempt where event_id = $1';
+    expect(await webhooks.rows(attempted, [logged!.event.eventId])).toEqual([]);
     await deliverer({ takeOver: true }).start();
     await bench().emptied();
     expect(receiver.requests).toHaveLength(1);

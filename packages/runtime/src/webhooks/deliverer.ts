@@ -184,6 +184,11 @@ export class Deliverer extends Service {
     if (outcome.type === 'delivered') {
       tenure.succeed(held);
       this.#record(outcome);
+    } else if (attempt.error?.code === 'ER1207') {
+      // It was not sent, so it has not failed.
+      for (const waiting of [held, ...tenure.fail(held)]) {
+        this.#record({ type: 'released', held: waiting, tenure });
+      }
     } else {
       // Together: no settlement may store the one without the others.
       const behind = tenure.fail(held);

@@ -32,7 +32,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     return (await fixture.endpoints.create(make)).endpointId;
   }
 
-  const all: ClaimOptions = {
+  const defaults: ClaimOptions = {
     claimerId: me,
     leaseMs: 60_000,
     limit: 100,
@@ -42,7 +42,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   };
 
   async function claim(options: Partial<ClaimOptions> = {}): Promise<Claim> {
-    return await fixture.queue.claim({ ...all, ...options });
+    return await fixture.queue.claim({ ...defaults, ...options });
   }
 
   const payloads = (deliveries: readonly ClaimedDelivery[]): Array<string | undefined> =>
@@ -261,14 +261,14 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     pool.on('error', () => undefined);
     try {
       const stopped = new DeliveryQueue({ pool });
-      const claiming = stopped.claim({ ...all, claimerId: other, maxBytes: 100_000_000 });
+      const claiming = stopped.claim({ ...defaults, claimerId: other, maxBytes: 100_000_000 });
       await proxy.passed(1_000_000, { direction: 'toClient' });
       proxy.stall();
       await fixture.until(
         `exists (select from pg_stat_activity where wait_event = 'ClientWrite' and datname = current_database())`,
       );
       expect(await fixture.queue.takeOver()).toBe(15);
-      proxy.heal();
+      await proxy.heal();
       expect((await claiming).deliveries).toHaveLength(15);
     } finally {
       await pool.end();

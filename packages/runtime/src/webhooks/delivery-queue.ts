@@ -15,7 +15,7 @@ import {
 import type { Ordering } from './endpoints.ts';
 import { transaction } from './transaction.ts';
 
-/** A delivery that a claimer holds, with its event and its endpoint as they were at the claim. */
+/** A delivery that a claimer holds, with its event and its endpoint as they were right after the claim. */
 export interface ClaimedDelivery {
   /** Grows in log order; only compared, never computed with. */
   readonly deliveryId: string;
@@ -97,7 +97,11 @@ export class DeliveryQueue {
     this.#pool = options.pool;
   }
 
-  /** Claims deliveries that are due, the earliest first. Never one that this claimer holds already. */
+  /**
+   * Claims deliveries that are due, the earliest first. Never one that this claimer holds already.
+   *
+   * Where it throws it may have claimed all the same: see {@link keepOnly}.
+   */
   async claim(options: ClaimOptions): Promise<Claim> {
     const { claimerId, signal } = options;
     const { delivery_ids: ids, ready } = await transaction(
@@ -121,10 +125,14 @@ export class DeliveryQueue {
       { signal, localCommit: true },
     );
     if (ids.length === 0) return { deliveries: [], more: false };
-    const { rows } = await this.#pool.query<ClaimRow>({
-      name: 'webhooks-read-claimed',
-      text: readClaimedSql,
-      values: [ids, claimerId],
+    const rows = await transaction(this.#pool, async (client) => {
+      await client.query(planForClaim);
+      const result = await client.query<ClaimRow>({
+        name: 'webhooks-read-claimed',
+        text: readClaimedSql,
+        values: [ids, claimerId],
+      });
+      return result.rows;
     });
     const deliveries = rows.map((row) => toDelivery(row, claimerId));
     return { deliveries, more: ready > ids.length || ready >= options.limit };

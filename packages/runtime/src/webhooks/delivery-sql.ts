@@ -5,7 +5,7 @@ const lockKey = '7311994421340106603';
 export const lockForClaim: string = `select pg_advisory_xact_lock(${lockKey})`;
 
 /**
- * For the transaction of a claim. What is due is most of the queue, so the planner would read and judge all of
+ * For the transactions of a claim. What is due is most of the queue, so the planner would read and judge all of
  * it and sort; without these it walks the primary key, and stops as soon as it has enough.
  */
 export const planForClaim = `

@@ -13,11 +13,15 @@ let held: boolean;
 beforeEach(async () => {
   bodies = [];
   held = true;
-  server = createServer(async (incoming, response) => {
+  server = createServer((incoming, response) => {
     let body = '';
-    for await (const chunk of incoming) body += String(chunk);
-    bodies.push(body);
-    response.end('taken');
+    incoming.on('data', (chunk) => {
+      body += String(chunk);
+    });
+    incoming.on('end', () => {
+      bodies.push(body);
+      response.end('taken');
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -20,14 +20,14 @@ export function addOperationCommands(root: Command, { composition, run }: Wiring
     );
   about(
     'status',
-    'show how the relay stands (exit code 0: fine, 1: something needs attention, 2: cannot tell)',
+    'show how the relay stands (exit code 0: fine, 3: something needs attention, 1: cannot tell)',
   ).action(async (given: Given) => run(composition.status, settings(given)));
   about('lag', 'watch what each sink has yet to read, until Ctrl-C; with --json once').action(
     async (given: Given) => run(composition.lag, settings(given)),
   );
   about(
     'doctor',
-    'check everything the service needs, with what mends it (exit code 1: something fails)',
+    'check everything the service needs, with what mends it (exit code 3: something fails)',
   ).action(async (given: Given) => run(composition.doctor, settings(given)));
 
   const slot = root.command('slot').description('show, make or drop the replication slot');

@@ -55,7 +55,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(ran).toMatchObject({ code: 0, out: expect.stringContaining('All is well.') });
   });
 
-  test('nothing there yet: schema missing fails, exit code 1, the rest is not looked at', async () => {
+  test('nothing there yet: schema missing fails, exit code 3, the rest is not looked at', async () => {
     await using fixture = await create({ migrated: false });
     const ran = await fixture.run(['doctor', '--json']);
     expect(ran.code).toBe(3);

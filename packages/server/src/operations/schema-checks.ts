@@ -1,4 +1,4 @@
-import { schemaStatus } from '@event-runtime/runtime';
+import { describePublication, schemaStatus } from '@event-runtime/runtime';
 import type pg from 'pg';
 import { type Check, fail, ok, warn } from './check.ts';
 
@@ -68,39 +68,15 @@ export async function rightsCheck(
   return fail({ ...about, seen: `${server.role} lacks ${shown}`, fix });
 }
 
-interface PublicationRow {
-  readonly inserts: boolean;
-  readonly via_root: boolean;
-  readonly has_outbox: boolean;
-  readonly others: readonly string[];
-  readonly row_filter: string | null;
-  readonly missing_columns: readonly string[];
-}
-
-const publicationSql = `
-select p.pubinsert as inserts, p.pubviaroot as via_root, o.tablename is not null as has_outbox,
-       o.rowfilter as row_filter,
-       array(select t.schemaname || '.' || t.tablename from pg_catalog.pg_publication_tables t
-              where t.pubname = p.pubname and (t.schemaname, t.tablename) <> ('event_runtime', 'outbox')
-              order by 1 limit 5) as others,
-       array(select a.attname::text from pg_catalog.pg_attribute a
-              where a.attrelid = 'event_runtime.outbox'::regclass and a.attnum > 0 and not a.attisdropped
-                and o.tablename is not null and not a.attname = any (o.attnames)) as missing_columns
-  from pg_catalog.pg_publication p
-  left join pg_catalog.pg_publication_tables o
-    on o.pubname = p.pubname and o.schemaname = 'event_runtime' and o.tablename = 'outbox'
- where p.pubname = 'event_runtime'`;
-
 const publicationFix =
   'DROP PUBLICATION event_runtime; CREATE PUBLICATION event_runtime FOR TABLE event_runtime.outbox ' +
-  "WITH (publish = 'insert', publish_via_partition_root = true);  -- with the relay stopped and its slot dropped";
+  "WITH (publish = 'insert', publish_via_partition_root = true);  -- a relay that runs goes on from the table";
 
 /** Whether the publication carries every insert into the outbox, whole and under the name of the root. */
 export async function publicationCheck(client: pg.Client): Promise<Check> {
-  const { rows } = await client.query<PublicationRow>(publicationSql);
-  const row = rows[0];
+  const found = await describePublication(client, 'event_runtime');
   const name = 'publication event_runtime';
-  if (row === undefined) {
+  if (found === undefined) {
     return fail({
       code: 'ER1204',
       name,
@@ -108,21 +84,12 @@ export async function publicationCheck(client: pg.Client): Promise<Check> {
       fix: publicationFix.replace(/^DROP[^;]*; /, ''),
     });
   }
-  const wrong = [
-    row.has_outbox ? '' : 'event_runtime.outbox is not in it',
-    row.inserts ? '' : 'it does not publish inserts',
-    row.via_root ? '' : 'publish_via_partition_root is off',
-    row.row_filter === null ? '' : `it leaves out rows: ${row.row_filter}`,
-    row.missing_columns.length === 0 ? '' : `it leaves out ${row.missing_columns.join(', ')}`,
-  ].filter((text) => text !== '');
-  if (wrong.length > 0) return fail({ code: 'ER1303', name, seen: wrong.join('; '), fix: publicationFix });
-  if (row.others.length > 0) {
-    return warn({
-      code: 'ER1303',
-      name,
-      seen: `it also carries ${row.others.join(', ')}`,
-      fix: publicationFix,
-    });
+  const { problems, others } = found;
+  if (problems.length > 0)
+    return fail({ code: 'ER1303', name, seen: problems.join('; '), fix: publicationFix });
+  if (others.length > 0) {
+    const seen = `it also carries ${others.join(', ')}`;
+    return warn({ code: 'ER1303', name, seen, fix: publicationFix });
   }
   return ok({ code: 'ER1303', name, seen: 'inserts into the outbox, via its root' });
 }

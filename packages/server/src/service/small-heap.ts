@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
  * with the rest, because memory seems plenty.
  *
  * Both flags are numbers that are read whenever a heap might grow, so they hold from now on. Measured: half of the
- * memory, at no throughput (docs/performance.md). To be called before much was allocated.
+ * memory, at no throughput (docs/performance.md). To be called first: what has grown already stays.
  */
 export function keepHeapSmall(): void {
   // New objects: the size at the start, one megabyte in each half. Whoever wants more gives Node --min-semi-space-size.

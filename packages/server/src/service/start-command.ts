@@ -5,11 +5,9 @@ import { type GivenSettings, loadConfiguration } from '../config/load-configurat
 import { suspectVariables } from '../config/suspect-variables.ts';
 import { runUntil } from './run-until.ts';
 import { createService } from './service.ts';
-import { keepHeapSmall } from './small-heap.ts';
 
 /** `event-runtime start`: the service, as it is configured, until it is told to stop. */
 export async function startCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
-  keepHeapSmall();
   const { env } = context;
   for (const warning of suspectVariables(env)) context.terminal.note(warning);
   const configuration = await loadConfiguration({ given, env, signal: context.signal });
