@@ -26,7 +26,7 @@ async function runStoppedSinkBench(request: BenchRequest): Promise<BenchReport> 
   const pairs: Array<readonly [StoppedSink, StoppedSink]> = [];
   for (let run = 0; run < runs; run += 1) {
     progress(`run ${run + 1} of ${runs}`);
-    const reference = await measureStoppedSink(site, { ...options, events: events / 5, stopped: false });
+    const reference = await measureStoppedSink(site, { ...options, events, stopped: false });
     pairs.push([await measureStoppedSink(site, { ...options, events, stopped: true }), reference]);
   }
   const { rows } = await site.sql.query<{ version: string }>(
@@ -58,7 +58,8 @@ function figuresOf(pairs: ReadonlyArray<readonly [StoppedSink, StoppedSink]>): F
         id: 'stopped-p99',
         label: 'p99 of the live sink (median of four parts), one stopped, against both working',
         unit: 'ms',
-        budget: null,
+        // The same thing measured twice differs by as much.
+        budget: 1.5,
       },
       p99,
     ),
