@@ -1,12 +1,13 @@
 // npm run bench -- <name> [--json] [--runs N] [--events N] [--only ID,...]: measures, and prints. It never fails for a figure.
 import { parseArgs } from 'node:util';
 import { emitBench } from './emit.ts';
+import { hugeTransactionBench } from './huge-transaction.ts';
 import { relayBench } from './relay.ts';
 import type { Bench } from './report/report.ts';
 import { terminalReport } from './report/terminal.ts';
 import { stoppedSinkBench } from './stopped-sink.ts';
 
-const benches: readonly Bench[] = [emitBench, relayBench, stoppedSinkBench];
+const benches: readonly Bench[] = [emitBench, relayBench, stoppedSinkBench, hugeTransactionBench];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

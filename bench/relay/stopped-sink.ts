@@ -22,6 +22,8 @@ export interface StoppedSink {
   /** Of the stopped sink, when it had caught up: events that it had not got, and that came after a later one of their entity. */
   readonly lost: number;
   readonly reordered: number;
+  /** Lines beyond one for each event: no fault. */
+  readonly duplicates: number;
 }
 
 export interface StoppedSinkOptions {
@@ -119,16 +121,19 @@ function watchSlot(
 export async function verdictOn(
   path: string,
   events: number,
-): Promise<Pick<StoppedSink, 'lost' | 'reordered'>> {
+): Promise<Pick<StoppedSink, 'lost' | 'reordered' | 'duplicates'>> {
   const seen = new Set<string>();
   const last = new Map<string, bigint>();
-  let reordered = 0;
+  let [reordered, duplicates] = [0, 0];
   for await (const { attributes } of readFileSink(path)) {
     const { id = '', seq = '0', entitykey: entity = '' } = attributes;
-    if (seen.has(id)) continue;
+    if (seen.has(id)) {
+      duplicates += 1;
+      continue;
+    }
     seen.add(id);
     if (BigInt(seq) < (last.get(entity) ?? 0n)) reordered += 1;
     last.set(entity, BigInt(seq));
   }
-  return { lost: events - seen.size, reordered };
+  return { lost: events - seen.size, reordered, duplicates };
 }
