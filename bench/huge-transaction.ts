@@ -62,12 +62,9 @@ async function runHugeTransactionBench(request: BenchRequest): Promise<BenchRepo
       ),
     );
   }
-  const { rows } = await site.sql.query<{ version: string }>(
-    "select current_setting('server_version') as version",
-  );
   return {
     figures,
-    versions: { postgres: rows[0]?.version ?? '', node: process.versions.node, pg: driver.version },
+    versions: { postgres: site.version, node: process.versions.node, pg: driver.version },
     machine,
     settings: { runs, events, besidePerSecond: 500, payloadBytes, ...serverSettings },
   };

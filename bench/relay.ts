@@ -46,12 +46,9 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
   if (wanted('R5a')) figures.push(await catchUpFigure(context, figures[0]?.value ?? Number.NaN));
   if (wanted('R6', 'isolation-p99')) figures.push(...(await pollingFigures(context)));
   if (wanted('R4')) figures.push(...(await memoryFigures(context)));
-  const { rows } = await site.sql.query<{ version: string }>(
-    "select current_setting('server_version') as version",
-  );
   return {
     figures,
-    versions: { postgres: rows[0]?.version ?? '', node: process.versions.node, pg: driver.version },
+    versions: { postgres: site.version, node: process.versions.node, pg: driver.version },
     machine,
     settings: {
       runs,

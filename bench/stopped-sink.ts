@@ -29,12 +29,9 @@ async function runStoppedSinkBench(request: BenchRequest): Promise<BenchReport> 
     const reference = await measureStoppedSink(site, { ...options, events, stopped: false });
     pairs.push([await measureStoppedSink(site, { ...options, events, stopped: true }), reference]);
   }
-  const { rows } = await site.sql.query<{ version: string }>(
-    "select current_setting('server_version') as version",
-  );
   return {
     figures: figuresOf(pairs),
-    versions: { postgres: rows[0]?.version ?? '', node: process.versions.node, pg: driver.version },
+    versions: { postgres: site.version, node: process.versions.node, pg: driver.version },
     machine,
     settings: { runs, events, perSecond, payloadBytes, manyKeys: 10_000, ...serverSettings },
   };

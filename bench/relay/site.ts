@@ -10,6 +10,8 @@ export type Keys = 'many' | 'hot';
 export interface RelaySite extends AsyncDisposable {
   readonly url: string;
   readonly sql: pg.Client;
+  /** Of the server: `18.4`. */
+  readonly version: string;
   /** Writes so many events, `perTransaction` in each; resolves with the WAL's position behind them. */
   load(load: {
     readonly events: number;
@@ -36,9 +38,11 @@ export async function openRelaySite(): Promise<RelaySite> {
   await sql.connect();
   const payload = JSON.stringify(claim('claim-1'));
   if (Buffer.byteLength(payload) !== payloadBytes) throw new TypeError('the payload has another size');
+  const told = await sql.query<{ version: string }>("select current_setting('server_version') as version");
   return {
     url: server.url,
     sql,
+    version: told.rows[0]?.version ?? '',
     async load({ events, perTransaction, keys }) {
       const key = keys === 'hot' ? `'claim-1'` : `'claim-' || (random() * 10000)::int`;
       await sql.query('set synchronous_commit = off');

@@ -1,5 +1,6 @@
 import * as producer from '../../packages/outbox/src/errors/codes.ts';
 import * as runtime from '../../packages/runtime/src/errors/codes.ts';
+import * as operation from '../../packages/runtime/src/errors/operation-errors.ts';
 import { logEvents } from '../../packages/runtime/src/telemetry/log-events.ts';
 import { metrics } from '../../packages/runtime/src/telemetry/metrics.ts';
 import { configSchema } from '../../packages/server/src/config/config-schema.ts';
@@ -33,7 +34,7 @@ const titles: Readonly<Record<string, string>> = {
 const merged = 'runtimeErrors';
 
 function errorGroups(): ErrorGroup[] {
-  const { [merged]: whole, ...parts } = { ...producer, ...runtime };
+  const { [merged]: whole, ...parts } = { ...producer, ...runtime, ...operation };
   const catalogs = Object.entries(parts).filter(([, value]) => typeof value === 'object');
   const groups: ErrorGroup[] = [];
   for (const [name, title] of Object.entries(titles)) {
