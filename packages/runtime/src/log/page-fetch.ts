@@ -31,6 +31,13 @@ interface Where {
 
 const nothing: FetchedPage = { events: [], more: false };
 
+/**
+ * Events of the first page of a batch that ends now; each further page has four times as many, up to the limit. What
+ * comes first has waited longest, and need not wait for what came last to be read, too.
+ */
+const firstEvents = 100;
+const growth = 4;
+
 /** What tells where the rows of a batch are. */
 interface Batch {
   readonly batch: BatchRange;
@@ -50,16 +57,19 @@ export interface Edge {
 
 /** The pages of a batch. */
 export function batchPages(options: Where & Batch): PageFetch {
-  const { batch } = options;
+  const { batch, limits, edge } = options;
   let plan: Promise<BatchPlan> | undefined;
+  let events = edge === undefined ? limits.events : firstEvents;
   return async (after) => {
     if (batch.from.covers(batch.to)) return nothing;
+    const page = { ...options, limits: { ...limits, events: Math.min(events, limits.events) } };
+    events *= growth;
     plan ??= planBatch(options);
     const found = await plan;
     const from = after > batch.floorSeq ? after : batch.floorSeq;
-    const early = await earlyPage(options, { plan: found, after: from });
+    const early = await earlyPage(page, { plan: found, after: from });
     if (early.events.length > 0) return early;
-    return await latePage(options, { plan: found, after: from });
+    return await latePage(page, { plan: found, after: from });
   };
 }
 
