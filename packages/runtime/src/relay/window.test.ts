@@ -227,6 +227,27 @@ describe('3: a sink joins with a snapshot', () => {
     expect(window.canJoin(log.snapshot())).toBe(true);
   });
 
+  test('not with one that lacks any of the many that were forgotten while one pin followed another', () => {
+    const { log, window, feed } = openWindow(20_000);
+    const live = window.join();
+    window.pin();
+    const before = log.snapshot();
+    const transactions = Array.from({ length: 10_001 }, () => commit(log, 1));
+    feed(20_000);
+    deliver(window, live, 20_000);
+    store(live, transactions.at(-1)?.events[0]?.position ?? undefined);
+    window.trim();
+    expect(window.settle(log.snapshot())).toHaveLength(10_001);
+    expect(window.canJoin(before)).toBe(false);
+    expect(window.canJoin(log.snapshot())).toBe(true);
+    // Another pin began before the first one ended, with an older snapshot.
+    window.pin();
+    window.unpin();
+    expect(window.canJoin(before)).toBe(false);
+    window.unpin();
+    expect(window.canJoin(before)).toBe(false);
+  });
+
   test('not with an older tick, at which a batch of the table ended', () => {
     const { log, window, hidden } = departed();
     const older = log.snapshot();

@@ -28,6 +28,9 @@ interface Pending {
   ticket: Ticket | undefined;
 }
 
+/** So many transactions are remembered one by one; where pins overlap without end, they would be more and more. */
+const mostForgotten = 10_000;
+
 /**
  * The recent past of the WAL, in memory, bounded in bytes: what live sinks are fed from.
  *
@@ -253,6 +256,10 @@ export class Window {
     this.#seen = seen;
     if (this.#pins === 0) this.#barrier = seen;
     else for (const { txId } of transactions) this.#forgotten.push(txId);
+    if (this.#forgotten.length <= mostForgotten) return;
+    // Whoever is about to join takes a newer snapshot, and finds all of them in it.
+    this.#barrier = seen;
+    this.#forgotten = [];
   }
 
   #enter(place: Place): Place {
