@@ -3,6 +3,7 @@ export { type RunContext, Service, type ServiceState, type StopOptions } from '.
 export { Supervisor } from './lifecycle/supervisor.ts';
 export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
 export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
+export { describeForeignRows, type ForeignRows } from './relay/foreign-rows.ts';
 export type { SinkStatus, WindowUse } from './relay/lead.ts';
 export { Leased, type LeasedOptions } from './relay/leased.ts';
 export { describePublication, type Publication } from './relay/publication.ts';

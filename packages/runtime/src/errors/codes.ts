@@ -118,6 +118,12 @@ export const databaseErrors = {
     remedy: 'Nothing to do: the sinks go on from the table, which has everything.',
     retryable: true,
   },
+  ER1214: {
+    meaning:
+      'Logical replication writes rows of another cluster into the outbox: their transaction ids mean nothing here.',
+    remedy: 'End the subscription before the relay starts; docs/operations/restore.md has the steps.',
+    retryable: false,
+  },
 } as const;
 
 /** ER3xxx: the replication stream. */

@@ -7,6 +7,7 @@ import { readServerLog } from '../log/timeline.ts';
 import { ReplicationConnection } from '../replication/replication-connection.ts';
 import { schemaStatus } from '../schema/migrator.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { refuseForeignRows } from './foreign-rows.ts';
 import { usablePublication } from './publication.ts';
 
 /** The publication that the migrations make. */
@@ -26,7 +27,8 @@ export interface PreflightOptions {
  *
  * @throws ER1001 not reachable, ER1002 wal_level, ER1003 no replication, ER1004 a pooler in between, ER1005 encoding,
  *   ER1006 version, ER1101 and ER1102 the schema is older or newer than this program can use, ER1203 unlimited WAL,
- *   ER1204 no publication, ER1303 it does not carry the outbox, ER1208 a standby; the signal's reason
+ *   ER1204 no publication, ER1303 it does not carry the outbox, ER1208 a standby,
+ *   ER1214 rows of another cluster; the signal's reason
  */
 export async function preflight(options: PreflightOptions): Promise<void> {
   const { connectionString, pool, source, signal } = options;
@@ -38,6 +40,7 @@ export async function preflight(options: PreflightOptions): Promise<void> {
     await checkWalBound(options);
   }
   await reached(checkSchema(pool), signal);
+  await reached(refuseForeignRows(pool), signal);
   if (source === 'wal') await reached(usablePublication(pool, publicationName), signal);
 }
 

@@ -178,6 +178,28 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect((await publication()).state).toBe('ok');
   });
 
+  test('rows of another cluster: from transactions yet to come, or by a subscription', async () => {
+    await using source = await create();
+    await using fixture = await create();
+    const seen = async (): Promise<Check> => found(await fixture.doctor(), 'ER1214');
+    expect(await seen()).toMatchObject({ state: 'ok', seen: 'none' });
+    const slot = `copy_${fixture.name}`;
+    await source.sql.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [slot]);
+    await fixture.sql.query(
+      `create subscription "a ""copy" connection '${source.database.url}' publication event_runtime
+         with (create_slot = false, slot_name = '${slot}', copy_data = false)`,
+    );
+    const written = await seen();
+    expect(written).toMatchObject({ state: 'fail', seen: expect.stringContaining('subscription a "copy') });
+    await fixture.sql.query(written.fix!);
+    expect((await seen()).state).toBe('ok');
+    await fixture.sql.query('alter subscription "a ""copy" set (slot_name = none)');
+    await fixture.sql.query('drop subscription "a ""copy"');
+    await fixture.sql.query("select event_runtime.emit('thing.done', '{}', 'acme')");
+    await fixture.sql.query("update event_runtime.outbox set tx_id = '4611686018427387904'");
+    expect(await seen()).toMatchObject({ state: 'fail', seen: expect.stringContaining('yet to come') });
+  });
+
   test('the slot: missing, idle, of another plugin; no relay runs', async () => {
     await using fixture = await create();
     const first = await fixture.doctor();

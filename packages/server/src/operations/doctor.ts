@@ -3,7 +3,13 @@ import { connectDirect, type RelayReport, relayReport } from '@event-runtime/run
 import type pg from 'pg';
 import { type Check, type CheckCode, fail, ok } from './check.ts';
 import { type CheckLimits, reportChecks } from './report-checks.ts';
-import { oldTransactionCheck, publicationCheck, rightsCheck, schemaCheck } from './schema-checks.ts';
+import {
+  foreignRowsCheck,
+  oldTransactionCheck,
+  publicationCheck,
+  rightsCheck,
+  schemaCheck,
+} from './schema-checks.ts';
 import { serverChecks } from './server-checks.ts';
 import { readServerFacts } from './server-facts.ts';
 import type { RelaySettings } from './site.ts';
@@ -56,6 +62,7 @@ async function checksOf(client: pg.Client, options: DoctorOptions): Promise<Chec
     schema,
     ...(rights === undefined ? [] : [rights]),
     ...(usable && source === 'wal' ? [await publicationCheck(client)] : []),
+    ...(rights?.state === 'ok' ? [await foreignRowsCheck(client)] : []),
     await oldTransactionCheck(client, limits.transactionSeconds ?? 300),
     ...(report === undefined ? [] : reportChecks(report, { source, limits })),
   ];

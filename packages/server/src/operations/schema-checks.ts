@@ -1,4 +1,4 @@
-import { describePublication, schemaStatus } from '@event-runtime/runtime';
+import { describeForeignRows, describePublication, schemaStatus } from '@event-runtime/runtime';
 import type pg from 'pg';
 import { type Check, fail, ok, warn } from './check.ts';
 
@@ -92,6 +92,20 @@ export async function publicationCheck(client: pg.Client): Promise<Check> {
     return warn({ code: 'ER1303', name, seen, fix: publicationFix });
   }
   return ok({ code: 'ER1303', name, seen: 'inserts into the outbox, via its root' });
+}
+
+/** Whether every row of the outbox is of this cluster, or was adopted. */
+export async function foreignRowsCheck(client: pg.Client): Promise<Check> {
+  const { subscriptions, future } = await describeForeignRows(client);
+  const about = { code: 'ER1214', name: 'rows of other clusters' } as const;
+  if (subscriptions.length > 0) {
+    const fix = subscriptions
+      .map((name) => `ALTER SUBSCRIPTION ${client.escapeIdentifier(name)} DISABLE;`)
+      .join(' ');
+    return fail({ ...about, seen: `subscription ${subscriptions.join(', ')} writes into the outbox`, fix });
+  }
+  if (future) return fail({ ...about, seen: 'the newest rows are from transactions yet to come' });
+  return ok({ ...about, seen: 'none' });
 }
 
 interface OldRow {
