@@ -7,11 +7,15 @@ import {
   type ChangeSource,
   type ChangeSourceHost,
   describeChangeSource,
+  hugeTransaction,
 } from './change-source.conformance.suite.ts';
 import { LogFixture, signal } from './log-fixture.suite.ts';
 import { comparePositions, type LoggedEvent, type Position } from './outbox-event.ts';
 import type { BatchRange, TableReader } from './table-reader.ts';
-import { type WalBatch, WalReader } from './wal-reader.ts';
+import { type ReadTransaction, type WalBatch, WalReader } from './wal-reader.ts';
+
+/** Events of one transaction that are held until it is whole; of a larger one parts are handed on. */
+const wholeEvents = 1_000;
 
 /** The WAL reader as it is. */
 class WalSource implements ChangeSource {
@@ -19,7 +23,7 @@ class WalSource implements ChangeSource {
   readonly #log: LogFixture;
   readonly #slot: string;
   readonly #batches: AsyncIterator<WalBatch>;
-  readonly #unsettled: WalBatch[] = [];
+  readonly #unsettled: ReadTransaction[] = [];
   #last: Position | undefined;
 
   constructor(reader: WalReader, { log, slot }: { readonly log: LogFixture; readonly slot: string }) {
@@ -29,12 +33,12 @@ class WalSource implements ChangeSource {
     this.#slot = slot;
   }
 
-  /** Whole transactions: one that is cut cannot be settled. */
+  /** Whole transactions, for one that is cut cannot be settled; but not one whose events should not be held at once. */
   async next(): Promise<readonly LoggedEvent[]> {
     const events: LoggedEvent[] = [];
     for (;;) {
       const { value } = (await this.#batches.next()) as IteratorYieldResult<WalBatch>;
-      this.#unsettled.push(value);
+      this.#unsettled.push(...value.transactions);
       for (const { endLsn } of value.transactions) {
         if (this.reader.readTo < endLsn) throw new Error('not read that far');
       }
@@ -44,7 +48,7 @@ class WalSource implements ChangeSource {
         this.#last = position;
       }
       const open = this.#last !== undefined && this.reader.readTo <= this.#last.lsn;
-      if (!open) return events;
+      if (!open || (this.#last?.ordinal ?? 0) >= wholeEvents) return events;
     }
   }
 
@@ -58,11 +62,9 @@ class WalSource implements ChangeSource {
 
   async settle(): Promise<void> {
     let last = 0n;
-    for (const { transactions } of this.#unsettled.splice(0)) {
-      for (const { ticket, endLsn } of transactions) {
-        this.reader.settle(ticket);
-        last = endLsn;
-      }
+    for (const { ticket, endLsn } of this.#unsettled.splice(0)) {
+      this.reader.settle(ticket);
+      last = endLsn;
     }
     await eventually(
       () => describeSlot(this.#log.sql, this.#slot),
@@ -148,8 +150,10 @@ describeChangeSource('WAL', walHost);
 describeChangeSource('table', async (log) => {
   const now = await log.now();
   const stored = { range: { from: now, to: now, afterSeq: 0n, floorSeq: 0n } };
+  // Small, so that every scenario has several; but not twenty thousand of them.
+  const pageEvents = Math.max(50, Math.ceil(hugeTransaction / 1_000));
   return {
-    open: async () => new TableSource(log.reader({ pageEvents: 50 }), stored),
+    open: async () => new TableSource(log.reader({ pageEvents }), stored),
     async [Symbol.asyncDispose]() {},
   };
 });
