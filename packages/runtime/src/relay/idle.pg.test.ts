@@ -1,70 +1,178 @@
+import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { createTestDatabase } from '../testing/test-database.ts';
 import { createLedger } from './ledger.suite.ts';
+import type { Relay } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
+import { relayReport } from './relay-report.ts';
 import { writeMany } from './stuck-sink.suite.ts';
 
 const packages = { '15': 'embedded-postgres-15', '18': 'embedded-postgres' } as const;
+const mebibyte = 1_024 * 1_024;
 
-describe.each(['15', '18'] as const)('an idle session, PostgreSQL %s', (major) => {
-  test('nothing moved, nothing written but the lease', async () => {
-    // A server of its own: the WAL of other databases moves the checkpoints too.
-    await using server = await EmbeddedPostgres.start({
-      package: packages[major],
+/** A relay on a server of its own, because the WAL of other databases moves its checkpoints too. */
+class IdleRelay implements AsyncDisposable {
+  readonly server: EmbeddedPostgres;
+  readonly fixture: RelayFixture;
+  readonly consumer = new Consumer();
+  readonly relay: Relay;
+
+  private constructor(server: EmbeddedPostgres, fixture: RelayFixture) {
+    this.server = server;
+    this.fixture = fixture;
+    this.relay = fixture.relay([this.consumer.source, fixture.webhooks], { leaseMs: 400 });
+  }
+
+  /** It has delivered some events, and is still. */
+  static async start(binaries: string): Promise<IdleRelay> {
+    const server = await EmbeddedPostgres.start({
+      package: binaries,
       settings: { fsync: 'off', max_slot_wal_keep_size: '1GB' },
     });
-    await using fixture = await RelayFixture.create(server.url);
+    const fixture = await RelayFixture.create(server.url);
+    const idle = new IdleRelay(server, fixture);
     await createLedger(fixture.sql);
-    const consumer = new Consumer();
-    const relay = fixture.relay([consumer.source, fixture.webhooks], { leaseMs: 400 });
-    await relay.start();
-    await fixture.live(relay);
+    await idle.relay.start();
+    await fixture.live(idle.relay);
     await writeMany(fixture.sql, { events: 5 });
-    await consumer.has(5);
-    const renewals = async (count: number): Promise<void> => {
-      const expiry = `select expires_at::text as at from event_runtime.relay_lease where sink = '*'`;
-      for (let seen = 0; seen < count; seen += 1) {
-        const [before] = await fixture.rows<{ at: string }>(expiry);
-        await eventually(
-          () => fixture.rows<{ at: string }>(expiry),
-          ([now]) => now?.at !== before?.at,
-        );
-      }
-    };
-    const state = async (): Promise<string> =>
-      JSON.stringify(
-        await fixture.rows(
-          `select c.sink, c.xmin::text, (select count(*) from event_runtime.tick) as ticks
-             from event_runtime.relay_checkpoint c order by c.sink`,
-        ),
+    await idle.consumer.has(5);
+    return idle;
+  }
+
+  /** So many writes of the lease: it is alive, whatever else it does. */
+  async renewals(count: number): Promise<void> {
+    const expiry = `select expires_at::text as at from event_runtime.relay_lease where sink = '*'`;
+    for (let seen = 0; seen < count; seen += 1) {
+      const [before] = await this.fixture.rows<{ at: string }>(expiry);
+      await eventually(
+        () => this.fixture.rows<{ at: string }>(expiry),
+        ([now]) => now?.at !== before?.at,
       );
-    // What was delivered is stored, and seen by a tick; then it is still.
+    }
+  }
+
+  /** Which versions of the checkpoints are stored, and how many ticks. */
+  async state(): Promise<string> {
+    return JSON.stringify(
+      await this.fixture.rows(
+        `select c.sink, c.xmin::text, (select count(*) from event_runtime.tick) as ticks
+           from event_runtime.relay_checkpoint c order by c.sink`,
+      ),
+    );
+  }
+
+  /** What was delivered is stored, and seen by a tick; then it is still. */
+  async still(): Promise<string> {
     let last = '';
     for (let still = 0; still < 2; ) {
-      await renewals(2);
-      const now = await state();
+      await this.renewals(2);
+      const now = await this.state();
       still = now === last ? still + 1 : 0;
       last = now;
     }
-    expect(relay.status.map(({ mode }) => mode)).toEqual(['live', 'live']);
-    // Every change of this database, by a slot of our own.
-    await fixture.rows('create publication everything for all tables');
-    const slot = `watch_${fixture.database.name}`;
-    await fixture.rows(`select pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
-    await renewals(15);
-    const changes = await fixture.rows<{ data: Buffer }>(
-      `select data from pg_logical_slot_get_binary_changes('${slot}', null, null,
-         'proto_version', '1', 'publication_names', 'everything')`,
-    );
-    const kinds = changes.map(({ data }) => String.fromCharCode(data[0] ?? 0));
-    // Relation: kind, oid, schema, name.
-    const tables = changes
-      .filter((_, at) => kinds[at] === 'R')
-      .map(({ data }) => data.subarray(5).toString('latin1').split('\0')[1]);
+    return last;
+  }
+
+  /** Watches what is written into some tables, by a slot of our own. @returns what was since: tables, and kinds of change */
+  async watch(tables: string): Promise<() => Promise<{ tables: string[]; kinds: string[] }>> {
+    const { fixture } = this;
+    const name = `watch_${fixture.database.name}`;
+    await fixture.rows(`create publication ${name} for ${tables}`);
+    await fixture.rows(`select pg_create_logical_replication_slot('${name}', 'pgoutput')`);
+    return async () => {
+      const changes = await fixture.rows<{ data: Buffer }>(
+        `select data from pg_logical_slot_get_binary_changes('${name}', null, null,
+           'proto_version', '1', 'publication_names', '${name}')`,
+      );
+      await fixture.rows(`select pg_drop_replication_slot('${name}')`);
+      const kinds = changes.map(({ data }) => String.fromCharCode(data[0] ?? 0));
+      // Relation: kind, oid, schema, name.
+      const found = changes
+        .filter((_, at) => kinds[at] === 'R')
+        .map(({ data }) => data.subarray(5).toString('latin1').split('\0')[1] ?? '');
+      return { tables: found, kinds };
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.fixture[Symbol.asyncDispose]();
+    await this.server[Symbol.asyncDispose]();
+  }
+}
+
+describe.each(['15', '18'] as const)('an idle session, PostgreSQL %s', (major) => {
+  test('nothing moved, nothing written but the lease', async () => {
+    await using idle = await IdleRelay.start(packages[major]);
+    const last = await idle.still();
+    expect(idle.relay.status.map(({ mode }) => mode)).toEqual(['live', 'live']);
+    const written = await idle.watch('all tables');
+    await idle.renewals(15);
+    const { tables, kinds } = await written();
     expect(tables).toEqual(['relay_lease']);
     expect(kinds.filter((kind) => kind === 'U').length).toBeGreaterThanOrEqual(15);
     expect(kinds.filter((kind) => kind === 'I' || kind === 'D')).toEqual([]);
-    expect(await state()).toBe(last);
+    expect(await idle.state()).toBe(last);
   });
+
+  test.each(['a table that is not published', 'another database'])(
+    'WAL of %s: the slot and the checkpoints follow, by a few writes; then nothing is written any more',
+    async (where) => {
+      await using idle = await IdleRelay.start(packages[major]);
+      const { fixture, relay, consumer, server } = idle;
+      const before = await idle.still();
+      await using other = await createTestDatabase(server.url);
+      const client = where === 'another database' ? new pg.Client(other.url) : fixture.sql;
+      if (client !== fixture.sql) await client.connect();
+      await client.query('create table public.foreign_rows (n int, filler text)');
+      const written = await idle.watch('table event_runtime.relay_checkpoint');
+      const begin = await fixture.walPosition();
+      const write = async (megabytes: number): Promise<void> => {
+        await client.query(
+          `insert into public.foreign_rows select g, repeat(md5(g::text), 30) from generate_series(1, $1) g`,
+          [megabytes * 1_000],
+        );
+      };
+      await write(16);
+      const end = await fixture.walPosition();
+      expect(Number(end - begin)).toBeGreaterThan(15 * mebibyte);
+
+      // `restart_lsn` moves up to where the server has written down what is open (at checkpoints, and every 15 s), once
+      // something behind that is confirmed. So it follows the next megabyte, not the last one.
+      const reports = { relay: fixture.slot, slot: fixture.slot };
+      const report = await eventually(
+        async () => {
+          await fixture.rows('checkpoint');
+          const at = await fixture.walPosition();
+          await write(2);
+          await fixture.confirmedReaches(at);
+          return await relayReport(fixture.pool, reports);
+        },
+        ({ slot, sinks }) =>
+          [slot.restartLagBytes, slot.flushLagBytes, ...sinks.map((sink) => sink.positionLagBytes)].every(
+            (bytes) => (bytes ?? Number.MAX_VALUE) < 8 * mebibyte,
+          ),
+      );
+      expect(await fixture.confirmed()).toBeGreaterThan(end);
+      const last = await fixture.walPosition();
+      expect(report.sinks.map(({ mode }) => mode)).toEqual(['live', 'live']);
+      expect(relay.status.map(({ mode }) => mode)).toEqual(['live', 'live']);
+
+      const after = await idle.still();
+      expect(after).not.toBe(before);
+      await idle.renewals(15);
+      expect(await idle.state()).toBe(after);
+      // One for each MiB and sink at most, whatever the size of the relay's steps.
+      const { kinds } = await written();
+      const updates = kinds.filter((kind) => kind === 'U').length;
+      expect(updates).toBeGreaterThanOrEqual(2);
+      expect(updates).toBeLessThanOrEqual(2 * (Number(last - begin) / mebibyte + 2));
+
+      await writeMany(fixture.sql, { events: 1 });
+      await consumer.has(6);
+      expect(consumer.events).toHaveLength(6);
+      if (client !== fixture.sql) await client.end();
+    },
+  );
 });
