@@ -23,6 +23,7 @@ export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retent
 export { type SinkPauseOptions, setSinkPaused } from './relay/sink-pause.ts';
 export { createSlot, type DropSlotOptions, dropSlot } from './replication/slot.ts';
 export { createSlotAt, type SlotCreationOptions } from './replication/slot-creation.ts';
+export { readerText, type SlotReader } from './replication/slot-reader.ts';
 export {
   connectDirect,
   type DirectConnection,

@@ -62,7 +62,8 @@ export const databaseErrors = {
   },
   ER1201: {
     meaning: 'The replication slot is in use by another connection.',
-    remedy: 'Stop the other relay, or wait: a slot is freed when its connection ends.',
+    remedy:
+      'Stop who reads it, or give this relay a slot of its own with `relay.slot`; a slot is free when its connection has ended.',
     retryable: true,
   },
   ER1202: {
@@ -117,6 +118,13 @@ export const databaseErrors = {
       'The publication was made anew or changed while the relay read through it: what it sent may have gaps.',
     remedy: 'Nothing to do: the sinks go on from the table, which has everything.',
     retryable: true,
+  },
+  ER1213: {
+    meaning:
+      'The replication slot of this name is not one for the relay: it is physical, or of another output plugin.',
+    remedy:
+      'Set `relay.slot` to a name that is free; or, if nobody needs the slot, drop it with `select pg_drop_replication_slot(...)`.',
+    retryable: false,
   },
   ER1214: {
     meaning:

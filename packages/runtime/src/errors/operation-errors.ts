@@ -102,4 +102,17 @@ export const operationErrors = {
     remedy: 'Run `event-runtime sinks list`; a sink is known once a relay has run with it.',
     retryable: false,
   },
+  ER1321: {
+    meaning:
+      'The relay gets nothing from the WAL: synchronized_standby_slots names a slot that no standby reads.',
+    remedy: 'Start the standby again, or take its slot out of synchronized_standby_slots.',
+    retryable: false,
+  },
+  ER1322: {
+    meaning:
+      'The replication slot holds back vacuum of the system catalogues: they grow, and in the end transaction ids run out.',
+    remedy:
+      'Look why the slot does not move: no relay that reads it, or a transaction that has been open for long.',
+    retryable: false,
+  },
 } as const;

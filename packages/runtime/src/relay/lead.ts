@@ -1,4 +1,4 @@
-import { isEventRuntimeError } from '@event-runtime/outbox';
+import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { retrying } from '../lifecycle/retrying.ts';
@@ -63,6 +63,7 @@ export class Lead {
     this.#keeper = new SlotKeeper({
       connectionString: options.connectionString,
       pool: options.pool,
+      relay: options.name,
       slot: options.slot ?? options.name,
       publication: publicationName,
       failover: options.failover ?? true,
@@ -89,6 +90,11 @@ export class Lead {
   get windowUse(): WindowUse | undefined {
     if (this.#keeper === undefined || this.#window === undefined) return undefined;
     return { bytes: this.#window.bytes, limitBytes: this.#window.limitBytes };
+  }
+
+  /** Why the WAL is not read; undefined: it is, or is about to be, or is not to be. */
+  get trouble(): EventRuntimeError | undefined {
+    return this.#keeper?.trouble;
   }
 
   /** @throws what repetition does not mend; ER1207 when the lease is lost */

@@ -5,6 +5,7 @@ import { orAborted } from '../internal/or-aborted.ts';
 import { isPoolersRefusal, poolerError, refusePooler } from '../internal/pooler.ts';
 import { readServerLog } from '../log/timeline.ts';
 import { ReplicationConnection } from '../replication/replication-connection.ts';
+import { describeSlot, refuseForeignSlot } from '../replication/slot.ts';
 import { schemaStatus } from '../schema/migrator.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { refuseForeignRows } from './foreign-rows.ts';
@@ -17,6 +18,7 @@ export interface PreflightOptions {
   readonly connectionString: string;
   readonly pool: Pool;
   readonly source: 'wal' | 'table';
+  readonly slot: string;
   readonly unboundedWal: 'refuse' | 'warn';
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -27,11 +29,11 @@ export interface PreflightOptions {
  *
  * @throws ER1001 not reachable, ER1002 wal_level, ER1003 no replication, ER1004 a pooler in between, ER1005 encoding,
  *   ER1006 version, ER1101 and ER1102 the schema is older or newer than this program can use, ER1203 unlimited WAL,
- *   ER1204 no publication, ER1303 it does not carry the outbox, ER1208 a standby,
- *   ER1214 rows of another cluster; the signal's reason
+ *   ER1204 no publication, ER1303 it does not carry the outbox, ER1208 a standby, ER1211 the slot is of another database,
+ *   ER1213 it is of another kind, ER1214 rows of another cluster; the signal's reason
  */
 export async function preflight(options: PreflightOptions): Promise<void> {
-  const { connectionString, pool, source, signal } = options;
+  const { connectionString, pool, source, slot, signal } = options;
   await reached(checkDirect(pool), signal);
   await reached(readServerLog(pool), signal);
   if (source === 'wal') {
@@ -41,7 +43,10 @@ export async function preflight(options: PreflightOptions): Promise<void> {
   }
   await reached(checkSchema(pool), signal);
   await reached(refuseForeignRows(pool), signal);
-  if (source === 'wal') await reached(usablePublication(pool, publicationName), signal);
+  if (source !== 'wal') return;
+  await reached(usablePublication(pool, publicationName), signal);
+  const state = await reached(describeSlot(pool, slot), signal);
+  if (state !== undefined) refuseForeignSlot(state);
 }
 
 /** @throws ER1004 the pool's connections go through a pooler */

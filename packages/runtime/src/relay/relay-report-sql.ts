@@ -1,3 +1,5 @@
+import { type SlotReaderRow, slotReaderColumns } from '../replication/slot-reader.ts';
+
 export interface ServerRow {
   readonly at: string;
   readonly version: string;
@@ -21,12 +23,11 @@ select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS
        (select c.system_identifier::text from pg_catalog.pg_control_system() c) as system_identifier,
        case when pg_is_in_recovery() then null else pg_current_wal_lsn()::text end as lsn`;
 
-export interface SlotRow {
+export interface SlotRow extends SlotReaderRow {
   readonly database: string | null;
   readonly here: boolean;
   readonly plugin: string | null;
   readonly active: boolean;
-  readonly active_pid: number | null;
   readonly wal_status: 'reserved' | 'extended' | 'unreserved' | 'lost' | null;
   readonly safe_wal_bytes: string | null;
   readonly confirmed: boolean;
@@ -34,19 +35,24 @@ export interface SlotRow {
   readonly failover: boolean | null;
   readonly restart_lag_bytes: string | null;
   readonly flush_lag_bytes: string | null;
+  readonly catalog_xmin_age: number | null;
 }
 
 /** One slot, by name; and where the log stands. Through jsonb, because some columns came with PostgreSQL 17. */
 export const slotSql: string = `
-select s.database, coalesce(s.database = current_database(), false) as here, s.plugin, s.active, s.active_pid,
+select s.database, coalesce(s.database = current_database(), false) as here, s.plugin, s.active,
        s.wal_status, s.safe_wal_size::text as safe_wal_bytes, s.confirmed_flush_lsn is not null as confirmed,
        to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
        (to_jsonb(s) ->> 'failover')::boolean as failover,
        -- greatest() passes over a null.
        case when $2::pg_lsn - s.restart_lsn < 0 then 0 else $2::pg_lsn - s.restart_lsn end::text as restart_lag_bytes,
        case when $2::pg_lsn - s.confirmed_flush_lsn < 0 then 0 else $2::pg_lsn - s.confirmed_flush_lsn end::text
-         as flush_lag_bytes
-  from pg_catalog.pg_replication_slots s where s.slot_name = $1`;
+         as flush_lag_bytes,
+       age(s.catalog_xmin) as catalog_xmin_age,
+       ${slotReaderColumns}
+  from pg_catalog.pg_replication_slots s
+  left join pg_catalog.pg_stat_activity a on a.pid = s.active_pid
+ where s.slot_name = $1`;
 
 export interface LeaseReportRow {
   readonly sink: string;

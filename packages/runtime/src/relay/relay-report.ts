@@ -2,6 +2,7 @@ import type { ClientBase, Pool } from 'pg';
 import { type ListedCheckpoint, listCheckpoints } from '../log/checkpoint.ts';
 import { countUnread, oldestUnread } from '../log/unread.ts';
 import { parseLsn } from '../replication/lsn.ts';
+import { relayReaderName, type SlotReader, slotReaderOf } from '../replication/slot-reader.ts';
 import { dayPartitionedTables } from '../schema/partition-catalog.ts';
 import {
   type DeadLetterRow,
@@ -35,9 +36,9 @@ export interface ServerReport {
 
 /**
  * How a slot stands. `creating`: it is being made, which waits for every open transaction; nothing can be read from it
- * yet. `foreign`: it has the name, and is of another database or for another plugin.
+ * yet. `taken`: somebody else than this relay reads it, by the name that the connection has. `foreign`: it has the name, and is of another database, physical, or for another plugin.
  */
-export type SlotCondition = 'missing' | 'creating' | 'active' | 'inactive' | 'lost' | 'foreign';
+export type SlotCondition = 'missing' | 'creating' | 'active' | 'taken' | 'inactive' | 'lost' | 'foreign';
 
 /** The replication slot. What cannot be said is null: all of it where there is no slot. */
 export interface SlotReport {
@@ -57,6 +58,10 @@ export interface SlotReport {
   readonly flushLagBytes: number | null;
   /** Whether standbys have it too (PostgreSQL 17 and later). */
   readonly failover: boolean | null;
+  /** Transactions since the oldest one whose rows of the system catalogues are kept for it. */
+  readonly catalogXminAge: number | null;
+  /** Who reads it; null: nobody. */
+  readonly reader: SlotReader | null;
 }
 
 /** A lease that has not expired. */
@@ -146,7 +151,7 @@ export async function relayReport(client: Queryable, options: RelayReportOptions
     at: server.at,
     relay,
     server: toServer(server),
-    slot: toSlot(slot, slots.rows[0]),
+    slot: toSlot(options, slots.rows[0]),
     leases: leases.rows.map((row) => ({
       sink: row.sink,
       shard: row.shard,
@@ -206,10 +211,10 @@ function toServer(row: ServerRow): ServerReport {
   };
 }
 
-function toSlot(name: string, row: SlotRow | undefined): SlotReport {
+function toSlot({ slot, relay }: RelayReportOptions, row: SlotRow | undefined): SlotReport {
   return {
-    name,
-    condition: conditionOf(row),
+    name: slot,
+    condition: conditionOf(row, relay),
     database: row?.database ?? null,
     here: row?.here ?? false,
     plugin: row?.plugin ?? null,
@@ -219,6 +224,8 @@ function toSlot(name: string, row: SlotRow | undefined): SlotReport {
     restartLagBytes: bytes(row?.restart_lag_bytes),
     flushLagBytes: bytes(row?.flush_lag_bytes),
     failover: row?.failover ?? null,
+    catalogXminAge: row?.catalog_xmin_age ?? null,
+    reader: slotReaderOf(row) ?? null,
   };
 }
 
@@ -226,10 +233,12 @@ function bytes(text: string | null | undefined): number | null {
   return text === null || text === undefined ? null : Number(text);
 }
 
-function conditionOf(row: SlotRow | undefined): SlotCondition {
+function conditionOf(row: SlotRow | undefined, relay: string): SlotCondition {
   if (row === undefined) return 'missing';
   if (!row.here || row.plugin !== 'pgoutput') return 'foreign';
   if (row.wal_status === 'lost' || row.invalidation_reason !== null) return 'lost';
   if (!row.confirmed) return 'creating';
-  return row.active ? 'active' : 'inactive';
+  if (!row.active) return 'inactive';
+  const reader = slotReaderOf(row);
+  return reader === undefined || reader.applicationName === relayReaderName(relay) ? 'active' : 'taken';
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { isEventRuntimeError } from '@event-runtime/outbox';
+import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import { type Deferred, deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import { retrying } from '../lifecycle/retrying.ts';
@@ -60,6 +60,11 @@ export interface RelayActivity {
   readonly leases: ReadonlyArray<LeaseUnit & { readonly held: boolean }>;
   /** Null: it reads no WAL. */
   readonly window: WindowUse | null;
+  /**
+   * Why it does not read the WAL although it has the lease, where that does not mend itself; the table serves meanwhile.
+   * ER1201 somebody else reads the slot, ER1211 and ER1213 the slot is not ours, ER1204 and ER1303 the publication.
+   */
+  readonly trouble: EventRuntimeError | null;
 }
 
 /**
@@ -95,7 +100,11 @@ export class Relay extends Service {
       ...unit,
       held: leads.some((lead) => lead.unit.sink === unit.sink && lead.unit.shard === unit.shard),
     }));
-    return { leases, window: leads.map((lead) => lead.windowUse).find((use) => use !== undefined) ?? null };
+    return {
+      leases,
+      window: leads.map((lead) => lead.windowUse).find((use) => use !== undefined) ?? null,
+      trouble: leads.map((lead) => lead.trouble).find((error) => error !== undefined) ?? null,
+    };
   }
 
   protected override async run(context: RunContext): Promise<void> {
@@ -119,11 +128,17 @@ export class Relay extends Service {
   }
 
   async #check(pools: RelayPools, signal: AbortSignal): Promise<void> {
-    const { connectionString, source = 'wal', unboundedWal = 'refuse' } = this.#options;
+    const {
+      connectionString,
+      name = 'event_runtime',
+      source = 'wal',
+      unboundedWal = 'refuse',
+    } = this.#options;
+    const { slot = name } = this.#options;
     const logger = this.#logger;
     await retrying(
       async () =>
-        await preflight({ connectionString, pool: pools.work, source, unboundedWal, logger, signal }),
+        await preflight({ connectionString, pool: pools.work, source, slot, unboundedWal, logger, signal }),
       {
         signal,
         baseMs: 50,

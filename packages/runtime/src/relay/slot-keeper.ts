@@ -1,21 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isEventRuntimeError } from '@event-runtime/outbox';
+import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import { WalReader } from '../log/wal-reader.ts';
 import { type Lsn, zeroLsn } from '../replication/lsn.ts';
-import { describeSlot, dropSlot, isLost, type SlotState, terminateReader } from '../replication/slot.ts';
+import { describeSlot, dropSlot, isLost, refuseForeignSlot, type SlotState } from '../replication/slot.ts';
 import { createSlotAt } from '../replication/slot-creation.ts';
+import { describeReader, relayReaderName } from '../replication/slot-reader.ts';
+import type { LogEvent } from '../telemetry/log-events.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { reached } from './preflight.ts';
 import { type Publication, usablePublication } from './publication.ts';
 import type { OpenedLog } from './session.ts';
+import { SlotDispute } from './slot-dispute.ts';
 
 export interface SlotKeeperOptions {
   /** A direct connection string, of a role that may use replication. */
   readonly connectionString: string;
   readonly pool: Pool;
+  /** The relay's name: its readers are known by it. */
+  readonly relay: string;
   readonly slot: string;
   readonly publication: string;
   readonly failover: boolean;
@@ -42,11 +47,11 @@ export interface SentFrom {
 /** Milliseconds between two looks at a slot that another connection still holds. */
 const busyMs = 200;
 
-/** Milliseconds between two looks at a publication that cannot be used. */
+/** Milliseconds between two looks at what somebody has to mend. */
 const unusableMs = 1_000;
 
 /**
- * The life of one slot: made when it is missing or lost, taken over when a stale connection holds it, opened.
+ * The life of one slot: made when it is missing or lost, taken over when another connection holds it, opened.
  *
  * What it sends is decoded by the publication as it was when each row was written. So a publication that was changed
  * is as good as a slot that was lost: PostgreSQL 18 leaves rows out without a word, 15 ends the stream for ever.
@@ -57,9 +62,18 @@ export class SlotKeeper {
   #publication: Publication | undefined;
   /** Why the slot can be read no more, although the server does not call it lost. */
   #condemned: string | undefined;
+  readonly #dispute: SlotDispute;
+  /** What somebody has to mend before the slot can be opened. */
+  #unmended: EventRuntimeError | undefined;
 
   constructor(options: SlotKeeperOptions) {
     this.#options = options;
+    this.#dispute = new SlotDispute(options);
+  }
+
+  /** Why the slot is not read, where that does not mend itself: ER1201, ER1204, ER1211, ER1213, ER1303. */
+  get trouble(): EventRuntimeError | undefined {
+    return this.#unmended ?? this.#dispute.trouble;
   }
 
   /**
@@ -71,13 +85,15 @@ export class SlotKeeper {
     { timeline }: Pick<SlotOpening, 'timeline'>,
   ): Promise<({ readonly log: OpenedLog } & SentFrom) | undefined> {
     this.#publication = undefined;
-    const publication = await this.#usable(signal).catch(orUnusable);
-    const state = await this.#look(signal);
-    if (publication instanceof Error || this.#condemned !== undefined) return undefined;
+    const publication = await this.#usable(signal).catch(orToMend);
+    const state = await this.#look(signal).catch(orToMend);
+    if (publication instanceof Error || state instanceof Error || this.#condemned !== undefined)
+      return undefined;
     if (state === undefined || state.confirmedFlushLsn === null || state.active || isLost(state))
       return undefined;
     try {
       const reader = await this.#read(signal, timeline);
+      this.#unmended = undefined;
       this.#publication = publication;
       const { changedBy } = publication;
       return { log: { reader, barrier: undefined }, confirmed: state.confirmedFlushLsn, changedBy };
@@ -89,20 +105,22 @@ export class SlotKeeper {
   }
 
   /**
-   * Opens the slot, however long it takes: until another connection has let go of it, or until a new one is made,
-   * which waits for every open transaction.
+   * Opens the slot, however long it takes: until another connection has let go of it, until somebody has mended what
+   * {@link trouble} says, or until a new one is made, which waits for every open transaction.
    *
-   * @throws ER1001, ER1003, ER1210, ER1211; the signal's reason
+   * @throws ER1001, ER1003, ER1210; the signal's reason
    */
   async open(signal: AbortSignal, { timeline, ours }: SlotOpening): Promise<OpenedLog> {
     const { pool, slot, logger } = this.#options;
     // Before the slot: one that is older than its publication can never be read.
-    const { changedBy } = await this.#published(signal);
+    const publication = await this.#mended('relay.publication.unusable', () => this.#usable(signal), signal);
+    const { changedBy } = publication;
+    this.#publication = publication;
     // When one is made, by us or by another before us, it is none that our sinks have read from.
     let made = false;
     for (;;) {
       signal.throwIfAborted();
-      const state = await this.#look(signal);
+      const state = await this.#mended('relay.slot.foreign', () => this.#look(signal), signal);
       if (state === undefined) {
         if (!made && ours({ confirmed: zeroLsn, changedBy: 0n })) {
           logger.error('relay.slot.lost', { reason: 'it was dropped' });
@@ -122,7 +140,8 @@ export class SlotKeeper {
         made = true;
         await dropSlot(pool, { slot, onlyIfLost: true, terminateReader: true, signal });
       } else if (state.active) {
-        if (state.activePid !== null) await terminateReader(pool, { slot, pid: state.activePid });
+        const other = await reached(describeReader(pool, slot), signal);
+        if (other !== undefined) await this.#dispute.meet(other);
         await sleep(busyMs, undefined, { signal });
       } else {
         const reader = await this.#readUnlessTaken(signal, timeline);
@@ -144,20 +163,21 @@ export class SlotKeeper {
    */
   async verify(): Promise<void> {
     if (this.#publication === undefined) return;
-    const now = await usablePublication(this.#options.pool, this.#options.publication).catch(orUnusable);
+    const now = await usablePublication(this.#options.pool, this.#options.publication).catch(orToMend);
     if (now instanceof Error) throw runtimeError('ER1212', { detail: now.message, cause: now });
     if (now.changedBy !== this.#publication.changedBy) throw runtimeError('ER1212');
   }
 
-  /** Waits until there is one that can be used: meanwhile the table serves. */
-  async #published(signal: AbortSignal): Promise<Publication> {
+  /** Looks until somebody has mended what it finds wrong: meanwhile the table serves. */
+  async #mended<T>(event: LogEvent, look: () => Promise<T>, signal: AbortSignal): Promise<T> {
     for (let said = false; ; said = true) {
-      const found = await this.#usable(signal).catch(orUnusable);
+      const found = await look().catch(orToMend);
       if (!(found instanceof Error)) {
-        this.#publication = found;
+        this.#unmended = undefined;
         return found;
       }
-      if (!said) this.#options.logger.error('relay.publication.unusable', { error: found });
+      this.#unmended = found;
+      if (!said) this.#options.logger.error(event, { error: found });
       await sleep(unusableMs, undefined, { signal });
     }
   }
@@ -205,19 +225,18 @@ export class SlotKeeper {
     return Snapshot.parse(`${xid}:${xid}:`);
   }
 
-  /** Slots belong to the whole cluster: one of another database is neither read, nor taken over, nor dropped. */
+  /** @throws ER1211, ER1213 */
   async #look(signal: AbortSignal): Promise<SlotState | undefined> {
     const { pool, slot } = this.#options;
     const state = await reached(describeSlot(pool, slot), signal);
-    if (state === undefined) return undefined;
-    const { rows } = await reached(pool.query<{ name: string }>('select current_database() as name'), signal);
-    if (state.database === rows[0]?.name) return state;
-    throw runtimeError('ER1211', { detail: `Slot ${slot} is of ${state.database ?? 'a standby'}.` });
+    if (state !== undefined) refuseForeignSlot(state);
+    if (state?.active !== true) this.#dispute.over();
+    return state;
   }
 
   /** The signal ends the opening only: a stop needs the stream for its last confirmation. */
   async #read(signal: AbortSignal, timeline: number): Promise<WalReader> {
-    const { connectionString, slot, publication, walSenderTimeoutMs } = this.#options;
+    const { connectionString, relay, slot, publication, walSenderTimeoutMs } = this.#options;
     const opening = new AbortController();
     const abort = (): void => opening.abort(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
@@ -228,6 +247,7 @@ export class SlotKeeper {
         slot,
         publication,
         walSenderTimeoutMs,
+        applicationName: relayReaderName(relay),
         signal: opening.signal,
       });
       if (reader.timeline === timeline) return reader;
@@ -239,8 +259,11 @@ export class SlotKeeper {
   }
 }
 
-/** Passes on what says that the publication cannot be used. @throws everything else */
-function orUnusable(error: unknown): Error {
-  if (isEventRuntimeError(error) && (error.code === 'ER1204' || error.code === 'ER1303')) return error;
+/** The publication, or the slot, is not as it must be. */
+const toMend: ReadonlySet<string> = new Set(['ER1204', 'ER1211', 'ER1213', 'ER1303']);
+
+/** Passes on what somebody has to mend. @throws everything else */
+function orToMend(error: unknown): EventRuntimeError {
+  if (isEventRuntimeError(error) && toMend.has(error.code)) return error;
   throw error;
 }

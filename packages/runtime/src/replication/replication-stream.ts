@@ -45,6 +45,8 @@ export interface ReplicationStreamOptions {
   readonly statusIntervalMs?: number | undefined;
   /** See {@link ReplicationConnectionOptions.walSenderTimeoutMs}. Milliseconds; default 10 000. */
   readonly walSenderTimeoutMs?: number | undefined;
+  /** What `pg_stat_activity` shows. Default `event-runtime relay`. */
+  readonly applicationName?: string | undefined;
   /** Reading stops while so many bytes wait for the consumer. Default 4 MiB. One message may be larger. */
   readonly maxBufferedBytes?: number | undefined;
   /** Also what `pg_logical_emit_message` writes. Default false. Non-transactional ones have no ticket. */
@@ -59,7 +61,8 @@ export interface ReplicationStreamOptions {
  * Opens a slot's stream.
  *
  * @throws ER1001 cannot connect, ER1002 wal_level, ER1003 privilege, ER1005 encoding, ER1006 version,
- *   ER1201 slot in use, ER1202 slot missing or invalidated, ER1204 publication missing; the signal's reason
+ *   ER1201 slot in use, ER1202 slot missing or invalidated, ER1204 publication missing, ER1211 and ER1213 a slot that is
+ *   not ours; the signal's reason
  */
 export async function openReplicationStream(options: ReplicationStreamOptions): Promise<ReplicationStream> {
   const { slot, publication, signal } = options;

@@ -15,6 +15,9 @@ export interface SlotState {
   readonly slot: string;
   /** Null for a physical slot. */
   readonly database: string | null;
+  /** Whether that is the database which was asked. */
+  readonly here: boolean;
+  /** Null for a physical slot. */
   readonly plugin: string | null;
   readonly temporary: boolean;
   readonly active: boolean;
@@ -35,6 +38,7 @@ export interface SlotState {
 interface SlotRow {
   readonly slot: string;
   readonly database: string | null;
+  readonly here: boolean;
   readonly plugin: string | null;
   readonly temporary: boolean;
   readonly active: boolean;
@@ -50,7 +54,8 @@ interface SlotRow {
 export async function describeSlot(client: SqlClient, slot: string): Promise<SlotState | undefined> {
   // Through jsonb, because the column came with PostgreSQL 17.
   const { rows } = await client.query(
-    `select s.slot_name as slot, s.database, s.plugin, s.temporary, s.active, s.active_pid,
+    `select s.slot_name as slot, s.database, coalesce(s.database = current_database(), false) as here,
+            s.plugin, s.temporary, s.active, s.active_pid,
             s.restart_lsn::text as restart_lsn, s.confirmed_flush_lsn::text as confirmed_flush_lsn,
             s.wal_status, s.safe_wal_size::text as safe_wal_bytes,
             to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
@@ -61,6 +66,7 @@ export async function describeSlot(client: SqlClient, slot: string): Promise<Slo
   return {
     slot: row.slot,
     database: row.database,
+    here: row.here,
     plugin: row.plugin,
     temporary: row.temporary,
     active: row.active,
@@ -180,10 +186,23 @@ export async function terminateReader(
   return rows.length > 0;
 }
 
-/** @throws ER1202 missing or invalidated, ER1201 in use */
+/**
+ * Slots belong to the whole cluster, whoever made them: one that is not ours is neither read, nor taken over, nor dropped.
+ * @throws ER1213 physical, or of another plugin; ER1211 of another database
+ */
+export function refuseForeignSlot({ slot, plugin, database, here }: SlotState): void {
+  if (plugin === null)
+    throw runtimeError('ER1213', { detail: `Slot ${slot} is physical: one for a standby.` });
+  if (!here) throw runtimeError('ER1211', { detail: `Slot ${slot} is of database ${database}.` });
+  if (plugin === 'pgoutput') return;
+  throw runtimeError('ER1213', { detail: `Slot ${slot} is for the plugin ${plugin}, not pgoutput.` });
+}
+
+/** @throws ER1202 missing or invalidated, ER1201 in use, ER1211 and ER1213 not ours */
 export async function checkSlot(client: SqlClient, slot: string): Promise<void> {
   const state = await describeSlot(client, slot);
   if (state === undefined) throw runtimeError('ER1202', { detail: `There is no slot ${slot}.` });
+  refuseForeignSlot(state);
   if (isLost(state)) {
     throw runtimeError('ER1202', {
       detail: `Slot ${slot} is invalidated: ${state.invalidationReason ?? 'its WAL was removed'}.`,

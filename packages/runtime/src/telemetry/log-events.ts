@@ -31,6 +31,12 @@ export const logEvents = {
   'relay.slot.creating': 'The replication slot is being made: that waits for every open transaction.',
   'relay.slot.created': 'The replication slot was created.',
   'relay.slot.lost': 'The slot was invalidated; a new one is made, and sinks go on from the table meanwhile.',
+  'relay.slot.reader.ended':
+    'Another connection (`pid`, `applicationName`, `clientAddress`, `since`) read the slot when this replica was to read it, and was ended. Level info: a stale one of this relay, as at a takeover; level warn: not one of ours.',
+  'relay.slot.contested':
+    'Who reads the slot is none of ours, and comes back or may not be ended: it is left alone until the slot is free, or for `pauseMs`; sinks go on from the table meanwhile.',
+  'relay.slot.foreign':
+    'The slot of this name is of another database, physical, or of another plugin: it is left alone, and sinks go on from the table until the name is free.',
   'relay.publication.unusable':
     'The publication is missing, or does not carry every event: sinks are fed from the table until it does.',
   'relay.slot.unbounded': 'max_slot_wal_keep_size is unlimited: a stopped relay can fill the disk.',

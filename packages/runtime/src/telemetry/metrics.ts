@@ -14,7 +14,7 @@ export const metrics = {
   event_runtime_slot_state: {
     type: 'gauge',
     labels: ['state'],
-    help: '1 for the state that the replication slot is in, 0 for the others: missing, creating, active, inactive, lost, foreign.',
+    help: '1 for the state that the replication slot is in, 0 for the others: missing, creating, active, taken, inactive, lost, foreign.',
   },
   event_runtime_slot_restart_lag_bytes: {
     type: 'gauge',
@@ -30,6 +30,11 @@ export const metrics = {
     type: 'gauge',
     labels: [],
     help: 'WAL that may still be written before the slot may be lost. Left out where max_slot_wal_keep_size is unlimited.',
+  },
+  event_runtime_slot_catalog_xmin_age_transactions: {
+    type: 'gauge',
+    labels: [],
+    help: 'Transactions since the oldest one whose rows of the system catalogues vacuum must keep for the slot.',
   },
   event_runtime_sink_oldest_undelivered_seconds: {
     type: 'gauge',

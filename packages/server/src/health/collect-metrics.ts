@@ -19,7 +19,15 @@ export interface MetricFacts {
   readonly slotted: boolean;
 }
 
-const slotStates: readonly SlotCondition[] = ['missing', 'creating', 'active', 'inactive', 'lost', 'foreign'];
+const slotStates: readonly SlotCondition[] = [
+  'missing',
+  'creating',
+  'active',
+  'taken',
+  'inactive',
+  'lost',
+  'foreign',
+];
 
 /** The text of a scrape. */
 export function collectMetrics(facts: MetricFacts): string {
@@ -45,6 +53,7 @@ function setSlot(to: Exposition, { slot }: RelayReport): void {
   to.set('event_runtime_slot_restart_lag_bytes', slot.restartLagBytes);
   to.set('event_runtime_slot_flush_lag_bytes', slot.flushLagBytes);
   to.set('event_runtime_slot_safe_wal_bytes', slot.safeWalBytes);
+  to.set('event_runtime_slot_catalog_xmin_age_transactions', slot.catalogXminAge);
 }
 
 function setReport(to: Exposition, report: RelayReport): void {

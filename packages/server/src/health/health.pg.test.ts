@@ -1,4 +1,5 @@
 import { metrics } from '@event-runtime/runtime';
+import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
 import { eventually, HealthFixture, readyz, scraped } from './health-fixture.suite.ts';
 
@@ -132,6 +133,50 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(values.get('event_runtime_slot_state{state="creating"}')).toBe(0);
   });
 
+  test('a slot that somebody else reads again and again: ready, and who it is under attention and in the metrics', async () => {
+    await using fixture = await create();
+    await fixture.sql.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [fixture.name]);
+    const stopping = new AbortController();
+    const stranger = readAgainAndAgain(fixture, stopping.signal);
+    await eventually(
+      () =>
+        fixture.sql.query('select from pg_replication_slots where slot_name = $1 and active', [fixture.name]),
+      ({ rows }) => rows.length === 1,
+    );
+    const { relay, health } = fixture.replica();
+    await health.start();
+    await relay.start();
+    await eventually(
+      () => scraped(health),
+      (values) => values.get('event_runtime_slot_state{state="taken"}') === 1,
+    );
+    const contested = await eventually(
+      () => readyz(health),
+      ({ ready, attention }) => ready && attention.length > 0,
+    );
+    expect(contested).toMatchObject({ status: 200, holds: ['*'], reasons: [] });
+    expect(contested.attention).toEqual([
+      {
+        code: 'ER1201',
+        what: expect.stringMatching(/is read by process \d+ \("debezium"\)/),
+        remedy: expect.stringContaining('relay.slot'),
+      },
+    ]);
+    stopping.abort();
+    await fixture.sql.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'debezium' and datname = current_database()",
+    );
+    await stranger;
+    await eventually(
+      () => readyz(health),
+      ({ attention }) => attention.length === 0,
+    );
+    await eventually(
+      () => scraped(health),
+      (values) => values.get('event_runtime_slot_state{state="active"}') === 1,
+    );
+  });
+
   test('every metric of the table is exported, and no other; the figures are those of the relay', async () => {
     await using fixture = await create();
     const { relay, health } = fixture.replica();
@@ -158,6 +203,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(values.get('event_runtime_window_limit_bytes')).toBe(32 * 1_024 * 1_024);
     expect(values.get('event_runtime_partitions_ahead_days')).toBeGreaterThanOrEqual(36);
     expect(values.get('event_runtime_slot_safe_wal_bytes')).toBeGreaterThan(0);
+    expect(values.get('event_runtime_slot_catalog_xmin_age_transactions')).toBeGreaterThan(0);
     // What was delivered before a session broke is counted on.
     fixture.proxy.cut();
     await fixture.sql.query("select event_runtime.emit('a', '{}', tenant_id => 'acme')");
@@ -189,3 +235,22 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     );
   });
 });
+
+/** Another program with the slot: it comes back as soon as it was ended. */
+async function readAgainAndAgain(fixture: HealthFixture, stopping: AbortSignal): Promise<void> {
+  const url = new URL(fixture.database.url);
+  url.searchParams.set('application_name', 'debezium');
+  url.searchParams.set('replication', 'database');
+  while (!stopping.aborted) {
+    const client = new pg.Client({ connectionString: url.href });
+    client.on('error', () => undefined);
+    await client.connect();
+    // Never answered while it reads.
+    await client
+      .query(
+        `START_REPLICATION SLOT ${fixture.name} LOGICAL 0/0 (proto_version '1', publication_names 'event_runtime')`,
+      )
+      .catch(() => undefined);
+    await client.end().catch(() => undefined);
+  }
+}

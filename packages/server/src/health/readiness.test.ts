@@ -8,9 +8,10 @@ const up: DatabaseView = { state: 'up', report: {} as RelayReport };
 const parts = [{ name: 'relay', state: 'running' }] as const;
 const leases = (
   held: boolean,
-): { leases: [{ sink: string; shard: number; held: boolean }]; window: null } => ({
+): { leases: [{ sink: string; shard: number; held: boolean }]; window: null; trouble: null } => ({
   leases: [{ sink: '*', shard: 0, held }],
   window: null,
+  trouble: null,
 });
 
 test('a replica that has the lease, one that stands by, one that is no relay: all are ready', () => {
@@ -19,6 +20,7 @@ test('a replica that has the lease, one that stands by, one that is no relay: al
     holds: ['*'],
     standby: false,
     reasons: [],
+    attention: [],
   });
   expect(readiness({ parts, view: up, activity: leases(false) })).toMatchObject({
     ready: true,
@@ -79,4 +81,21 @@ test('a database that is down is named, without what the driver says of hosts an
   const servers = readiness({ parts, view: { state: 'down', error: refused }, activity: null });
   expect(servers.ready).toBe(false);
   expect(JSON.stringify([ours, servers])).not.toMatch(/10\.1\.2\.3|secret_role/);
+});
+
+test('a slot that somebody else reads: ready, for the table serves; it says who reads it and what to do, without the cause', () => {
+  const trouble = serverError('ER1201', {
+    detail: 'Slot s is read by process 7 ("debezium").',
+    cause: new Error('must be a member of secret_role'),
+  });
+  const answer = readiness({ parts, view: up, activity: { ...leases(true), trouble } });
+  expect(answer).toMatchObject({ ready: true, reasons: [] });
+  expect(answer.attention).toEqual([
+    {
+      code: 'ER1201',
+      what: 'The replication slot is in use by another connection. Slot s is read by process 7 ("debezium").',
+      remedy: expect.stringContaining('relay.slot'),
+    },
+  ]);
+  expect(JSON.stringify(answer)).not.toContain('secret_role');
 });

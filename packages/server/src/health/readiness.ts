@@ -20,6 +20,8 @@ export interface Readiness {
   readonly standby: boolean;
   /** Empty when it is ready. */
   readonly reasons: readonly UnreadyReason[];
+  /** What somebody has to mend although it is ready: why the slot is not read, and the table serves instead. */
+  readonly attention: readonly UnreadyReason[];
 }
 
 export interface ReadinessFacts {
@@ -30,8 +32,8 @@ export interface ReadinessFacts {
 }
 
 /**
- * Whether a process does its part, or could. A slot that is missing, being made or lost is no reason against it: the
- * table serves meanwhile. Neither is a sink that fails: another process would not fare better.
+ * Whether a process does its part, or could. A slot that is missing, being made or lost, or that somebody else reads, is
+ * no reason against it: the table serves meanwhile. Neither is a sink that fails: another process would not fare better.
  */
 export function readiness({ parts, view, activity }: ReadinessFacts): Readiness {
   const reasons = [...parts.flatMap(partReason), ...databaseReason(view)];
@@ -39,7 +41,14 @@ export function readiness({ parts, view, activity }: ReadinessFacts): Readiness 
     .filter(({ held }) => held)
     .map(({ sink, shard }) => (shard === 0 ? sink : `${sink}/${shard}`));
   const ready = reasons.length === 0;
-  return { ready, holds, standby: ready && activity !== null && holds.length === 0, reasons };
+  const trouble = activity?.trouble ?? null;
+  return {
+    ready,
+    holds,
+    standby: ready && activity !== null && holds.length === 0,
+    reasons,
+    attention: trouble === null ? [] : [reasonOf(trouble)],
+  };
 }
 
 const partReasons: Readonly<Record<ServiceState, ((name: string) => UnreadyReason) | null>> = {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { metrics } from '@event-runtime/runtime';
+import { metrics, runtimeErrors } from '@event-runtime/runtime';
 import { expect, test } from 'vitest';
 
 const page = async (name: string): Promise<string> =>
@@ -55,4 +55,21 @@ test('every state of the slot that a rule names is one that is exported', async 
   );
   expect(states.length).toBeGreaterThan(3);
   for (const state of states) expect(help).toContain(state);
+});
+
+test('every code of the database, of its set-up and of operating it has a chapter that says what to look at', async () => {
+  const chapters = new Map(
+    (await page('doctor.md'))
+      .split('### <a id="')
+      .slice(1)
+      .map((text) => [text.slice(0, text.indexOf('"')).toUpperCase(), text]),
+  );
+  const codes = Object.keys(runtimeErrors).filter((code) => code.startsWith('ER1'));
+  expect([...chapters.keys()].toSorted()).toEqual(codes.toSorted());
+  for (const [code, text] of chapters) {
+    expect(text).toContain(`></a>${code}: `);
+    // What commands refuse is a sentence each.
+    if (/^ER13(?:18|19|20)$/.test(code)) continue;
+    expect(text, code).toMatch(/\*\*(?:Look|Mend)\*\*/);
+  }
 });

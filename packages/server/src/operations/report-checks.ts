@@ -1,4 +1,4 @@
-import type { RelayReport, SinkReport, SlotCondition } from '@event-runtime/runtime';
+import { type RelayReport, readerText, type SinkReport, type SlotCondition } from '@event-runtime/runtime';
 import { type Check, fail, ok, warn } from './check.ts';
 import { bytesText, countText, secondsText } from './quantities.ts';
 
@@ -10,6 +10,8 @@ export interface CheckLimits {
   readonly webhookSeconds?: number;
   /** Fewer days of partitions ahead. Default 7. */
   readonly partitionDays?: number;
+  /** Transactions that the slot holds back vacuum of the catalogues for; ten times as many fail. Default 10,000,000. */
+  readonly catalogTransactions?: number;
 }
 
 /** What a relay's report says, as checks; of `status` and `doctor` alike. */
@@ -20,7 +22,7 @@ export function reportChecks(
   const { source, limits = {} } = options;
   return [
     relayCheck(report, source),
-    ...(source === 'wal' ? slotConditions[report.slot.condition](report) : []),
+    ...(source === 'wal' ? slotChecks(report, limits.catalogTransactions ?? 10_000_000) : []),
     // A standby does not know what is unread.
     ...(report.server.inRecovery ? [] : report.sinks.flatMap((sink) => sinkChecks(sink, limits))),
     partitionCheck(report, limits.partitionDays ?? 7),
@@ -81,6 +83,7 @@ const slotConditions: Readonly<Record<SlotCondition, (report: RelayReport) => Ch
     warn({ ...slotOf(report), code: 'ER1304', seen: `nobody reads it; it ${keptText(report)}` }),
     ...walCheck(report),
   ],
+  taken: (report) => [takenCheck(report), ...walCheck(report)],
   active: (report) => [
     ok({
       ...slotOf(report),
@@ -102,9 +105,40 @@ function keptText({ slot }: RelayReport): string {
 function foreignCheck({ slot }: RelayReport): Check {
   const fix = 'Give this relay another slot: set relay.slot to a name that is free.';
   const name = `slot ${slot.name}`;
-  if (!slot.here)
-    return fail({ code: 'ER1211', name, seen: `it is of database ${slot.database ?? 'none'}`, fix });
-  return fail({ code: 'ER1202', name, seen: `it is for the plugin ${slot.plugin}, not pgoutput`, fix });
+  if (slot.plugin === null)
+    return fail({ code: 'ER1213', name, seen: 'it is physical: one for a standby', fix });
+  if (!slot.here) return fail({ code: 'ER1211', name, seen: `it is of database ${slot.database}`, fix });
+  return fail({ code: 'ER1213', name, seen: `it is for the plugin ${slot.plugin}, not pgoutput`, fix });
+}
+
+const readable: ReadonlySet<SlotCondition> = new Set(['active', 'inactive', 'taken']);
+
+function slotChecks(report: RelayReport, catalogTransactions: number): Check[] {
+  const { condition } = report.slot;
+  return [
+    ...slotConditions[condition](report),
+    ...(readable.has(condition) ? catalogCheck(report, catalogTransactions) : []),
+  ];
+}
+
+/** Somebody else reads it: two readers of a slot take each other's place, and neither has all. */
+function takenCheck({ slot }: RelayReport): Check {
+  const { name, reader } = slot;
+  const about = { code: 'ER1201', name: `slot ${name}` } as const;
+  // It was read by somebody when the condition was said.
+  if (reader === null) return fail({ ...about, seen: 'read by somebody else' });
+  const from = reader.clientAddress === null ? '' : `, from ${reader.clientAddress}`;
+  const fix = `SELECT pg_terminate_backend(${reader.pid});  -- once its program is stopped, or has a slot of its own`;
+  return fail({ ...about, seen: `read by ${readerText(reader)}${from}`, fix });
+}
+
+/** Vacuum may not remove what a decoder might still look up; and without vacuum transaction ids run out. */
+function catalogCheck({ slot }: RelayReport, most: number): Check[] {
+  if (slot.catalogXminAge === null) return [];
+  const seen = `rows of the last ${countText(slot.catalogXminAge)} transactions are kept`;
+  const about = { code: 'ER1322', name: 'vacuum of the catalogues', seen } as const;
+  if (slot.catalogXminAge > most * 10) return [fail(about)];
+  return [slot.catalogXminAge > most ? warn(about) : ok(about)];
 }
 
 /** How near the slot is to being lost. */

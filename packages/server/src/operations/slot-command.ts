@@ -1,4 +1,4 @@
-import { createSlotAt, dropSlot, relayReport } from '@event-runtime/runtime';
+import { createSlotAt, dropSlot, readerText, relayReport } from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
 import type { GivenSettings } from '../config/load-configuration.ts';
@@ -41,6 +41,8 @@ async function show({ terminal, json }: CommandContext, { site }: Asked): Promis
     ['slot', slot.name],
     ['state', slot.invalidationReason === null ? slot.condition : `lost: ${slot.invalidationReason}`],
     ['database', slot.database ?? ''],
+    ['plugin', slot.plugin ?? ''],
+    ['reader', slot.reader === null ? '' : readerText(slot.reader)],
     ['wal_status', slot.walStatus ?? ''],
     ['keeps', amount(slot.restartLagBytes)],
     ['behind', amount(slot.flushLagBytes)],
