@@ -3,6 +3,7 @@ import { platformFixes } from './platform.ts';
 import { bytesText, secondsText } from './quantities.ts';
 import { primaryCheck } from './report-checks.ts';
 import type { ServerFacts } from './server-facts.ts';
+import { standbyChecks } from './standby-checks.ts';
 
 export interface ServerCheckOptions {
   readonly source: 'wal' | 'table';
@@ -61,7 +62,7 @@ function replicationChecks(facts: ServerFacts, { slot }: ServerCheckOptions): Ch
     facts.replication ? ok(role) : fail({ ...role, fix: fixes.replication(facts.role) }),
     roomCheck(facts, slot?.there === true),
     ...idleCheck(facts),
-    ...failoverChecks(facts, slot),
+    ...standbyChecks(facts, slot),
   ];
 }
 
@@ -80,27 +81,6 @@ function idleCheck({ idle_slot_timeout, platform }: ServerFacts): Check[] {
   if (idle_slot_timeout === 0) return [ok({ ...about, seen: '0 (never)' })];
   const fix = platformFixes[platform].setting('idle_replication_slot_timeout', '0');
   return [warn({ ...about, seen: secondsText(idle_slot_timeout), fix })];
-}
-
-/** Only where there are standbys that could take over: those that have a physical slot. */
-function failoverChecks(facts: ServerFacts, slot: ServerCheckOptions['slot']): Check[] {
-  const { version_number, physical_slots, synchronized_slots, platform } = facts;
-  if (version_number < 170_000 || physical_slots.length === 0 || slot?.there !== true) return [];
-  const standbys = `standbys read ${physical_slots.join(', ')}`;
-  const carried = {
-    code: 'ER1307',
-    name: 'failover slot',
-    seen: `failover = ${slot.failover}; ${standbys}`,
-  } as const;
-  if (slot.failover !== true) return [warn(carried)];
-  const list = {
-    code: 'ER1308',
-    name: 'synchronized_standby_slots',
-    seen: `${synchronized_slots === '' ? 'empty' : synchronized_slots}; ${standbys}`,
-  } as const;
-  if (synchronized_slots !== '' && synchronized_slots !== null) return [ok(carried), ok(list)];
-  const fix = platformFixes[platform].setting('synchronized_standby_slots', physical_slots.join(', '));
-  return [ok(carried), warn({ ...list, fix })];
 }
 
 function clockCheck({ clock }: ServerFacts, here: number): Check {

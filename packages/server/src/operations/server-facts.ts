@@ -1,6 +1,15 @@
 import type pg from 'pg';
 import { type Platform, type PlatformFacts, platformOf, platformSql } from './platform.ts';
 
+/** A slot of the cluster. */
+export interface SlotFacts {
+  readonly name: string;
+  /** Standbys read those. */
+  readonly physical: boolean;
+  readonly active: boolean;
+  readonly lost: boolean;
+}
+
 /** What a server says of itself and of the role that asks, for `doctor`. */
 export interface ServerFacts {
   readonly version_number: number;
@@ -22,8 +31,9 @@ export interface ServerFacts {
   readonly idle_slot_timeout: number | null;
   /** Null before PostgreSQL 17. */
   readonly synchronized_slots: string | null;
-  /** Physical slots, which standbys read. */
-  readonly physical_slots: readonly string[];
+  readonly slots: readonly SlotFacts[];
+  /** Standbys that stream without a slot, by the name that their connection has. Not seen by every role. */
+  readonly slotless_standbys: readonly string[];
   /** Milliseconds since 1970. */
   readonly clock: number;
   readonly platform: Platform;
@@ -49,7 +59,13 @@ select current_setting('server_version_num')::int as version_number,
        (select s.setting::int * case s.unit when 'min' then 60 else 1 end
           from pg_catalog.pg_settings s where s.name = 'idle_replication_slot_timeout') as idle_slot_timeout,
        (select s.setting from pg_catalog.pg_settings s where s.name = 'synchronized_standby_slots') as synchronized_slots,
-       array(select p.slot_name::text from pg_catalog.pg_replication_slots p where p.slot_type = 'physical') as physical_slots
+       array(select jsonb_build_object('name', p.slot_name, 'physical', p.slot_type = 'physical', 'active', p.active,
+                       'lost', p.wal_status = 'lost' or to_jsonb(p) ->> 'invalidation_reason' is not null)
+               from pg_catalog.pg_replication_slots p order by p.slot_name) as slots,
+       array(select w.application_name from pg_catalog.pg_stat_replication w
+              where w.state in ('streaming', 'catchup')
+                and not exists (select from pg_catalog.pg_replication_slots p where p.active_pid = w.pid)
+              order by 1) as slotless_standbys
   from pg_catalog.pg_roles r where r.rolname = current_user`;
 
 /** Reads them. Needs no privilege and no schema. */
