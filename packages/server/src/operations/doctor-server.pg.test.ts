@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import type { Relay } from '@event-runtime/runtime';
 import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -15,7 +14,7 @@ describe.each([
   beforeAll(async () => {
     server = await EmbeddedPostgres.start({
       package: binaries,
-      settings: { max_replication_slots: '2', max_wal_senders: '3' },
+      settings: { max_replication_slots: '2', max_wal_senders: '2' },
     });
   });
   afterAll(async () => {
@@ -147,61 +146,6 @@ describe.each([
     }
   });
 
-  test('standbys that the server waits for, from 17 on: one that is away stops the relay, and is named', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
-    const setting = async (names: string): Promise<void> => {
-      await fixture.sql.query(`alter system set synchronized_standby_slots = '${names}'`);
-      await fixture.sql.query('select pg_reload_conf()');
-    };
-    const codes = async (): Promise<string[]> => (await fixture.doctor()).map(({ code }) => code);
-    const standby = await server.standby({ slot: 'awaited' });
-    fixture.defer(async () => await standby.stop());
-    if (version === '15') {
-      await fixture.sql.query('select pg_create_logical_replication_slot($1, $2)', [
-        fixture.name,
-        'pgoutput',
-      ]);
-      expect(await codes()).not.toContain('ER1308');
-      expect(await codes()).not.toContain('ER1321');
-    } else {
-      const relay = await fixture.relay();
-      await fixture.live(relay);
-      const unset = found(await fixture.doctor(), 'ER1308');
-      expect(unset).toMatchObject({ state: 'warn', seen: 'empty; standbys read awaited' });
-      for (const statement of unset.fix!.split(';').slice(0, 2)) await fixture.sql.query(statement);
-      const waits = await eventually(
-        async () => found(await fixture.doctor(), 'ER1308'),
-        ({ state }) => state === 'ok',
-      );
-      expect(waits.seen).toBe('awaited');
-      await fixture.emit();
-      await delivered(relay, 1);
-      await standby.stop();
-      const away = await eventually(
-        () => fixture.doctor(),
-        (checks) => checks.some(({ code }) => code === 'ER1321'),
-      );
-      const check = found(away, 'ER1321');
-      expect(check).toMatchObject({ state: 'fail', seen: 'awaited: no standby reads it' });
-      // It is as the check says: nothing comes until the fix.
-      await fixture.emit();
-      await fixture.sql.query('select pg_sleep(0.5)');
-      expect(relay.status).toMatchObject([{ mode: 'live', delivered: 1 }]);
-      for (const statement of check.fix!.split(';').slice(0, 2)) await fixture.sql.query(statement);
-      await delivered(relay, 2);
-      await setting('awaited');
-      await fixture.sql.query("select pg_drop_replication_slot('awaited')");
-      const gone = await eventually(
-        () => fixture.doctor(),
-        (checks) => checks.some(({ code }) => code === 'ER1321'),
-      );
-      expect(found(gone, 'ER1321').seen).toBe('awaited: there is no such slot');
-      await fixture.sql.query('alter system reset synchronized_standby_slots');
-      await fixture.sql.query('select pg_reload_conf()');
-      await relay.stop();
-    }
-  });
-
   test('a pooler in the way is named', async () => {
     await using fixture = await OperationsFixture.create(server.url);
     await using pooler = await disguisedPid(new URL(fixture.database.url));
@@ -214,13 +158,6 @@ describe.each([
     expect(await fixture.run(['doctor'])).toMatchObject({ code: 3, out: expect.stringContaining('ER1004') });
   });
 });
-
-async function delivered(relay: Relay, count: number): Promise<void> {
-  await eventually(
-    async () => relay.status[0]?.delivered,
-    (so) => so === count,
-  );
-}
 
 /** What tells a pooler: the process id that it announces is none of the server's. */
 async function disguisedPid(target: URL): Promise<AsyncDisposable & { readonly port: number }> {
