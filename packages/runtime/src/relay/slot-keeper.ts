@@ -133,8 +133,11 @@ export class SlotKeeper {
       } else if (this.#condemned !== undefined) {
         logger.error('relay.slot.lost', { reason: this.#condemned });
         made = true;
-        await dropSlot(pool, { slot, terminateReader: true, signal });
-        this.#condemned = undefined;
+        const onlyAt = state.restartLsn ?? undefined;
+        const dropped = await dropSlot(pool, { slot, onlyAt, terminateReader: true, signal });
+        if (dropped) this.#condemned = undefined;
+        // Or it is another's by now, whose lease ends ours: time to hear of it.
+        else await sleep(busyMs, undefined, { signal });
       } else if (isLost(state)) {
         logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
         made = true;

@@ -3,6 +3,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
 import { createTestDatabase } from '../testing/test-database.ts';
+import { toLsn } from './lsn.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { openReplicationStream } from './replication-stream.ts';
 import { createSlot, describeSlot, dropSlot, terminateReader } from './slot.ts';
@@ -63,12 +64,17 @@ describe.each(['15', '18'] as const)('a slot of PostgreSQL %s', (major) => {
 
   test('is not dropped, nor its reader ended, by whoever looked at one that is no more', async () => {
     await using stream = await fixture.open();
-    const { activePid } = (await describeSlot(sql, slot)) ?? {};
+    const { activePid, restartLsn } = (await describeSlot(sql, slot)) ?? {};
+    const elsewhere = toLsn((restartLsn ?? 0n) + 1n);
     expect(await dropSlot(sql, { slot, onlyIfLost: true })).toBe(false);
+    expect(await dropSlot(sql, { slot, onlyAt: elsewhere, terminateReader: true })).toBe(false);
+    expect(await terminateReader(sql, { slot, onlyAt: elsewhere })).toBe(false);
     expect(await terminateReader(sql, { slot, pid: (activePid ?? 0) + 1 })).toBe(false);
     await sql.query(`insert into item values (1, 'undisturbed')`);
     expect((await new TransactionReader(stream).next()).texts).toEqual(['undisturbed']);
     expect(await terminateReader(sql, { slot, pid: activePid ?? 0 })).toBe(true);
+    const onlyAt = (await describeSlot(sql, slot))?.restartLsn ?? toLsn(0n);
+    expect(await dropSlot(sql, { slot, onlyAt })).toBe(true);
   });
 
   test('is not dropped from under its reader, unless told to', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runtimeError } from '../errors/codes.ts';
 import { sqlState } from '../internal/sql-state.ts';
-import { type Lsn, parseLsn } from './lsn.ts';
+import { formatLsn, type Lsn, parseLsn } from './lsn.ts';
 import { quoteLiteral } from './replication-connection.ts';
 import { streamError } from './server-error.ts';
 
@@ -112,13 +112,22 @@ export function isLost(state: SlotState): boolean {
   return state.walStatus === 'lost' || state.invalidationReason !== null;
 }
 
-export interface DropSlotOptions {
+/** Which slot is meant: who was stopped since he looked must not end or drop what another has made meanwhile. */
+interface MeantSlot {
   readonly slot: string;
-  /**
-   * Only if it cannot be read any more, as the server finds when it drops it: who was stopped since he looked must not
-   * drop the one that another has made. Default false.
-   */
+  /** Only if it cannot be read any more, as the server finds when it does what is asked. Default false. */
   readonly onlyIfLost?: boolean;
+  /** Only if WAL is kept for it from here on; a newer slot keeps later WAL. Default: wherever. */
+  readonly onlyAt?: Lsn | undefined;
+}
+
+/** The condition on a row `s` of `pg_replication_slots`. */
+function meant({ slot, onlyIfLost = false, onlyAt }: MeantSlot): string {
+  const place = onlyAt === undefined ? '' : ` and s.restart_lsn = ${quoteLiteral(formatLsn(onlyAt))}`;
+  return `s.slot_name = ${quoteLiteral(slot)}${onlyIfLost ? ` and ${lost}` : ''}${place}`;
+}
+
+export interface DropSlotOptions extends MeantSlot {
   /** Calls {@link terminateReader}, instead of only waiting. Default false. */
   readonly terminateReader?: boolean;
   /** How long to wait for the slot to be free. Milliseconds; default 10 000. */
@@ -132,13 +141,12 @@ export interface DropSlotOptions {
  * @throws ER1201 still in use after the timeout; the signal's reason
  */
 export async function dropSlot(client: SqlClient, options: DropSlotOptions): Promise<boolean> {
-  const { slot, signal } = options;
-  const name = quoteLiteral(slot);
-  const onlyIfLost = options.onlyIfLost === true;
-  const drop = onlyIfLost
-    ? `select pg_catalog.pg_drop_replication_slot(s.slot_name) from pg_catalog.pg_replication_slots s
-        where s.slot_name = ${name} and ${lost}`
-    : `select pg_catalog.pg_drop_replication_slot(${name})`;
+  const { slot, onlyIfLost = false, onlyAt, signal } = options;
+  const drop =
+    onlyIfLost || onlyAt !== undefined
+      ? `select pg_catalog.pg_drop_replication_slot(s.slot_name) from pg_catalog.pg_replication_slots s
+          where ${meant(options)}`
+      : `select pg_catalog.pg_drop_replication_slot(${quoteLiteral(slot)})`;
   const deadline = performance.now() + (options.timeoutMs ?? 10_000);
   for (let pause = 10; ; pause = Math.min(pause * 2, 200)) {
     signal?.throwIfAborted();
@@ -151,7 +159,7 @@ export async function dropSlot(client: SqlClient, options: DropSlotOptions): Pro
         throw streamError(cause, { slot, publication: '' });
       }
     }
-    if (options.terminateReader === true) await terminateReader(client, { slot, onlyIfLost });
+    if (options.terminateReader === true) await terminateReader(client, options);
     await sleep(pause, undefined, { ...(signal === undefined ? {} : { signal }) });
   }
 }
@@ -164,24 +172,19 @@ export async function dropSlot(client: SqlClient, options: DropSlotOptions): Pro
  * sign of life for `wal_sender_timeout`, which a stream sets for its own connection.
  *
  * @param reader.pid only this one: who was stopped since he looked must not end the one that has followed
- * @param reader.onlyIfLost only if the slot can be read no more
  * @returns whether a reader was told to end; it takes a moment to go
  */
 export async function terminateReader(
   client: SqlClient,
-  {
-    slot,
-    pid,
-    onlyIfLost = false,
-  }: { readonly slot: string; readonly pid?: number; readonly onlyIfLost?: boolean },
+  reader: MeantSlot & { readonly pid?: number },
 ): Promise<boolean> {
   const { rows } = await client.query(
     `select pg_catalog.pg_terminate_backend(s.active_pid) as told
      from pg_catalog.pg_replication_slots s
      join pg_catalog.pg_stat_activity a on a.pid = s.active_pid
-     where s.slot_name = ${quoteLiteral(slot)} and a.wait_event is distinct from 'WalSenderWriteData'${
-       pid === undefined ? '' : ` and a.pid = ${pid}`
-     }${onlyIfLost ? ` and ${lost}` : ''}`,
+     where ${meant(reader)} and a.wait_event is distinct from 'WalSenderWriteData'${
+       reader.pid === undefined ? '' : ` and a.pid = ${reader.pid}`
+     }`,
   );
   return rows.length > 0;
 }
