@@ -28,12 +28,12 @@ export const cursorBySeq: Mutant = {
     },
     {
       file: 'runtime/dist/log/page-fetch.js',
-      find: 'return await latePage(options, { plan: found, after: from });',
+      find: 'return await latePage(page, { plan: found, after: from });',
       replace: `const highest = (globalThis.__highest ??= new WeakMap());
         const known = highest.get(options.limits) ?? 0n;
-        const page = await latePage(options, { plan: found, after: known > from ? known : from });
-        highest.set(options.limits, page.events.at(-1)?.event.seq ?? known);
-        return page;`,
+        const fetched = await latePage(page, { plan: found, after: known > from ? known : from });
+        highest.set(options.limits, fetched.events.at(-1)?.event.seq ?? known);
+        return fetched;`,
     },
   ],
 };
