@@ -8,6 +8,8 @@ export interface CrashOptions {
   readonly kills: number;
   /** Kills with work in flight at each failpoint; 0: no failpoints. */
   readonly hits: number;
+  /** Only at these; undefined: at all that can be reached. */
+  readonly failpoints?: readonly string[] | undefined;
   /** How many of the kills follow upon a replica that is stopped past its lease, and continued. */
   readonly freezes: number;
   readonly seed: number;
@@ -28,6 +30,7 @@ export const usage = `usage: npm run crash -- [options]
 
   --kills N        kills in all, at least (default 40)
   --hits N         kills with work in flight at each failpoint (default 3; 0 for none)
+  --failpoints A,B only at these (default all that the sources reach)
   --freezes N      how many of the kills follow upon a replica that is stopped past its lease (default 3)
   --seed N         repeats a run's choices (default: a new one, printed)
   --events N       committed events, at least (default 2000)
@@ -52,6 +55,7 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
     options: {
       kills: { type: 'string', default: '40' },
       hits: { type: 'string', default: '3' },
+      failpoints: { type: 'string' },
       freezes: { type: 'string', default: '3' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
       events: { type: 'string', default: '2000' },
@@ -70,6 +74,7 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
   return {
     kills: whole('kills', values.kills, 0),
     hits: whole('hits', values.hits, 0),
+    failpoints: values.failpoints?.split(','),
     freezes: whole('freezes', values.freezes, 0),
     seed: whole('seed', values.seed, 0),
     events: whole('events', values.events, 0),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { mutants } from './mutants/all.ts';
 import { retryReorders } from './mutants/retry-reorders.ts';
+import { xminGateOff } from './mutants/table-reader.ts';
 import { patchedCopy } from './patch/patched-copy.ts';
 import { exitCode, isFaulty } from './report/crash-result.ts';
 import { terminalReport } from './report/terminal.ts';
@@ -11,7 +12,7 @@ import { type RunCrashOptions, runCrash } from './run-crash.ts';
 const root = join(import.meta.dirname, '..');
 
 /** The full run is a command; this is so small a version that it fits in a test run. */
-const small: RunCrashOptions = {
+const small: Omit<RunCrashOptions, 'signal'> = {
   root,
   kills: 4,
   hits: 0,
@@ -22,27 +23,57 @@ const small: RunCrashOptions = {
   postgres: '18',
   sources: 'wal',
   mutant: undefined,
-  signal: AbortSignal.timeout(100_000),
+  stallMs: 30_000,
 };
 
-test('killed again and again, it loses, invents, reorders and alters nothing', {
-  timeout: 120_000,
-}, async () => {
-  const result = await runCrash(small);
-  expect(result.differences).toEqual([]);
-  expect(result.kills).toBe(4);
-  expect(result.killsInFlight).toBeGreaterThan(0);
-  expect(result.events).toBeGreaterThan(200);
-  expect(isFaulty(result)).toBe(false);
-  expect(exitCode(result)).toBe(0);
-});
+test.each([
+  {
+    postgres: '18',
+    sources: 'wal',
+    freezes: 1,
+    kills: 6,
+    failpoints: ['relay.checkpoint.before', 'seam.join'],
+  },
+  {
+    postgres: '15',
+    sources: 'table',
+    freezes: 0,
+    kills: 5,
+    failpoints: ['table.page', 'webhooks.settled'],
+  },
+] as const)(
+  'killed again and again, at failpoints too, it loses, invents, reorders and alters nothing: $postgres, from the $sources',
+  { timeout: 180_000 },
+  async (part) => {
+    const result = await runCrash({ ...small, ...part, hits: 1, signal: AbortSignal.timeout(150_000) });
+    expect(result.differences).toEqual([]);
+    expect(result.kills).toBeGreaterThanOrEqual(part.kills);
+    expect(result.freezes).toBe(part.freezes);
+    expect(
+      result.failpoints.filter(({ inFlight }) => inFlight > 0).map(({ failpoint }) => failpoint),
+    ).toEqual(part.failpoints);
+    expect(result.events).toBeGreaterThan(200);
+    expect(isFaulty(result)).toBe(false);
+    expect(exitCode(result)).toBe(0);
+  },
+);
 
-test('a program in which a later event passes a failed one is convicted', { timeout: 120_000 }, async () => {
-  const result = await runCrash({ ...small, kills: 1, events: 200, mutant: retryReorders, stallMs: 5_000 });
-  expect(result.reordered).toBeGreaterThan(0);
-  expect(exitCode(result)).toBe(1);
-  expect(terminalReport(result)).toContain('mutant retry-reorders: convicted');
-});
+test.each([
+  { mutant: retryReorders, postgres: '18', found: 'reordered' },
+  { mutant: xminGateOff, postgres: '15', found: 'lost' },
+] as const)(
+  'the mutant $mutant.name is convicted of what is $found: $postgres, from the $mutant.sources',
+  { timeout: 180_000 },
+  async ({ mutant, postgres, found }) => {
+    const { sources } = mutant;
+    const signal = AbortSignal.timeout(150_000);
+    const some = { kills: 1, events: 200, stallMs: 5_000, signal };
+    const result = await runCrash({ ...small, ...some, mutant, postgres, sources });
+    expect(result[found]).toBeGreaterThan(0);
+    expect(exitCode(result)).toBe(1);
+    expect(terminalReport(result)).toContain(`mutant ${mutant.name}: convicted`);
+  },
+);
 
 test('every mutant applies to what is built, and the failpoints are found', { timeout: 60_000 }, async () => {
   for (const mutant of mutants) {

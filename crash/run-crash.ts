@@ -9,9 +9,9 @@ import type { CrashOptions } from './crash-options.ts';
 import { killPlan } from './kill/kill-plan.ts';
 import { countKills, failpointTable, shortOf } from './kill/kill-record.ts';
 import { Killer } from './kill/killer.ts';
-import { isReachable } from './kill/provocation.ts';
+import { failpointsToHit } from './kill/provocation.ts';
 import { FailpointControl } from './patch/failpoint-control.ts';
-import { type PatchedCopy, patchedCopy } from './patch/patched-copy.ts';
+import { patchedCopy } from './patch/patched-copy.ts';
 import type { Child } from './processes/child.ts';
 import { Cluster } from './processes/cluster.ts';
 import { fileSink, prepare, receiverProcess, relayProcess, type Site } from './processes/under-test.ts';
@@ -82,11 +82,12 @@ async function setUpAndRun(
   options: RunCrashOptions,
   { failure, startedAt }: { readonly failure: AbortController; readonly startedAt: number },
 ): Promise<CrashResult> {
-  const { mutant, seed, onProgress } = options;
+  const { mutant, seed, hits, sources, failpoints: only, onProgress } = options;
   const signal = AbortSignal.any([options.signal, failure.signal]);
   await using copy = await patchedCopy({ root: options.root, patches: mutant?.patches ?? [] });
+  const failpoints = hits > 0 ? failpointsToHit(copy.failpoints, { sources, only }) : [];
   await using folder = await temporaryFolder();
-  onProgress?.(`seed ${seed}; ${copy.failpoints.length} failpoints; starting PostgreSQL ${options.postgres}`);
+  onProgress?.(`seed ${seed}; ${failpoints.length} failpoints; starting PostgreSQL ${options.postgres}`);
   await using cluster = await Cluster.start(options.postgres);
   const site: Site = {
     databaseUrl: cluster.url,
@@ -94,7 +95,7 @@ async function setUpAndRun(
     arrivalLog: join(folder.path, 'arrivals.ndjson'),
     sinkFile: join(folder.path, 'sink.ndjson'),
     configFile: join(folder.path, 'event-runtime.config.json'),
-    source: options.sources,
+    source: sources,
     secretKey: SecretBox.newKey(),
     onFailure: (error) => failure.abort(error),
   };
@@ -113,18 +114,17 @@ async function setUpAndRun(
   const parts = { site, cluster, pool, relay, rival, receiver, log, traffic: new Traffic(), signal };
   return await new Run(options, {
     ...parts,
-    ...actors(options, { ...parts, control, copy }),
+    ...actors(options, { ...parts, control, failpoints }),
     startedAt,
   }).run();
 }
 
 function actors(
   options: RunCrashOptions,
-  parts: Parts & { readonly control: FailpointControl; readonly copy: PatchedCopy },
+  parts: Parts & { readonly control: FailpointControl; readonly failpoints: readonly string[] },
 ): Actors {
-  const { kills, hits, freezes, seed, rate, sources, connections = 6, onProgress } = options;
-  const { site, traffic, relay, rival, receiver, cluster, pool, control, copy } = parts;
-  const failpoints = hits > 0 ? copy.failpoints.filter((name) => isReachable(name, sources)) : [];
+  const { kills, hits, freezes, seed, rate, connections = 6, onProgress } = options;
+  const { site, traffic, relay, rival, receiver, cluster, pool, control, failpoints } = parts;
   const { databaseUrl } = site;
   const writers = new Writers({ databaseUrl, traffic, seed, connections, rate, mostOutstanding: 2_000 });
   const killer = new Killer({

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { isReachable, provocationFor } from './provocation.ts';
+import { describe, expect, test } from 'vitest';
+import { failpointsToHit, provocationFor } from './provocation.ts';
 
 test('a failpoint that load alone does not reach is provoked', () => {
   const ways = (failpoint: string): string[] => [0, 1].map((turn) => provocationFor(failpoint, turn));
@@ -13,9 +13,22 @@ test('a failpoint that load alone does not reach is provoked', () => {
   expect(ways('table.page')).toEqual(['pause-sinks', 'drop-slot']);
 });
 
-test('failpoints that a run cannot reach are known', () => {
-  const reached = (sources: 'wal' | 'table'): string[] =>
-    ['slot.created', 'seam.join', 'table.page', 'relay.tick'].filter((name) => isReachable(name, sources));
-  expect(reached('wal')).toEqual(['slot.created', 'seam.join', 'table.page', 'relay.tick']);
-  expect(reached('table')).toEqual(['table.page', 'relay.tick']);
+describe('the failpoints of a run', () => {
+  const found = ['slot.created', 'seam.join', 'table.page', 'relay.tick'];
+
+  test('are all that it can reach', () => {
+    expect(failpointsToHit(found, { sources: 'wal', only: undefined })).toEqual(found);
+    expect(failpointsToHit(found, { sources: 'table', only: undefined })).toEqual([
+      'table.page',
+      'relay.tick',
+    ]);
+  });
+
+  test('are those that are asked for; one that would never be hit is refused', () => {
+    expect(failpointsToHit(found, { sources: 'wal', only: ['seam.join'] })).toEqual(['seam.join']);
+    expect(() => failpointsToHit(found, { sources: 'table', only: ['relay.tick', 'seam.join'] })).toThrow(
+      'there is no failpoint seam.join from the table; there are table.page, relay.tick',
+    );
+    expect(() => failpointsToHit(found, { sources: 'wal', only: ['relay.tock'] })).toThrow('relay.tock');
+  });
 });

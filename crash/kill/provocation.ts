@@ -21,9 +21,21 @@ const pauseMs = 1_500;
 /** Failpoints of a relay that reads the WAL. */
 const ofTheWal = /^(?:slot|seam)\./;
 
-/** Whether a run can reach a failpoint. */
-export function isReachable(failpoint: string, sources: 'wal' | 'table'): boolean {
-  return sources === 'wal' || !ofTheWal.test(failpoint);
+/**
+ * The failpoints that a run is to hit.
+ *
+ * @param found all that the program has
+ * @param only those asked for; undefined: all that can be reached
+ * @throws Error when one is asked for that there is not, or that is never reached with these sources
+ */
+export function failpointsToHit(
+  found: readonly string[],
+  { sources, only }: { readonly sources: 'wal' | 'table'; readonly only: readonly string[] | undefined },
+): readonly string[] {
+  const reachable = found.filter((name) => sources === 'wal' || !ofTheWal.test(name));
+  const wrong = only?.find((name) => !reachable.includes(name));
+  if (wrong === undefined) return only ?? reachable;
+  throw new Error(`there is no failpoint ${wrong} from the ${sources}; there are ${reachable.join(', ')}`);
 }
 
 /** What reaches a failpoint, by its name; the ways where there are several, in turn. */
