@@ -28,12 +28,13 @@ export interface CrashOptions {
 
 export const usage = `usage: npm run crash -- [options]
 
-  --kills N        kills in all, at least (default 40)
-  --hits N         kills with work in flight at each failpoint (default 3; 0 for none)
+  --kills N        kills in all, at least (default 40, or as many as show the mutant)
+  --hits N         kills with work in flight at each failpoint (default 3; 0 for none, the default with a mutant)
   --failpoints A,B only at these (default all that the sources reach)
-  --freezes N      how many of the kills follow upon a replica that is stopped past its lease (default 3)
+  --freezes N      how many of the kills follow upon a replica that is stopped past its lease (default 3,
+                   or as many as show the mutant)
   --seed N         repeats a run's choices (default: a new one, printed)
-  --events N       committed events, at least (default 2000)
+  --events N       committed events, at least (default 2000, with a mutant 1000)
   --rate N         events per second (default 150)
   --postgres 15|18 (default 18)
   --sources wal|table
@@ -41,24 +42,39 @@ export const usage = `usage: npm run crash -- [options]
   --mutant NAME    a wrong program, which must be convicted
   --json           one object at the end
 
-exit 0: nothing lost, invented, reordered or altered, and every failpoint was hit
-exit 1: something was; 2: not a valid call; 3: the run itself failed
+exit 0: nothing lost, invented, reordered or altered, every failpoint hit; with --mutant: it is convicted
+exit 1: something was; with --mutant: it is not convicted
+exit 2: not a valid call
+exit 3: no verdict: nothing came any more, a failpoint was hit too seldom, or the run itself failed
+
+"outcome" in the object of --json says the same: clean or convicted; faulty or not-convicted; stalled, short or
+failed (then with "message", and nothing else). With a mutant a run takes two or three minutes at most.
 
 mutants:
 ${mutants.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
 `;
+
+type Usual = Pick<CrashOptions, 'kills' | 'hits' | 'freezes' | 'events' | 'sources'>;
+
+/** What a run is where nothing else is asked for. */
+const ofTheProgram: Usual = { kills: 40, hits: 3, freezes: 3, events: 2_000, sources: 'wal' };
+
+/** What shows a mutant, and soon: a fault need not come at every failpoint. */
+function ofMutant({ kills, freezes = 0, sources }: Mutant): Usual {
+  return { kills, hits: 0, freezes, events: 1_000, sources };
+}
 
 /** Reads the words after the program's name. @throws TypeError saying what is wrong with them */
 export function readCrashOptions(args: readonly string[]): CrashOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      kills: { type: 'string', default: '40' },
-      hits: { type: 'string', default: '3' },
+      kills: { type: 'string' },
+      hits: { type: 'string' },
       failpoints: { type: 'string' },
-      freezes: { type: 'string', default: '3' },
+      freezes: { type: 'string' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
-      events: { type: 'string', default: '2000' },
+      events: { type: 'string' },
       rate: { type: 'string', default: '150' },
       postgres: { type: 'string', default: '18' },
       sources: { type: 'string' },
@@ -67,17 +83,21 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
     },
   });
   const mutant = values.mutant === undefined ? undefined : mutantOf(values.mutant);
-  const { postgres, sources = mutant?.sources ?? 'wal' } = values;
+  const usual = mutant === undefined ? ofTheProgram : ofMutant(mutant);
+  const { postgres, sources = usual.sources } = values;
   if (postgres !== '15' && postgres !== '18') throw new TypeError(`--postgres is 15 or 18, not ${postgres}`);
   if (sources !== 'wal' && sources !== 'table')
     throw new TypeError(`--sources is wal or table, not ${sources}`);
+  const failpoints = values.failpoints?.split(',');
+  const hits = whole('hits', values.hits ?? (failpoints === undefined ? usual : ofTheProgram).hits, 0);
+  if (failpoints !== undefined && hits === 0) throw new TypeError('--failpoints wants --hits of 1 or more');
   return {
-    kills: whole('kills', values.kills, 0),
-    hits: whole('hits', values.hits, 0),
-    failpoints: values.failpoints?.split(','),
-    freezes: whole('freezes', values.freezes, 0),
+    kills: whole('kills', values.kills ?? usual.kills, 0),
+    hits,
+    failpoints,
+    freezes: whole('freezes', values.freezes ?? usual.freezes, 0),
     seed: whole('seed', values.seed, 0),
-    events: whole('events', values.events, 0),
+    events: whole('events', values.events ?? usual.events, 0),
     rate: whole('rate', values.rate, 1),
     postgres,
     sources,
@@ -86,10 +106,10 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
   };
 }
 
-function whole(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (/^\d{1,9}$/.test(text) && value >= least) return value;
-  throw new TypeError(`--${name} is a whole number, ${least} or more, not ${JSON.stringify(text)}`);
+function whole(name: string, given: string | number, least: number): number {
+  const value = Number(given);
+  if (/^\d{1,9}$/.test(String(given)) && value >= least) return value;
+  throw new TypeError(`--${name} is a whole number, ${least} or more, not ${JSON.stringify(given)}`);
 }
 
 function mutantOf(name: string): Mutant {

@@ -5,7 +5,6 @@ import { mutants } from './mutants/all.ts';
 import { retryReorders } from './mutants/retry-reorders.ts';
 import { xminGateOff } from './mutants/table-reader.ts';
 import { patchedCopy } from './patch/patched-copy.ts';
-import { exitCode, isFaulty } from './report/crash-result.ts';
 import { terminalReport } from './report/terminal.ts';
 import { type RunCrashOptions, runCrash } from './run-crash.ts';
 
@@ -53,8 +52,7 @@ test.each([
       result.failpoints.filter(({ inFlight }) => inFlight > 0).map(({ failpoint }) => failpoint),
     ).toEqual(part.failpoints);
     expect(result.events).toBeGreaterThan(200);
-    expect(isFaulty(result)).toBe(false);
-    expect(exitCode(result)).toBe(0);
+    expect(result.outcome).toBe('clean');
   },
 );
 
@@ -70,7 +68,7 @@ test.each([
     const some = { kills: 1, events: 200, stallMs: 5_000, signal };
     const result = await runCrash({ ...small, ...some, mutant, postgres, sources });
     expect(result[found]).toBeGreaterThan(0);
-    expect(exitCode(result)).toBe(1);
+    expect(result.outcome).toBe('convicted');
     expect(terminalReport(result)).toContain(`mutant ${mutant.name}: convicted`);
   },
 );
@@ -82,10 +80,23 @@ test('every mutant applies to what is built, and the failpoints are found', { ti
   }
 });
 
+test('a run that fails says so in its object, with exit 3', () => {
+  const args = ['--json', '--failpoints', 'relay.tock', '--hits', '1'];
+  const { status, stdout } = spawnSync(process.execPath, [join(import.meta.dirname, 'run.ts'), ...args], {
+    encoding: 'utf8',
+  });
+  expect(JSON.parse(stdout)).toEqual({
+    outcome: 'failed',
+    message: expect.stringContaining('there is no failpoint relay.tock') as string,
+  });
+  expect(status).toBe(3);
+});
+
 test.each([
   [['--mutant', 'nothing'], 'there is no mutant nothing'],
   [['--postgres', '14'], '--postgres is 15 or 18'],
   [['--kills', '-1'], '--kills'],
+  [['--failpoints', 'relay.tick', '--hits', '0'], '--failpoints wants --hits'],
   [['--what'], '--what'],
 ])('%j is refused with exit 2', (args, message) => {
   const { status, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, 'run.ts'), ...args], {

@@ -1,7 +1,7 @@
 // npm run crash -- [--kills N] [--seed N] [--mutant NAME] [--json]: kills everything, and compares. See --help.
 import { join } from 'node:path';
 import { type CrashOptions, readCrashOptions, usage } from './crash-options.ts';
-import { exitCode } from './report/crash-result.ts';
+import { exitCodes } from './report/crash-result.ts';
 import { terminalReport } from './report/terminal.ts';
 import { runCrash } from './run-crash.ts';
 
@@ -24,8 +24,8 @@ async function main(): Promise<number> {
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.once(name, () => interrupted.abort(new Error(`stopped by ${name}`)));
   }
+  const { json, ...run } = options;
   try {
-    const { json, ...run } = options;
     const result = await runCrash({
       ...run,
       root: join(import.meta.dirname, '..'),
@@ -33,11 +33,11 @@ async function main(): Promise<number> {
       signal: interrupted.signal,
     });
     process.stdout.write(json ? `${JSON.stringify(result)}\n` : `\n${terminalReport(result)}`);
-    return exitCode(result);
+    return exitCodes[result.outcome];
   } catch (cause) {
-    process.stderr.write(
-      `the run itself failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`,
-    );
+    const [message, trace] = cause instanceof Error ? [cause.message, cause.stack] : [String(cause)];
+    process.stderr.write(`the run itself failed: ${trace ?? message}\n`);
+    if (json) process.stdout.write(`${JSON.stringify({ outcome: 'failed', message })}\n`);
     return 3;
   }
 }

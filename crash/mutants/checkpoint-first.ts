@@ -5,6 +5,7 @@ export const checkpointFirst: Mutant = {
   name: 'checkpoint-first',
   about: 'the checkpoint of the webhooks is committed before their deliveries are',
   sources: 'wal',
+  kills: 12,
   patches: [
     {
       file: 'runtime/dist/webhooks/fan-out.js',

@@ -7,5 +7,9 @@ export interface Mutant {
   readonly about: string;
   /** How the fault shows: what the relay is to read. */
   readonly sources: 'wal' | 'table';
+  /** How many kills show it in all likelihood. */
+  readonly kills: number;
+  /** How many of them follow upon a replica that is stopped past its lease. Default 0. */
+  readonly freezes?: number;
   readonly patches: readonly Patch[];
 }

@@ -5,6 +5,8 @@ export const noFencing: Mutant = {
   name: 'no-fencing',
   about: 'a replica that was stopped past its lease goes on beside the one that took over',
   sources: 'wal',
+  kills: 8,
+  freezes: 6,
   patches: [
     {
       file: 'runtime/dist/relay/lease-term.js',

@@ -5,6 +5,7 @@ export const retryReorders: Mutant = {
   name: 'retry-reorders',
   about: 'a later event of an entity passes one that is to be tried again',
   sources: 'wal',
+  kills: 4,
   patches: [
     {
       file: 'runtime/dist/webhooks/ordering-lanes.js',

@@ -5,6 +5,7 @@ export const seamLsnFilter: Mutant = {
   name: 'seam-lsn-filter',
   about: 'a sink that joins the window leaves out what was committed before an LSN',
   sources: 'wal',
+  kills: 40,
   patches: [
     {
       file: 'runtime/dist/relay/table-phase.js',

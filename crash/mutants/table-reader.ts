@@ -5,6 +5,7 @@ export const xminGateOff: Mutant = {
   name: 'xmin-gate-off',
   about: 'the table reader forgets which transactions were open where a batch ended',
   sources: 'table',
+  kills: 4,
   patches: [
     {
       file: 'runtime/dist/relay/table-phase.js',
@@ -20,6 +21,7 @@ export const cursorBySeq: Mutant = {
   name: 'cursor-by-seq',
   about: 'the table reader goes on after the highest seq that it has seen',
   sources: 'table',
+  kills: 4,
   patches: [
     {
       file: 'runtime/dist/log/page-fetch.js',
@@ -43,6 +45,7 @@ export const publishUnflushed: Mutant = {
   name: 'publish-unflushed',
   about: 'a batch of the table is handed over before the log is flushed up to its end',
   sources: 'table',
+  kills: 40,
   patches: [
     {
       file: 'runtime/dist/relay/table-phase.js',

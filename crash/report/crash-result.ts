@@ -1,10 +1,20 @@
 import type { Target } from '../kill/kill-plan.ts';
 import type { FailpointCount } from '../kill/kill-record.ts';
-import { type Difference, hasFault, type Verdict } from '../verdict/verdict.ts';
+import type { Difference, Verdict } from '../verdict/verdict.ts';
 import type { WriterCounts } from '../workload/writers.ts';
+
+/**
+ * What a run says of the program.
+ *
+ * `clean`: nothing lost, invented, reordered or altered, and every failpoint hit. `faulty`: something was.
+ * Of a mutant: `convicted` and `not-convicted`. No verdict: `stalled`, nothing came any more while kills were still
+ * planned; `short`, no fault, but a failpoint was hit too seldom.
+ */
+export type Outcome = 'clean' | 'faulty' | 'convicted' | 'not-convicted' | 'stalled' | 'short';
 
 /** What a run came to; `--json` prints it as one object. */
 export interface CrashResult {
+  readonly outcome: Outcome;
   readonly seed: number;
   readonly postgres: string;
   readonly sources: string;
@@ -37,19 +47,30 @@ export interface CrashResult {
 }
 
 /** What is measured apart from the verdict. */
-export type CrashCounts = Omit<CrashResult, keyof Verdict>;
+export type CrashCounts = Omit<CrashResult, keyof Verdict | 'outcome'>;
 
 export function crashResult(verdict: Verdict, counts: CrashCounts): CrashResult {
   const { lost, phantom, reordered, corrupted, duplicates, differences } = verdict;
-  return { ...counts, lost, phantom, reordered, corrupted, duplicates, differences };
+  const result = { ...counts, lost, phantom, reordered, corrupted, duplicates, differences };
+  return { outcome: outcomeOf(result), ...result };
 }
 
-/** Whether something was lost, invented, reordered or altered: what convicts a mutant. */
-export function isFaulty(result: CrashResult): boolean {
-  return hasFault({ ...result, committed: result.events });
+function outcomeOf(result: Omit<CrashResult, 'outcome'>): Outcome {
+  const { lost, phantom, reordered, corrupted, stalled, short, mutant } = result;
+  // Where everything stands still, what is missing may be late only: a run that hangs convicts nobody.
+  const faults = phantom + reordered + corrupted + (stalled ? 0 : lost);
+  if (faults > 0) return mutant === null ? 'faulty' : 'convicted';
+  if (stalled) return 'stalled';
+  if (short.length > 0) return 'short';
+  return mutant === null ? 'clean' : 'not-convicted';
 }
 
-/** Exit code of the command. */
-export function exitCode(result: CrashResult): 0 | 1 {
-  return isFaulty(result) || result.stalled || result.short.length > 0 ? 1 : 0;
-}
+/** Exit code of the command, for what was to be shown: 0 it was, 1 the opposite was, 3 neither. */
+export const exitCodes: Readonly<Record<Outcome, 0 | 1 | 3>> = {
+  clean: 0,
+  convicted: 0,
+  faulty: 1,
+  'not-convicted': 1,
+  stalled: 3,
+  short: 3,
+};

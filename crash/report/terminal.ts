@@ -1,4 +1,13 @@
-import { type CrashResult, isFaulty } from './crash-result.ts';
+import type { CrashResult, Outcome } from './crash-result.ts';
+
+const conclusions: Readonly<Record<Outcome, string>> = {
+  clean: 'no fault found',
+  faulty: 'FAULTY',
+  convicted: 'convicted',
+  'not-convicted': 'NOT convicted',
+  stalled: 'no verdict, for nothing came any more',
+  short: 'no verdict, for not every failpoint was hit often enough',
+};
 
 /** The result for a person. */
 export function terminalReport(result: CrashResult): string {
@@ -24,7 +33,6 @@ export function terminalReport(result: CrashResult): string {
   if (result.stalled) lines.push('', '✗ nothing came any more while kills were still planned');
   if (differences.length > 0) lines.push('', 'the first differences');
   for (const { kind, sink, line } of differences) lines.push(`✗ ${kind} (${sink}) ${line}`);
-  if (mutant !== null)
-    lines.push('', `mutant ${mutant}: ${isFaulty(result) ? 'convicted' : 'NOT convicted'}`);
+  lines.push('', `${mutant === null ? 'the program' : `mutant ${mutant}`}: ${conclusions[result.outcome]}`);
   return `${lines.join('\n')}\n`;
 }

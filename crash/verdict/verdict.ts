@@ -53,11 +53,6 @@ export interface Verdict {
 /** How many differences are named. */
 const namedDifferences = 10;
 
-/** Whether something was lost, invented, reordered or altered. */
-export function hasFault(verdict: Verdict): boolean {
-  return verdict.lost + verdict.phantom + verdict.reordered + verdict.corrupted > 0;
-}
-
 /**
  * Judges one sink.
  *

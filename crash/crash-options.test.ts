@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest';
+import { readCrashOptions } from './crash-options.ts';
+import { mutants } from './mutants/all.ts';
+
+describe('what a run is where nothing else is asked for', () => {
+  test('every failpoint, three times', () => {
+    expect(readCrashOptions([])).toMatchObject({
+      kills: 40,
+      hits: 3,
+      freezes: 3,
+      events: 2_000,
+      sources: 'wal',
+    });
+  });
+
+  test.each(mutants)('what shows the mutant $name', ({ name, kills, freezes = 0, sources }) => {
+    const usual = { kills, freezes, sources, hits: 0, events: 1_000, failpoints: undefined };
+    expect(readCrashOptions(['--mutant', name])).toMatchObject(usual);
+  });
+
+  test('what is asked for goes before that', () => {
+    const args = ['--mutant', 'no-fencing', '--kills', '3', '--freezes', '0', '--sources', 'table'];
+    expect(readCrashOptions(args)).toMatchObject({ kills: 3, freezes: 0, sources: 'table' });
+    expect(readCrashOptions([...args, '--hits', '2', '--events', '7'])).toMatchObject({ hits: 2, events: 7 });
+  });
+});
+
+test('failpoints that are named are hit, of a mutant, too', () => {
+  const { failpoints, hits } = readCrashOptions([
+    '--mutant',
+    'ack-early',
+    '--failpoints',
+    'relay.tick,seam.join',
+  ]);
+  expect(failpoints).toEqual(['relay.tick', 'seam.join']);
+  expect(hits).toBe(3);
+});
