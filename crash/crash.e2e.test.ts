@@ -23,6 +23,7 @@ const small: Omit<RunCrashOptions, 'signal'> = {
   sources: 'wal',
   mutant: undefined,
   stallMs: 30_000,
+  quietMs: 30_000,
 };
 
 test.each([
@@ -65,7 +66,7 @@ test.each([
   async ({ mutant, postgres, found }) => {
     const { sources } = mutant;
     const signal = AbortSignal.timeout(150_000);
-    const some = { kills: 1, events: 200, stallMs: 5_000, signal };
+    const some = { kills: 1, events: 200, quietMs: 5_000, signal };
     const result = await runCrash({ ...small, ...some, mutant, postgres, sources });
     expect(result[found]).toBeGreaterThan(0);
     expect(result.outcome).toBe('convicted');

@@ -29,11 +29,13 @@ export interface RunCrashOptions extends Omit<CrashOptions, 'json'> {
   readonly root: string;
   /** Connections that write at the same time. Default 6. */
   readonly connections?: number;
-  /**
-   * Milliseconds that nothing may come until the run counts as stalled, and what is missing as lost. Default 60,000; for
-   * a mutant 20,000.
-   */
+  /** Milliseconds that nothing may come, between two kills, until the run counts as stalled. Default 60,000. */
   readonly stallMs?: number;
+  /**
+   * Milliseconds that nothing may come, after the last kill, until what is missing counts as lost. Default 60,000; for a
+   * mutant, of which something will be missing, 20,000.
+   */
+  readonly quietMs?: number;
   readonly onProgress?: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -134,7 +136,7 @@ function actors(
       onProgress?.(`${new Date(at).toISOString()} killed ${targets.join(', ')} (${failpoint})`);
     },
     sinkFile: site.sinkFile,
-    stallMs: stallMsOf(options),
+    stallMs: options.stallMs ?? 60_000,
     reachMs: 15_000,
   });
   return { writers, killer, failpoints };
@@ -186,13 +188,13 @@ class Run {
   #isQuiet(): boolean {
     const { traffic } = this.#stage;
     const now = performance.timeOrigin + performance.now();
-    return traffic.arrived > 0 && now - traffic.lastArrivalAt > stallMsOf(this.#options);
+    return traffic.arrived > 0 && now - traffic.lastArrivalAt > quietMsOf(this.#options);
   }
 
   /** Waits until everything that was committed has come, or nothing comes any more. */
   async #arrivals(): Promise<void> {
     const { pool, traffic, signal } = this.#stage;
-    const stallMs = stallMsOf(this.#options);
+    const quietMs = quietMsOf(this.#options);
     const ledger = await readLedger(pool);
     const ids = ledger.map(({ eventId }) => eventId);
     let [moved, movedAt] = [0, performance.now()];
@@ -201,7 +203,7 @@ class Run {
       if (ids.every((eventId) => traffic.has(eventId) && file.has(eventId))) break;
       const come = traffic.arrived + file.size;
       if (come !== moved) [moved, movedAt] = [come, performance.now()];
-      if (performance.now() - movedAt > stallMs) return;
+      if (performance.now() - movedAt > quietMs) return;
       await sleep(250, undefined, { signal });
     }
     // What should not come needs a moment to come.
@@ -275,8 +277,8 @@ function unaskedExitsOf({ relay, rival, receiver }: Stage): number {
   return relay.unaskedExits + rival.unaskedExits + receiver.unaskedExits;
 }
 
-function stallMsOf({ stallMs, mutant }: RunCrashOptions): number {
-  return stallMs ?? (mutant === undefined ? 60_000 : 20_000);
+function quietMsOf({ quietMs, mutant }: RunCrashOptions): number {
+  return quietMs ?? (mutant === undefined ? 60_000 : 20_000);
 }
 
 async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
