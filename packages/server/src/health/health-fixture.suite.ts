@@ -100,19 +100,3 @@ export async function scraped(health: HealthServer): Promise<Map<string, number>
     ]),
   );
 }
-
-/** Asks until the answer is as wanted. */
-export async function eventually<T>(
-  ask: () => Promise<T>,
-  wanted: (value: T) => boolean,
-  attempts = 400,
-): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    const value = await ask();
-    if (wanted(value)) return value;
-    if (attempt === attempts) throw new Error(`never as wanted; at last ${JSON.stringify(value)}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 25);
-    });
-  }
-}

@@ -1,7 +1,8 @@
 import { metrics } from '@event-runtime/runtime';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
-import { eventually, HealthFixture, readyz, scraped } from './health-fixture.suite.ts';
+import { eventually } from '../eventually.suite.ts';
+import { HealthFixture, readyz, scraped } from './health-fixture.suite.ts';
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   const create = async (options?: { migrated: boolean }): Promise<HealthFixture> =>

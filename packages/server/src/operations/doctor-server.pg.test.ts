@@ -3,7 +3,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, found, OperationsFixture } from './operations-fixture.suite.ts';
+import { eventually } from '../eventually.suite.ts';
+import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 /** What concerns a whole server is made to fail on servers of our own. */
 describe.each([

@@ -3,9 +3,10 @@ import { migrate } from '@event-runtime/runtime';
 import { createTestDatabase } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { eventually } from '../eventually.suite.ts';
 import type { Check } from './check.ts';
 import { runDoctor } from './doctor.ts';
-import { eventually, found, OperationsFixture } from './operations-fixture.suite.ts';
+import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 /** Each check is made to fail for real, and is seen to pass before or afterwards. */
 describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {

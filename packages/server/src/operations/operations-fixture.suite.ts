@@ -8,6 +8,7 @@ import pg from 'pg';
 import { createColors } from 'picocolors';
 import { composition } from '../cli/commands.ts';
 import { run } from '../cli/run.ts';
+import { eventually } from '../eventually.suite.ts';
 import type { Check } from './check.ts';
 import { type DoctorOptions, runDoctor } from './doctor.ts';
 import type { RelaySettings } from './site.ts';
@@ -153,22 +154,6 @@ export class OperationsFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack[Symbol.asyncDispose]();
-  }
-}
-
-/** Asks until the answer is as wanted; there is no event for what the server does by itself. */
-export async function eventually<T>(
-  ask: () => Promise<T>,
-  wanted: (value: T) => boolean,
-  attempts = 600,
-): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    const value = await ask();
-    if (wanted(value)) return value;
-    if (attempt === attempts) throw new Error(`never as wanted; at last ${JSON.stringify(value)}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 25);
-    });
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, inject, test } from 'vitest';
-import { eventually, OperationsFixture } from './operations-fixture.suite.ts';
+import { eventually } from '../eventually.suite.ts';
+import { OperationsFixture } from './operations-fixture.suite.ts';
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   const create = async (options?: { migrated: boolean }): Promise<OperationsFixture> =>

@@ -1,6 +1,7 @@
 import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, OperationsFixture } from './operations-fixture.suite.ts';
+import { eventually } from '../eventually.suite.ts';
+import { OperationsFixture } from './operations-fixture.suite.ts';
 
 /** In clusters of its own: roles belong to all databases of one, and others run at the same time. */
 describe.each([
