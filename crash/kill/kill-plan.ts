@@ -1,4 +1,4 @@
-import { Random } from '../../scripts/fuzz/random.ts';
+import { type SeededRandom, seededRandom } from '@event-runtime/runtime/testing';
 import { type Provocation, provocationFor } from './provocation.ts';
 
 export type Target = 'relay' | 'postgres' | 'receiver';
@@ -69,7 +69,7 @@ export interface KillPlanOptions {
  * mixed. The same seed makes the same plan.
  */
 export function killPlan(options: KillPlanOptions): PlannedKill[] {
-  const random = new Random(options.seed);
+  const random = seededRandom(options.seed);
   const atFailpoints = options.failpoints.flatMap((failpoint) =>
     Array.from({ length: options.hits }, (_, turn) =>
       failpointKill(failpoint, { pass: 1 + random.below(4), afterMs: random.below(600), turn }),
@@ -80,7 +80,7 @@ export function killPlan(options: KillPlanOptions): PlannedKill[] {
   });
   const others = Math.max(0, options.kills - atFailpoints.length - freezes.length);
   const atRandom = Array.from({ length: others }, (_, index) => randomKill(random, index));
-  return shuffled([...atFailpoints, ...freezes, ...atRandom], random);
+  return random.shuffled([...atFailpoints, ...freezes, ...atRandom]);
 }
 
 /** What is provoked comes once; the load passes the others all the time. */
@@ -94,25 +94,14 @@ export function failpointKill(
 }
 
 /** Every combination comes in turn, so that a short run has several of them. */
-function randomKill(random: Random, index: number): RandomKill {
+function randomKill(random: SeededRandom, index: number): RandomKill {
   const targets = combinations[(index * 7) % combinations.length] ?? ['relay'];
   const early = random.below(4) === 0;
   const afterMs = random.below(early ? 700 : 1_200);
   return { type: 'random', targets, early, afterMs, prelude: early ? 'none' : prelude(targets, random) };
 }
 
-function prelude(targets: readonly Target[], random: Random): RandomKill['prelude'] {
+function prelude(targets: readonly Target[], random: SeededRandom): RandomKill['prelude'] {
   if (targets.includes('postgres')) return random.below(3) > 0 ? 'relaxed' : 'none';
   return targets.includes('relay') ? random.pick(['stuck', 'held', 'none'] as const) : 'none';
-}
-
-function shuffled<T>(list: readonly T[], random: Random): T[] {
-  const result = [...list];
-  for (let last = result.length - 1; last > 0; last -= 1) {
-    const other = random.below(last + 1);
-    const kept = result[last] as T;
-    result[last] = result[other] as T;
-    result[other] = kept;
-  }
-  return result;
 }

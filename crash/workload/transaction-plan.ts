@@ -1,4 +1,4 @@
-import type { Random } from '../../scripts/fuzz/random.ts';
+import type { SeededRandom } from '@event-runtime/runtime/testing';
 
 export interface PlannedEvent {
   readonly entityKey: string;
@@ -30,7 +30,7 @@ export const tenants: readonly string[] = ['acme', 'globex'];
 export const entitiesPerTenant = 10;
 
 /** The next transaction. The same seed makes the same ones. */
-export function planTransaction(random: Random): TransactionPlan {
+export function planTransaction(random: SeededRandom): TransactionPlan {
   const via = random.below(3) === 0 ? 'package' : 'sql';
   const events = Array.from({ length: 1 + random.below(4) }, () => planEvent(random, via));
   return {
@@ -45,7 +45,7 @@ export function planTransaction(random: Random): TransactionPlan {
   };
 }
 
-function planEvent(random: Random, via: TransactionPlan['via']): PlannedEvent {
+function planEvent(random: SeededRandom, via: TransactionPlan['via']): PlannedEvent {
   const entityKey = `entity-${random.below(entitiesPerTenant)}`;
   const value = {
     entity: entityKey,
@@ -62,7 +62,7 @@ function planEvent(random: Random, via: TransactionPlan['via']): PlannedEvent {
 }
 
 /** Mostly short, seldom larger than a page of PostgreSQL, compressible and not. */
-function fill(random: Random): string {
+function fill(random: SeededRandom): string {
   const kind = random.below(50);
   if (kind === 0) return 'x'.repeat(40_000);
   const length = kind === 1 ? 2_000 : random.below(60);

@@ -1,10 +1,10 @@
+import { seededRandom } from '@event-runtime/runtime/testing';
 import { expect, test } from 'vitest';
-import { Random } from '../../scripts/fuzz/random.ts';
 import { Pace } from './pace.ts';
 import { entitiesPerTenant, planTransaction, tenants } from './transaction-plan.ts';
 
 const plans = (seed: number): ReturnType<typeof planTransaction>[] => {
-  const random = new Random(seed);
+  const random = seededRandom(seed);
   return Array.from({ length: 800 }, () => planTransaction(random));
 };
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type SeededRandom, seededRandom } from '@event-runtime/runtime/testing';
 import pg from 'pg';
-import { Random } from '../../scripts/fuzz/random.ts';
 import type { Traffic } from '../verdict/traffic.ts';
 import { Pace } from './pace.ts';
 import { runTransaction } from './run-transaction.ts';
@@ -54,7 +54,7 @@ export class Writers {
     const signal = AbortSignal.any([stopping, failed.signal]);
     const ends = Array.from({ length: this.#options.connections }, async (_, index) => {
       try {
-        await this.#write(new Random(this.#options.seed * 1_000 + index), signal);
+        await this.#write(seededRandom(this.#options.seed * 1_000 + index), signal);
       } catch (cause) {
         failed.abort(cause);
         throw cause;
@@ -63,7 +63,7 @@ export class Writers {
     for (const end of await Promise.allSettled(ends)) if (end.status === 'rejected') throw end.reason;
   }
 
-  async #write(random: Random, signal: AbortSignal): Promise<void> {
+  async #write(random: SeededRandom, signal: AbortSignal): Promise<void> {
     let client: pg.Client | undefined;
     try {
       while (!signal.aborted) {

@@ -5,8 +5,8 @@ import { PgoutputDecoder } from '../../packages/runtime/src/replication/pgoutput
 import type { PgoutputMessage } from '../../packages/runtime/src/replication/pgoutput/messages.ts';
 import { ByteReader } from '../../packages/runtime/src/replication/pgoutput/reader.ts';
 import type { Tuple } from '../../packages/runtime/src/replication/pgoutput/tuple.ts';
+import { type SeededRandom, seededRandom } from '../../packages/runtime/src/testing/seeded-random.ts';
 import { messageOffset, mutate } from './mutation.ts';
-import { Random } from './random.ts';
 
 /** What became of the frames of one kind. */
 export interface Reach {
@@ -44,7 +44,7 @@ const keepaliveKind = 0x6b; // k
 /** Damages recorded frames and decodes them. The same seed gives the same frames. */
 export class DecoderFuzz {
   readonly #recordings: readonly (readonly Buffer[])[];
-  readonly #random: Random;
+  readonly #random: SeededRandom;
   readonly #reach: Record<string, Reach> = {};
   readonly #codes: Record<string, number> = {};
   readonly #columns: Record<string, number> = {};
@@ -54,7 +54,7 @@ export class DecoderFuzz {
 
   constructor(recordings: readonly (readonly Buffer[])[], seed: number) {
     this.#recordings = recordings;
-    this.#random = new Random(seed);
+    this.#random = seededRandom(seed);
     for (const kind of [...kinds, 'keepalive', 'other']) this.#reach[kind] = { decoded: 0, refused: 0 };
   }
 

@@ -1,7 +1,7 @@
-import type { Random } from './random.ts';
+import type { SeededRandom } from '../../packages/runtime/src/testing/seeded-random.ts';
 
 /** One way to damage a frame. May write to the frame, which is a copy, and may return another. */
-type Mutation = (frame: Buffer, random: Random, others: readonly Buffer[]) => Buffer;
+type Mutation = (frame: Buffer, random: SeededRandom, others: readonly Buffer[]) => Buffer;
 
 /** Where a pgoutput message's kind byte stands in an XLogData frame. */
 export const messageOffset = 25;
@@ -74,7 +74,7 @@ const mutations: readonly Mutation[] = [
 ];
 
 /** A damaged copy of the frame: one to three mutations. Never empty. */
-export function mutate(frame: Buffer, random: Random, others: readonly Buffer[]): Buffer {
+export function mutate(frame: Buffer, random: SeededRandom, others: readonly Buffer[]): Buffer {
   let mutated: Buffer = Buffer.from(frame);
   for (let rest = 1 + random.below(3); rest > 0 && mutated.length > 0; rest -= 1) {
     mutated = random.pick(mutations)(mutated, random, others);

@@ -1,5 +1,6 @@
 export { freePort } from '../internal/free-port.ts';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions, type StandbyOptions } from './embedded-postgres.ts';
 export { createMigratedDatabase, type MigratedDatabase } from './migrated-database.ts';
+export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export { type StressOptions, stressService } from './service-stress.ts';
 export { createTestDatabase, type TestDatabase } from './test-database.ts';

@@ -1,4 +1,5 @@
 import { type Service, serviceTransitions } from '../lifecycle/service.ts';
+import { type SeededRandom, seededRandom } from './seeded-random.ts';
 
 export interface StressOptions {
   /** How many lives are played through. Default 60. */
@@ -16,7 +17,7 @@ export interface StressOptions {
  */
 export async function stressService(make: () => Service, options: StressOptions = {}): Promise<void> {
   const seed = options.seed ?? Date.now() % 2 ** 31;
-  const random = mulberry32(seed);
+  const random = seededRandom(seed);
   for (let round = 0; round < (options.rounds ?? 60); round += 1) {
     const calls: string[] = [];
     try {
@@ -31,7 +32,7 @@ export async function stressService(make: () => Service, options: StressOptions 
 
 async function oneLife(
   service: Service,
-  play: { readonly random: () => number; readonly calls: string[] },
+  play: { readonly random: SeededRandom; readonly calls: string[] },
 ): Promise<void> {
   const wrongs: unknown[] = [];
   const outcomes: Array<Promise<unknown>> = [];
@@ -41,9 +42,9 @@ async function oneLife(
   let starts = 0;
   let startedOnce = false;
   let stoppedFirst = false;
-  const steps = 2 + Math.floor(play.random() * 5);
+  const steps = 2 + play.random.below(5);
   for (let step = 0; step < steps; step += 1) {
-    const draw = play.random();
+    const draw = play.random.next();
     if (draw < 0.35) {
       play.calls.push('start');
       starts += 1;
@@ -69,7 +70,7 @@ async function oneLife(
     } else {
       play.calls.push('wait');
       await new Promise((resolve) => {
-        setTimeout(resolve, Math.floor(play.random() * 12));
+        setTimeout(resolve, play.random.below(12));
       });
     }
   }
@@ -87,15 +88,4 @@ async function oneLife(
     },
     () => undefined,
   );
-}
-
-/** A small seeded generator (mulberry32): a failure can be played again. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -1,4 +1,4 @@
-import { seededRandom } from './seeded-random.ts';
+import { seededRandom } from '@event-runtime/runtime/testing';
 
 /** One moment to kill the relay at. */
 export interface PlannedKill {

@@ -1,5 +1,5 @@
+import { type SeededRandom, seededRandom } from '@event-runtime/runtime/testing';
 import type { SamplePayload } from './sample-payload.ts';
-import { type SeededRandom, seededRandom } from './seeded-random.ts';
 
 /** One transaction that the sample application is to run. */
 export interface PlannedTransaction {
