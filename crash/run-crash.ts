@@ -125,12 +125,12 @@ function actors(
   options: RunCrashOptions,
   parts: Parts & { readonly control: FailpointControl; readonly failpoints: readonly string[] },
 ): Actors {
-  const { kills, hits, freezes, seed, rate, connections = 6, onProgress } = options;
+  const { kills, hits, freezes, seed, rate, mutant, connections = 6, onProgress } = options;
   const { site, traffic, relay, rival, receiver, cluster, pool, control, failpoints } = parts;
   const { databaseUrl } = site;
   const writers = new Writers({ databaseUrl, traffic, seed, connections, rate, mostOutstanding: 2_000 });
   const killer = new Killer({
-    plan: killPlan({ kills, seed, failpoints, hits, freezes }),
+    plan: killPlan({ kills, seed, failpoints, hits, freezes, prelude: mutant?.prelude }),
     ...{ relay, rival, receiver, cluster, writers, pool, traffic, control, failpoints, hits },
     onKill: ({ at, targets, failpoint = 'random' }) => {
       onProgress?.(`${new Date(at).toISOString()} killed ${targets.join(', ')} (${failpoint})`);

@@ -47,3 +47,14 @@ test('the server is killed while commits are not on disk, the relay while a sink
     if (prelude === 'stuck' || prelude === 'held') expect(targets).toContain('relay');
   }
 });
+
+test('a prelude that is wanted goes before every random kill, of what it can go before', () => {
+  const kills = (prelude: 'held' | 'relaxed'): string[] =>
+    killPlan({ ...options, hits: 0, freezes: 0, prelude }).map((kill) =>
+      kill.type === 'random' && kill.prelude === prelude && !kill.early ? kill.targets.join() : kill.type,
+    );
+  expect(new Set(kills('held'))).toEqual(new Set(['relay', 'relay,receiver']));
+  expect(new Set(kills('relaxed'))).toEqual(
+    new Set(['postgres', 'relay,postgres', 'postgres,receiver', 'relay,postgres,receiver']),
+  );
+});

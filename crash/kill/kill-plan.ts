@@ -16,8 +16,10 @@ export interface RandomKill {
    * are not delivered. `held`: every sink joins the WAL while commits are in it that are not visible. `relaxed`: no COMMIT waits for the disk and the file
    * sink has just been given events, so that the server may lose what was handed over.
    */
-  readonly prelude: 'none' | 'stuck' | 'held' | 'relaxed';
+  readonly prelude: Prelude;
 }
+
+export type Prelude = 'none' | 'stuck' | 'held' | 'relaxed';
 
 /** The process with the failpoint, at a statement of its own. */
 export interface FailpointKill {
@@ -62,6 +64,8 @@ export interface KillPlanOptions {
   readonly hits: number;
   /** How often the relay is stopped past its lease; each is one of the kills. */
   readonly freezes: number;
+  /** What goes before every random kill, of those processes before which it can go. Undefined: what chance will have. */
+  readonly prelude?: Prelude | undefined;
 }
 
 /**
@@ -79,7 +83,9 @@ export function killPlan(options: KillPlanOptions): PlannedKill[] {
     return { type: 'freeze', afterMs: random.below(600) };
   });
   const others = Math.max(0, options.kills - atFailpoints.length - freezes.length);
-  const atRandom = Array.from({ length: others }, (_, index) => randomKill(random, index));
+  const atRandom = Array.from({ length: others }, (_, index) =>
+    randomKill(random, { index, wanted: options.prelude }),
+  );
   return random.shuffled([...atFailpoints, ...freezes, ...atRandom]);
 }
 
@@ -94,14 +100,20 @@ export function failpointKill(
 }
 
 /** Every combination comes in turn, so that a short run has several of them. */
-function randomKill(random: SeededRandom, index: number): RandomKill {
-  const targets = combinations[(index * 7) % combinations.length] ?? ['relay'];
-  const early = random.below(4) === 0;
+function randomKill(
+  random: SeededRandom,
+  { index, wanted }: { readonly index: number; readonly wanted: Prelude | undefined },
+): RandomKill {
+  const fit = combinations.filter((each) => wanted === undefined || preludesOf(each).includes(wanted));
+  const targets = fit[(index * 7) % fit.length] ?? ['relay'];
+  const early = wanted === undefined && random.below(4) === 0;
   const afterMs = random.below(early ? 700 : 1_200);
-  return { type: 'random', targets, early, afterMs, prelude: early ? 'none' : prelude(targets, random) };
+  const prelude = early ? 'none' : (wanted ?? random.pick(preludesOf(targets)));
+  return { type: 'random', targets, early, afterMs, prelude };
 }
 
-function prelude(targets: readonly Target[], random: SeededRandom): RandomKill['prelude'] {
-  if (targets.includes('postgres')) return random.below(3) > 0 ? 'relaxed' : 'none';
-  return targets.includes('relay') ? random.pick(['stuck', 'held', 'none'] as const) : 'none';
+/** What can go before a kill; twice what is to be twice as likely. */
+function preludesOf(targets: readonly Target[]): readonly Prelude[] {
+  if (targets.includes('postgres')) return ['relaxed', 'relaxed', 'none'];
+  return targets.includes('relay') ? ['stuck', 'held', 'none'] : ['none'];
 }

@@ -1,3 +1,4 @@
+import type { Prelude } from '../kill/kill-plan.ts';
 import type { Patch } from '../patch/patch.ts';
 
 /** A wrong program, made from the right one by its text: the harness must convict it. */
@@ -11,5 +12,7 @@ export interface Mutant {
   readonly kills: number;
   /** How many of them follow upon a replica that is stopped past its lease. Default 0. */
   readonly freezes?: number;
+  /** What must go before a kill so that it shows; undefined: it shows at any. */
+  readonly prelude?: Prelude;
   readonly patches: readonly Patch[];
 }

@@ -5,7 +5,8 @@ export const seamLsnFilter: Mutant = {
   name: 'seam-lsn-filter',
   about: 'a sink that joins the window leaves out what was committed before an LSN',
   sources: 'wal',
-  kills: 40,
+  kills: 10,
+  prelude: 'held',
   patches: [
     {
       file: 'runtime/dist/relay/table-phase.js',

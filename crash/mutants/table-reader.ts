@@ -45,7 +45,8 @@ export const publishUnflushed: Mutant = {
   name: 'publish-unflushed',
   about: 'a batch of the table is handed over before the log is flushed up to its end',
   sources: 'table',
-  kills: 40,
+  kills: 10,
+  prelude: 'relaxed',
   patches: [
     {
       file: 'runtime/dist/relay/table-phase.js',
