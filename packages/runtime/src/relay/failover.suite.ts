@@ -4,8 +4,10 @@ import pg from 'pg';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
 import { createLedger, judge, type LedgerRow, readLedger, type Verdict, write } from './ledger.suite.ts';
-import type { Relay } from './relay.ts';
+import type { Relay, RelayOptions } from './relay.ts';
 import { type Consumer, RelayFixture } from './relay-fixture.suite.ts';
+
+const shortTimes = { walSenderTimeoutMs: 2_000, leaseMs: 2_000 } as const;
 
 /** The verdict by what the promoted server has. */
 export interface FailoverVerdict extends Verdict {
@@ -65,10 +67,10 @@ export class Failover implements AsyncDisposable {
     return new Failover({ primary, standby, fixture, address, stream }, stack.move());
   }
 
-  relay(consumers: readonly Consumer[]): Relay {
+  relay(consumers: readonly Consumer[], options: Partial<RelayOptions> = shortTimes): Relay {
     return this.fixture.relay(
       consumers.map(({ source }) => source),
-      { connectionString: this.address.url(this.fixture.url), walSenderTimeoutMs: 2_000, leaseMs: 2_000 },
+      { connectionString: this.address.url(this.fixture.url), ...options },
     );
   }
 

@@ -13,6 +13,8 @@ const replicaModule = new URL('./replica-process.suite.ts', import.meta.url).hre
 export interface Delivery extends Arrival {
   readonly replica: number;
   readonly sink: string;
+  /** What the sink was given it from. */
+  readonly from: string;
   /** Nanoseconds of the monotonic clock. */
   readonly at: bigint;
 }
@@ -86,10 +88,11 @@ export class ReplicaFleet implements AsyncDisposable {
         return;
       }
       told.push('delivery');
-      const [, at, sink, eventId, entity] = line.split(' ');
+      const [, at, sink, from, eventId, entity] = line.split(' ');
       this.deliveries.push({
         replica: number,
         sink: sink ?? '',
+        from: from ?? '',
         at: BigInt(at ?? 0),
         eventId: eventId ?? '',
         entity: entity ?? null,

@@ -55,9 +55,10 @@ function tellingSink(name: string): ConsumerSink {
   return new ConsumerSink({
     name,
     retryAfterMs: 5,
-    handle: ({ event }) => {
+    handle: ({ event, position }) => {
+      const from = position === null ? 'table' : 'WAL';
       // The monotonic clock is the same in all processes of a machine.
-      say(`D ${process.hrtime.bigint()} ${name} ${event.eventId} ${event.entityKey}\n`);
+      say(`D ${process.hrtime.bigint()} ${name} ${from} ${event.eventId} ${event.entityKey}\n`);
     },
   });
 }

