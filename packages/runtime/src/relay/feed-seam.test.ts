@@ -1,5 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { deferred } from '../internal/deferred.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import type { Moment, TablePage, TableReader } from '../log/table-reader.ts';
 import type { DeliveryResult, Sink, SinkBatch } from '../sinks/sink.ts';
@@ -63,14 +65,21 @@ class Bench {
   readonly handed: number[] = [];
   readonly stored: string[] = [];
   readonly feed: Feed;
+  /** Called for each event before it counts. */
+  onHanded: (logged: LoggedEvent) => void = () => undefined;
   readonly #stopping = new AbortController();
 
-  constructor(more: Partial<FeedOptions> = {}) {
-    this.window.start(undefined);
+  /** @param of `wal`: false: there is none to be read */
+  constructor(
+    more: Partial<FeedOptions> = {},
+    of: { readonly wal?: boolean; readonly table?: (log: SimulatedLog) => SimulatedTable } = {},
+  ) {
+    if (of.wal !== false) this.window.start(undefined);
     const sink: Sink = {
       name: 'billing',
       features: { order: true, dedupe: false, ownCheckpoint: false },
       deliver: async ({ events }: SinkBatch): Promise<DeliveryResult[]> => {
+        for (const logged of events) this.onHanded(logged);
         this.handed.push(...seqs(events));
         return events.map(() => ({ type: 'delivered' }));
       },
@@ -86,7 +95,7 @@ class Bench {
       sink,
       window: this.window,
       pool: pool as unknown as FeedOptions['pool'],
-      reader: new SimulatedTable(this.log) as unknown as TableReader,
+      reader: (of.table?.(this.log) ?? new SimulatedTable(this.log)) as unknown as TableReader,
       stored: { checkpoint: fromNothing, paused: false },
       owner: { relay: 'relay', shard: 0, epoch: 1n, systemIdentifier: '7300000000000000001', timeline: 1 },
       resume: false,
@@ -117,12 +126,48 @@ class Bench {
     const { signal } = this.#stopping;
     const run = this.feed.run({ stopping: signal, aborted: signal });
     try {
-      await work();
+      await Promise.race([work(), run]);
     } finally {
       this.#stopping.abort();
       await run;
     }
   }
+}
+
+/** Of its batches nothing is durable before it was made so; a batch has one page for each event. */
+class LateTable extends SimulatedTable {
+  /** Where the durable log ends. */
+  flushedTo = 0n;
+  /** What came from another cluster. */
+  readonly adopted: LoggedEvent[] = [];
+
+  override async moment(): Promise<Moment> {
+    return { ...(await super.moment()), flushed: false };
+  }
+
+  override async isFlushed({ lsn }: Pick<Moment, 'lsn'>): Promise<boolean> {
+    return this.flushedTo >= lsn;
+  }
+
+  override async ensureFlushed({ lsn }: Pick<Moment, 'lsn'>): Promise<void> {
+    // Not at once: nothing may be handed over meanwhile.
+    await nextTurn();
+    this.flushedTo = lsn;
+  }
+
+  override async *read(
+    batch: Parameters<TableReader['read']>[0],
+  ): AsyncGenerator<TablePage, void, undefined> {
+    for await (const { events } of super.read(batch)) yield* pagesOfOne(events);
+  }
+
+  override async *readAdopted(): AsyncGenerator<TablePage, void, undefined> {
+    yield* pagesOfOne(this.adopted);
+  }
+}
+
+function* pagesOfOne(events: readonly LoggedEvent[]): Generator<TablePage, void, undefined> {
+  for (const logged of events) yield { events: [logged], lastSeq: logged.event.seq };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -180,5 +225,69 @@ test('nor one that had everything before', async () => {
     await until(() => bench.feed.mode === 'live');
     await until(() => bench.tick() > 0);
   });
+  expect(bench.handed).toEqual([]);
+});
+
+/** A sink that polls, and of what it was handed over what was not durable then. */
+function polling(more: Partial<FeedOptions> = {}): {
+  readonly bench: Bench;
+  readonly table: LateTable;
+  readonly early: number[];
+} {
+  const early: number[] = [];
+  let table: LateTable | undefined;
+  const bench = new Bench(more, { wal: false, table: (log) => (table = new LateTable(log)) });
+  bench.onHanded = ({ event }) => {
+    const end = bench.log.wal.find(({ seqs: of }) => of.includes(Number(event.seq)))?.endLsn ?? 0n;
+    if ((table?.flushedTo ?? 0n) < end) early.push(Number(event.seq));
+  };
+  return { bench, table: table as LateTable, early };
+}
+
+test('nothing is handed over before the log is durable up to the end of its batch, batch after batch', async () => {
+  const { bench, early } = polling();
+  await bench.running(async () => {
+    for (let batches = 1; batches <= 3; batches += 1) {
+      bench.log.begin(2);
+      bench.log.finish();
+      await until(() => bench.handed.length === 2 * batches);
+    }
+  });
+  expect(bench.handed).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(early).toEqual([]);
+});
+
+test('nor when a batch goes on that was interrupted', async () => {
+  const batch = { to: Snapshot.parse('701:701:'), afterSeq: 1n };
+  const { bench, early } = polling({ stored: { checkpoint: { ...fromNothing, batch }, paused: false } });
+  bench.log.begin(3);
+  bench.log.finish();
+  await bench.running(async () => await until(() => bench.handed.length === 2));
+  expect(bench.handed).toEqual([2, 3]);
+  expect(early).toEqual([]);
+});
+
+test('nor what came with a dump: the whole of it must be durable', async () => {
+  const adoption = { snapshot: Snapshot.nothing, since: '-infinity', afterSeq: 0n };
+  const snapshot = Snapshot.parse('701:701:');
+  const checkpoint = { ...fromNothing, snapshot, floorSeq: 3n, adoption };
+  const { bench, table, early } = polling({ stored: { checkpoint, paused: false } });
+  bench.log.begin(3);
+  bench.log.finish();
+  table.adopted.push(...bench.log.events.map((logged) => fromTable(logged)));
+  await bench.running(async () => await until(() => bench.handed.length === 3));
+  expect(bench.handed).toEqual([1, 2, 3]);
+  expect(early).toEqual([]);
+});
+
+test('what cannot be made durable is not handed over', async () => {
+  const { bench, table } = polling();
+  table.ensureFlushed = async () => {
+    throw new Error('the log ends before');
+  };
+  bench.log.begin(1);
+  bench.log.finish();
+  const forever = deferred();
+  await expect(bench.running(async () => await forever.promise)).rejects.toThrow('the log ends before');
   expect(bench.handed).toEqual([]);
 });
