@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { deferred } from '../internal/deferred.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import type { Moment, TablePage, TableReader } from '../log/table-reader.ts';
@@ -287,7 +286,7 @@ test('what cannot be made durable is not handed over', async () => {
   };
   bench.log.begin(1);
   bench.log.finish();
-  const forever = deferred();
-  await expect(bench.running(async () => await forever.promise)).rejects.toThrow('the log ends before');
+  const handed = bench.running(async () => await until(() => bench.handed.length > 0));
+  await expect(handed).rejects.toThrow('the log ends before');
   expect(bench.handed).toEqual([]);
 });
