@@ -192,6 +192,65 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(seqs).toEqual(rows.map((row) => BigInt(row.seq)));
   });
 
+  test('a batch that ends now begins with a small page; one that ends at a tick, where nobody waits, does not', async () => {
+    const sizes = async (reader: TableReader, from: Snapshot): Promise<readonly [boolean, number[]]> => {
+      const { snapshot: to, latest } = await reader.batchEnd(from, { maxEvents: 3_000, signal });
+      const pages = await log.pages({ from, to }, reader);
+      return [latest, pages.map(({ events }) => events.length)];
+    };
+    await log.tick();
+    const from = await log.now();
+    await log.bulk(2_600);
+    expect(await sizes(log.reader(), from)).toEqual([true, [100, 400, 1_000, 1_000, 100]]);
+    expect(await sizes(log.reader({ pageEvents: 250 }), from)).toEqual([
+      true,
+      [100, ...Array.from({ length: 10 }, () => 250)],
+    ]);
+    expect(await sizes(log.reader({ pageEvents: 50 }), from)).toEqual([
+      true,
+      Array.from({ length: 52 }, () => 50),
+    ]);
+    await log.tick();
+    await log.bulk(1_000);
+    expect(await sizes(log.reader(), from)).toEqual([false, [1_000, 1_000, 600]]);
+  });
+
+  test('pages that grow: in order and complete, also of transactions that were open where the batch begins', async () => {
+    const clients = [];
+    for (let index = 0; index < 3; index += 1) clients.push(await log.open(`${index}`));
+    const [large, ...others] = clients as [pg.Client, ...pg.Client[]];
+    // Of the first page the large one has more than its part; behind that they take turns.
+    await log.bulk(150, { client: large });
+    for (let round = 0; round < 40; round += 1) {
+      await log.bulk(5, { client: large });
+      for (const client of others) await log.bulk(3, { client });
+    }
+    await log.tick();
+    const reader = log.reader();
+    const { snapshot: from } = await reader.moment({ signal });
+    for (const client of clients) await client.query('commit');
+    await log.bulk(1_200);
+    const { snapshot: to } = await reader.moment({ signal });
+    const pages = await log.pages({ from, to }, reader);
+    const { rows } = await log.sql.query<{ seq: string }>(
+      'select seq from event_runtime.outbox order by seq',
+    );
+    expect(rows).toHaveLength(3 + 150 + 40 * 11 + 1_200);
+    expect(pages.flatMap(({ events }) => events.map(({ event }) => event.seq))).toEqual(
+      rows.map(({ seq }) => BigInt(seq)),
+    );
+    const sizes = pages.map(({ events }) => events.length);
+    expect(sizes[0]).toBeLessThanOrEqual(100);
+    expect(sizes[1]).toBeLessThanOrEqual(400);
+    expect(Math.max(...sizes)).toBe(1_000);
+    // From the middle on it is as before.
+    const middle = pages[1]?.lastSeq ?? 0n;
+    const rest = await log.pages({ from, to, afterSeq: middle }, reader);
+    expect(rest.flatMap(({ events }) => events.map(({ event }) => event.seq))).toEqual(
+      rows.map(({ seq }) => BigInt(seq)).filter((seq) => seq > middle),
+    );
+  });
+
   test('pages: bounded in bytes, as they are in memory; a larger event is a page of its own', async () => {
     const from = await log.now();
     const emit = async (text: string): Promise<void> => {
