@@ -94,7 +94,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(relay.activity.leases.map(({ held }) => held)).toEqual([true, true, true]);
   });
 
-  test('a sink that has ticks before it does not wait between them', async () => {
+  test('a sink that is behind does not wait: neither between ticks nor after a large batch', async () => {
     await using fixture = await RelayFixture.create(inject('postgres')[major]);
     for (let index = 0; index < 4; index += 1) {
       await fixture.emit();
@@ -104,9 +104,18 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         `select setval(s, nextval(s) + 20000) from pg_get_serial_sequence('event_runtime.outbox', 'seq') s`,
       );
     }
+    await fixture.rows(
+      `select event_runtime.emit('large', '{}', 'acme', 'entity') from generate_series(1, 1000)`,
+    );
     const consumer = new Consumer();
+    let late: Promise<unknown> | undefined;
+    consumer.gate = async ({ event }) => {
+      // Committed when the large batch has an end: nothing but another look finds it.
+      if (event.eventType === 'large') await (late ??= fixture.emit({ eventType: 'late' }));
+    };
     await fixture.relay([consumer.source], { source: 'table', pollMs: 3_600_000 }).start();
-    await consumer.has(4);
-    expect(consumer.events).toHaveLength(4);
+    await consumer.has(1_005);
+    expect(consumer.types.slice(0, 5)).toEqual([...Array<string>(4).fill('thing.happened'), 'large']);
+    expect(consumer.types.slice(1_003)).toEqual(['large', 'late']);
   });
 });
