@@ -158,34 +158,38 @@ export class LogFixture implements AsyncDisposable {
     const results = await this.sql.query(
       last.replace('\n', '\nexplain (analyze, costs off, timing off, format json) '),
     );
-    const result = (Array.isArray(results) ? results.at(-1) : results) as pg.QueryResult;
-    const nodes = new Set<string>();
-    const tables = new Set<string>();
-    const indexes = new Set<string>();
-    let [visited, sorted] = [0, 0];
-    const walk = (node: PlanNode): void => {
-      const all = node['Actual Rows'] * node['Actual Loops'];
-      nodes.add(node['Node Type']);
-      if (node['Relation Name'] !== undefined) {
-        tables.add(node['Relation Name']);
-        const loops = node['Actual Loops'];
-        const removed =
-          ((node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0)) * loops;
-        visited += all + removed;
-      }
-      if (node['Index Name'] !== undefined) indexes.add(node['Index Name']);
-      if (node['Node Type'] === 'Sort')
-        sorted = Math.max(sorted, ...(node.Plans ?? []).map((each) => each['Actual Rows']));
-      for (const child of node.Plans ?? []) walk(child);
-    };
-    walk((result.rows[0] as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan);
-    return { nodes, tables, indexes, visited, sorted };
+    return explained((Array.isArray(results) ? results.at(-1) : results) as pg.QueryResult);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pool.end();
     await this.database[Symbol.asyncDispose]();
   }
+}
+
+/** What a statement did, by EXPLAIN (ANALYZE, FORMAT JSON) of it. */
+export function explained(result: pg.QueryResult): Explained {
+  const nodes = new Set<string>();
+  const tables = new Set<string>();
+  const indexes = new Set<string>();
+  let [visited, sorted] = [0, 0];
+  const walk = (node: PlanNode): void => {
+    const all = node['Actual Rows'] * node['Actual Loops'];
+    nodes.add(node['Node Type']);
+    if (node['Relation Name'] !== undefined) {
+      tables.add(node['Relation Name']);
+      const loops = node['Actual Loops'];
+      const removed =
+        ((node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0)) * loops;
+      visited += all + removed;
+    }
+    if (node['Index Name'] !== undefined) indexes.add(node['Index Name']);
+    if (node['Node Type'] === 'Sort')
+      sorted = Math.max(sorted, ...(node.Plans ?? []).map((each) => each['Actual Rows']));
+    for (const child of node.Plans ?? []) walk(child);
+  };
+  walk((result.rows[0] as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan);
+  return { nodes, tables, indexes, visited, sorted };
 }
 
 /** All that comes. */
