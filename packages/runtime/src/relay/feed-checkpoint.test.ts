@@ -1,0 +1,75 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Bench, SimulatedTable, until } from './feed-bench.suite.ts';
+
+const [checkpointMs, batchMs, batches] = [1_000, 50, 100];
+
+let clock: number;
+beforeEach(() => {
+  clock = 10_000;
+  vi.spyOn(performance, 'now').mockImplementation(() => clock);
+});
+afterEach(() => vi.restoreAllMocks());
+
+interface Fed {
+  readonly bench: Bench;
+  /** Ends when the feed has had its turn, and found nothing to do. */
+  readonly turn: () => Promise<void>;
+}
+
+function fromWal(): Fed {
+  const bench = new Bench({ checkpointMs });
+  const turn = async (): Promise<void> => {
+    bench.push();
+    bench.tick();
+    for (let turns = 0; turns < 10; turns += 1) await nextTurn();
+  };
+  return { bench, turn };
+}
+
+function fromTable(): Fed {
+  let table: SimulatedTable | undefined;
+  const of = { wal: false, table: (log: Bench['log']) => (table = new SimulatedTable(log)) };
+  const bench = new Bench({ checkpointMs }, of);
+  const turn = async (): Promise<void> => {
+    const { looks } = table as SimulatedTable;
+    // The one that was under way may have begun before.
+    await until(() => (table as SimulatedTable).looks >= looks + 2);
+  };
+  return { bench, turn };
+}
+
+describe.each([
+  ['WAL', fromWal],
+  ['table', fromTable],
+])('from the %s', (_from, feed) => {
+  test('a steady stream writes its checkpoint once a second, not with each batch; then nothing is written', async () => {
+    const { bench, turn } = feed();
+    await bench.running(async () => {
+      for (let batch = 1; batch <= batches; batch += 1) {
+        bench.log.begin(1);
+        bench.log.finish();
+        await turn();
+        await until(() => bench.handed.length === batch);
+        clock += batchMs;
+      }
+      const seconds = (batches * batchMs) / checkpointMs;
+      expect(bench.stored.length).toBeGreaterThanOrEqual(seconds - 1);
+      expect(bench.stored.length).toBeLessThanOrEqual(seconds + 1);
+      // What is still to be stored, and to be seen by a snapshot, is stored.
+      for (let settling = 0; settling < 3; settling += 1) {
+        clock += checkpointMs;
+        await turn();
+      }
+      const { length } = bench.stored;
+      for (let idle = 0; idle < 20; idle += 1) {
+        clock += checkpointMs;
+        // Others write, but no event.
+        bench.log.begin(0);
+        bench.log.finish();
+        await turn();
+      }
+      expect(bench.stored).toHaveLength(length);
+    });
+  });
+});
