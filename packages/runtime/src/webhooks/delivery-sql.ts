@@ -21,6 +21,7 @@ export const lockForSettlement: string = `select pg_advisory_xact_lock_shared(${
 /** An earlier row that keeps the group: another live claimer has it, or it waits for its time. Not our own. */
 const holdsBack = `
         b.endpoint_id = d.endpoint_id and b.delivery_id < d.delivery_id
+        and b.delivery_id >= (select f.delivery_id from first as f)
         and b.claimed_by is distinct from $1::uuid
         and (b.next_attempt_at > statement_timestamp()
              or (b.claimed_by is not null and b.claimed_until > statement_timestamp()))`;
@@ -30,15 +31,20 @@ const holdsBack = `
  *
  * Whatever is cut off by a limit is cut off at the end of the order (of the endpoint, or of all), so that no
  * row is taken while an earlier one of its group is left. Sizes are those of the stored value where it is not
- * compressed: that needs no read of the value. The lateral joins are fenced by `offset 0`, so that the outbox
+ * compressed: that needs no read of the value. What lies before the first row of the queue are rows that are gone; as
+ * long as a snapshot that is held elsewhere keeps them from being cleared away they are gone through once, by `first`,
+ * not again for each row that is judged. The lateral joins are fenced by `offset 0`, so that the outbox
  * is asked by its key for each row, in one partition, whatever the planner thinks of the sizes.
  */
 export const claimSql: string = `
-with ready as materialized (
+with first as materialized (
+  select min(x.delivery_id) as delivery_id from event_runtime.webhook_delivery as x
+), ready as materialized (
   select d.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at
   from event_runtime.webhook_delivery as d
   join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
   where e.state = 'enabled'
+    and d.delivery_id >= (select f.delivery_id from first as f)
     and d.endpoint_id <> all ($3::uuid[])
     and d.claimed_by is distinct from $1::uuid
     and (d.claimed_by is null or d.claimed_until <= statement_timestamp())
