@@ -1,4 +1,5 @@
 export { runtimeErrors } from './errors/codes.ts';
+export { unreachable } from './internal/unreachable.ts';
 export { type RunContext, Service, type ServiceState, type StopOptions } from './lifecycle/service.ts';
 export { Supervisor } from './lifecycle/supervisor.ts';
 export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
@@ -20,8 +21,19 @@ export {
 } from './relay/relay-report.ts';
 export { Retention } from './relay/retention.ts';
 export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retention-options.ts';
-export { type SinkPauseOptions, setSinkPaused } from './relay/sink-pause.ts';
-export { createSlot, type DropSlotOptions, dropSlot } from './replication/slot.ts';
+export {
+  type SinkPause,
+  type SinkPauseOptions,
+  setSinkPaused,
+  sinkPauses,
+} from './relay/sink-pause.ts';
+export {
+  createSlot,
+  type DropSlotOptions,
+  describeSlot,
+  dropSlot,
+  type SlotState,
+} from './replication/slot.ts';
 export { createSlotAt, type SlotCreationOptions } from './replication/slot-creation.ts';
 export { readerText, type SlotReader } from './replication/slot-reader.ts';
 export {

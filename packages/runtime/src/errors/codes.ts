@@ -278,6 +278,11 @@ export const configurationErrors = {
     remedy: 'Read the log in the detail; `npm run services` says which pgbouncer is used.',
     retryable: false,
   },
+  ER5009: {
+    meaning: 'There is no error of this code.',
+    remedy: 'Run `event-runtime explain`, which lists them all.',
+    retryable: false,
+  },
 } as const;
 
 /** ER9xxx: the life of the process. */

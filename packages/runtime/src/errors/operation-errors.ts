@@ -4,7 +4,7 @@ export const operationErrors = {
     meaning: 'The server has no room for another replication slot or its reader.',
     remedy:
       'Raise max_replication_slots and max_wal_senders and restart PostgreSQL, or drop slots that nobody reads.',
-    retryable: false,
+    retryable: true,
   },
   ER1302: {
     meaning: 'The role lacks a right that the service needs.',

@@ -1,8 +1,8 @@
-import { isEventRuntimeError } from '@event-runtime/outbox';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { orAborted } from '../internal/or-aborted.ts';
-import { isPoolersRefusal, poolerError, refusePooler } from '../internal/pooler.ts';
+import { isPoolersRefusal, refusePooler } from '../internal/pooler.ts';
+import { isRefusal, unreachable } from '../internal/unreachable.ts';
 import { readServerLog } from '../log/timeline.ts';
 import { ReplicationConnection } from '../replication/replication-connection.ts';
 import { describeSlot, refuseForeignSlot } from '../replication/slot.ts';
@@ -97,9 +97,8 @@ export async function reached<T>(query: Promise<T>, signal: AbortSignal): Promis
     return result as T;
   } catch (cause) {
     signal.throwIfAborted();
-    if (isEventRuntimeError(cause)) throw cause;
-    if (isPoolersRefusal(cause)) throw poolerError(cause);
-    if (cause instanceof Error && 'severity' in cause) throw cause;
-    throw runtimeError('ER1001', { cause });
+    if (cause instanceof Error && 'severity' in cause && !isRefusal(cause) && !isPoolersRefusal(cause))
+      throw cause;
+    throw unreachable(cause);
   }
 }

@@ -1,6 +1,6 @@
 import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import { runtimeError } from '../errors/codes.ts';
-import { isPoolersRefusal, poolerError } from '../internal/pooler.ts';
+import { messageOf, unreachable } from '../internal/unreachable.ts';
 import type { ByteReader } from './pgoutput/reader.ts';
 
 /** What the server said in an ErrorResponse. */
@@ -39,8 +39,14 @@ export function connectError(cause: unknown): EventRuntimeError {
   if (fieldOf(cause, 'code') === '42501' && fieldOf(cause, 'routine') !== 'CheckMyDatabase') {
     return runtimeError('ER1003', { cause });
   }
-  if (isPoolersRefusal(cause)) return poolerError(cause);
-  return runtimeError('ER1001', { detail: `It says: ${messageOf(cause)}.`, cause });
+  if (isFull(cause)) return runtimeError('ER1301', { detail: `It says: ${messageOf(cause)}.`, cause });
+  return unreachable(cause);
+}
+
+/** No room: 53400 is said of slots, 53300 of walsenders and of connections; names of settings are not translated. */
+function isFull(cause: unknown): boolean {
+  const code = fieldOf(cause, 'code');
+  return code === '53400' || (code === '53300' && messageOf(cause).includes('max_wal_senders'));
 }
 
 /** The coded form of what the server answered to a slot command, or of what ended the stream. */
@@ -66,9 +72,4 @@ export function streamError(cause: unknown, context: Context): EventRuntimeError
 
 function fieldOf(cause: unknown, field: string): unknown {
   return typeof cause === 'object' && cause !== null ? Reflect.get(cause, field) : undefined;
-}
-
-function messageOf(cause: unknown): string {
-  if (cause instanceof AggregateError && cause.message === '') return cause.errors.map(messageOf).join(', ');
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -1,7 +1,6 @@
-import { isEventRuntimeError } from '@event-runtime/outbox';
 import pg from 'pg';
-import { runtimeError } from '../errors/codes.ts';
-import { isPoolersRefusal, poolerError, refusePooler } from '../internal/pooler.ts';
+import { refusePooler } from '../internal/pooler.ts';
+import { unreachable } from '../internal/unreachable.ts';
 
 export interface DirectConnectionOptions {
   readonly connectionString: string;
@@ -42,9 +41,7 @@ export async function connectDirect(options: DirectConnectionOptions): Promise<D
   } catch (cause) {
     await close();
     options.signal?.throwIfAborted();
-    if (isEventRuntimeError(cause)) throw cause;
-    if (isPoolersRefusal(cause)) throw poolerError(cause);
-    throw runtimeError('ER1001', { cause });
+    throw unreachable(cause);
   }
   return { client, [Symbol.asyncDispose]: close };
 }

@@ -8,4 +8,6 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** Whether a program reads: one JSON object at the end on standard output, nothing else there. */
   readonly json: boolean;
+  /** Whether only results, warnings and errors are wanted, and not how far it has come. Default false. */
+  readonly quiet?: boolean;
 }

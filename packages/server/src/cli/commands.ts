@@ -29,6 +29,10 @@ export const composition: Composition = {
     ]);
     return await demoCommand(context, options, processSetup(context.env));
   },
+  async explain(context, options) {
+    const { explainCommand } = await import('./explain-command.ts');
+    return await explainCommand(context, options);
+  },
   async status(context, given) {
     const { statusCommand } = await import('../operations/status-command.ts');
     return await statusCommand(context, given);

@@ -6,6 +6,7 @@ import type { SlotOptions } from '../operations/slot-command.ts';
 import type { UninstallOptions } from '../operations/uninstall-command.ts';
 import type { CommandContext } from './command-context.ts';
 import type { ExitCode } from './exit-code.ts';
+import type { ExplainOptions } from './explain-command.ts';
 
 /** One command's work. */
 export type Command<Options> = (context: CommandContext, options: Options) => Promise<ExitCode>;
@@ -27,6 +28,7 @@ export interface Composition {
   readonly dev: Command<object>;
   readonly migrate: Command<MigrateOptions>;
   readonly demo: Command<DemoCommandOptions>;
+  readonly explain: Command<ExplainOptions>;
   readonly status: Command<GivenSettings>;
   readonly lag: Command<LagOptions>;
   readonly doctor: Command<GivenSettings>;

@@ -1,23 +1,28 @@
 import type { Command } from 'commander';
-import { relaySettingPaths } from '../operations/site.ts';
+import { relaySettingPaths } from '../operations/relay-setting-paths.ts';
+import { dryRunFlag, quietFlag } from './common-flags.ts';
 import type { Wiring } from './program.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
 
 interface Given extends Readonly<Record<string, unknown>> {
   readonly json: boolean;
+  readonly quiet?: boolean;
+  readonly dryRun?: boolean;
 }
 
-function settings(given: Given): ReturnType<typeof givenSettings> & { readonly json: boolean } {
-  return { ...givenSettings(given), json: given.json };
+type Settings = ReturnType<typeof givenSettings> & {
+  readonly json: boolean;
+  readonly quiet: boolean | undefined;
+};
+
+function settings(given: Given): Settings {
+  return { ...givenSettings(given), json: given.json, quiet: given.quiet };
 }
 
 /** The commands of operators. */
-export function addOperationCommands(root: Command, { composition, run }: Wiring): void {
-  const about = (name: string, description: string, parent: Command = root): Command =>
-    addSettingOptions(
-      parent.command(name).description(description).option('--json', 'print one JSON object', false),
-      relaySettingPaths,
-    );
+export function addOperationCommands(root: Command, wiring: Wiring): void {
+  const { composition, run } = wiring;
+  const about = (name: string, description: string): Command => operation(root, { name, description });
   about(
     'status',
     'show how the relay stands (exit code 0: fine, 3: something needs attention, 1: cannot tell)',
@@ -30,20 +35,43 @@ export function addOperationCommands(root: Command, { composition, run }: Wiring
     'check everything the service needs, with what mends it (exit code 3: something fails)',
   ).action(async (given: Given) => run(composition.doctor, settings(given)));
 
+  addSlotCommands(root, wiring);
+  addSinkCommands(root, wiring);
+
+  about('uninstall', 'remove slot, publication, schema and roles from the database')
+    .option('--dry-run', 'show what would be removed, and remove nothing', false)
+    .option('--yes', 'remove it, with every event in the outbox', false)
+    .action(async (given: Given & { readonly dryRun: boolean; readonly yes: boolean }) =>
+      run(composition.uninstall, { ...settings(given), dryRun: given.dryRun, yes: given.yes }),
+    );
+}
+
+function addSlotCommands(root: Command, { composition, run }: Wiring): void {
   const slot = root.command('slot').description('show, make or drop the replication slot');
   const slotAction =
     (action: 'show' | 'create' | 'drop') =>
     async (given: Given & { readonly yes?: boolean }): Promise<void> =>
-      run(composition.slot, { ...settings(given), action, yes: given.yes === true });
+      run(composition.slot, {
+        ...settings(given),
+        action,
+        yes: given.yes === true,
+        dryRun: given.dryRun === true,
+      });
   const show = slot.command('show', { isDefault: true }).description('show its state');
   addSettingOptions(show.option('--json', 'print one JSON object', false), relaySettingPaths).action(
     slotAction('show'),
   );
-  about('create', 'make it, which waits for every open transaction', slot).action(slotAction('create'));
-  about('drop', 'drop it; a running relay makes a new one', slot)
+  operation(slot, { name: 'create', description: 'make it, which waits for every open transaction' })
+    .option(...dryRunFlag)
+    .option(...quietFlag)
+    .action(slotAction('create'));
+  operation(slot, { name: 'drop', description: 'drop it; a running relay makes a new one' })
+    .option(...dryRunFlag)
     .option('--yes', 'really', false)
     .action(slotAction('drop'));
+}
 
+function addSinkCommands(root: Command, { composition, run }: Wiring): void {
   const sinks = root.command('sinks').description('list, pause or resume the sinks of the relay');
   const list = sinks.command('list', { isDefault: true }).description('show where each sink is');
   addSettingOptions(list.option('--json', 'print one JSON object', false), relaySettingPaths).action(
@@ -53,15 +81,19 @@ export function addOperationCommands(root: Command, { composition, run }: Wiring
     ['pause', true, 'hold a sink back: its events wait in the outbox'],
     ['resume', false, 'let a paused sink go on where it was'],
   ] as const) {
-    about(`${name} <sink>`, does, sinks).action(async (sink: string, given: Given) =>
-      run(composition.sinkPause, { ...settings(given), sink, paused }),
-    );
+    operation(sinks, { name: `${name} <sink>`, description: does })
+      .option(...dryRunFlag)
+      .action(async (sink: string, given: Given) =>
+        run(composition.sinkPause, { ...settings(given), sink, paused, dryRun: given.dryRun === true }),
+      );
   }
+}
 
-  about('uninstall', 'remove slot, publication, schema and roles from the database')
-    .option('--dry-run', 'show what would be removed, and remove nothing', false)
-    .option('--yes', 'remove it, with every event in the outbox', false)
-    .action(async (given: Given & { readonly dryRun: boolean; readonly yes: boolean }) =>
-      run(composition.uninstall, { ...settings(given), dryRun: given.dryRun, yes: given.yes }),
-    );
+/** A command that looks at a relay or changes something of it. */
+function operation(
+  parent: Command,
+  { name, description }: { readonly name: string; readonly description: string },
+): Command {
+  const command = parent.command(name).description(description);
+  return addSettingOptions(command.option('--json', 'print one JSON object', false), relaySettingPaths);
 }

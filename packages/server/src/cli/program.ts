@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { CommandContext } from './command-context.ts';
+import { quietFlag } from './common-flags.ts';
 import type { Composition } from './composition.ts';
 import type { ExitCode } from './exit-code.ts';
 import { addOperationCommands } from './operation-commands.ts';
@@ -9,15 +10,24 @@ import { addSettingOptions, givenSettings } from './setting-options.ts';
 /** What a run of the program needs beside its arguments. */
 export interface ProgramOptions {
   readonly composition: Composition;
-  readonly context: Omit<CommandContext, 'json'>;
+  readonly context: Omit<CommandContext, 'json' | 'quiet'>;
   /** Told how the command ended. */
   readonly onExit: (code: ExitCode) => void;
+}
+
+interface DemoFlags {
+  readonly events: number;
+  readonly kill: boolean;
+  readonly seed?: number;
+  readonly rate?: number;
+  readonly json: boolean;
+  readonly quiet?: boolean;
 }
 
 /** Runs a command with what its flags say. */
 export type Run = <Options>(
   command: (context: CommandContext, options: Options) => Promise<ExitCode>,
-  given: Options & { readonly json?: boolean },
+  given: Options & { readonly json?: boolean; readonly quiet?: boolean | undefined },
 ) => Promise<void>;
 
 /** The command line: its words, their help, and which command they mean. Throws CommanderError to end. */
@@ -35,7 +45,7 @@ export function program(options: ProgramOptions): Command {
     })
     .exitOverride();
   const run: Run = async (command, given) =>
-    onExit(await command({ ...context, json: given.json === true }, given));
+    onExit(await command({ ...context, json: given.json === true, quiet: given.quiet === true }, given));
 
   root
     .command('dev')
@@ -54,12 +64,21 @@ export function program(options: ProgramOptions): Command {
       whole(0),
     )
     .option('--json', 'print one JSON object at the end', false)
-    .action(async (given: { events: number; kill: boolean; seed?: number; rate?: number; json: boolean }) =>
+    .option(...quietFlag)
+    .action(async (given: DemoFlags) =>
       run(composition.demo, {
         ...given,
         seed: given.seed ?? Math.floor(Math.random() * 0x1_0000_0000),
         rate: given.rate ?? (given.kill ? 0 : 300),
       }),
+    );
+  root
+    .command('explain')
+    .argument('[code]', 'like ER1203; without it all are listed')
+    .description('say what an error code means, what to do, and where more is written')
+    .option('--json', 'print one JSON object', false)
+    .action(async (code: string | undefined, given: { json: boolean }) =>
+      run(composition.explain, { ...given, code }),
     );
   addServiceCommands(root, { composition, run });
   addOperationCommands(root, { composition, run });
@@ -76,6 +95,7 @@ export interface Wiring {
 function addServiceCommands(root: Command, { composition, run }: Wiring): void {
   interface Given extends Readonly<Record<string, unknown>> {
     readonly json: boolean;
+    readonly quiet?: boolean;
   }
   addSettingOptions(
     root
@@ -96,7 +116,8 @@ function addServiceCommands(root: Command, { composition, run }: Wiring): void {
           .default(false)
           .conflicts(['dryRun', 'plan']),
       )
-      .option('--json', 'print one JSON object at the end', false),
+      .option('--json', 'print one JSON object at the end', false)
+      .option(...quietFlag),
     ['databaseUrl'],
   ).action(
     async (given: Given & { readonly dryRun: boolean; readonly plan: boolean; readonly status: boolean }) =>
@@ -106,6 +127,7 @@ function addServiceCommands(root: Command, { composition, run }: Wiring): void {
         plan: given.plan,
         status: given.status,
         json: given.json,
+        quiet: given.quiet,
       }),
   );
   const config = root.command('config').description('show the settings, and where each is from');

@@ -1,5 +1,6 @@
-import { isEventRuntimeError, producerErrors, receiverErrors } from '@event-runtime/outbox';
-import { runtimeErrors } from '@event-runtime/runtime';
+import { isEventRuntimeError } from '@event-runtime/outbox';
+import { errorCatalog } from './error-catalog.ts';
+import { errorPage } from './error-page.ts';
 import type { Terminal } from './terminal.ts';
 
 /** An error taken apart, as `--json` prints it below the key `error`. */
@@ -11,6 +12,8 @@ export interface ErrorDescription {
   readonly detail: string | null;
   readonly remedy: string | null;
   readonly retryable: boolean;
+  /** Where more is written, as a path in the repository; null for a code that is not in the catalogue. */
+  readonly page: string | null;
 }
 
 /** Takes an error apart into what happened, what was seen, and what to do. */
@@ -23,10 +26,11 @@ export function describeError(error: unknown): ErrorDescription {
       detail: null,
       remedy: null,
       retryable: false,
+      page: null,
     };
   }
   const { code, remedy, retryable } = error;
-  const meaning = meaningOf(code);
+  const meaning = errorCatalog[code]?.meaning ?? '';
   const rest = error.message.slice(code.length).trim();
   const told = rest.endsWith(`— ${remedy}`) ? rest.slice(0, -remedy.length - 2).trim() : rest;
   const detail = told.startsWith(meaning) ? told.slice(meaning.length).trim() : told;
@@ -36,34 +40,28 @@ export function describeError(error: unknown): ErrorDescription {
     detail: meaning === '' || detail === '' ? null : detail,
     remedy,
     retryable,
+    page: meaning === '' ? null : errorPage(code),
   };
 }
 
-/** The lines that a person reads: code and meaning, what was seen, what to do, what caused it. */
+/** The lines that a person reads: code and meaning, what was seen, what caused it, what to do, where it is explained. */
 export function renderError(error: unknown, terminal: Terminal): string[] {
   const { colors } = terminal;
-  const { code, meaning, detail, remedy } = describeError(error);
+  const { code, meaning, detail, remedy, page } = describeError(error);
   const lines = [`${colors.red('✗')} ${colors.bold(code === null ? meaning : `${code}  ${meaning}`)}`];
   if (detail !== null) lines.push(...detail.split('\n').map((line) => `    ${line}`));
-  for (const cause of causesOf(error)) lines.push(colors.dim(`    cause: ${cause}`));
+  const causes = causesOf(error).filter((cause) => detail?.includes(cause) !== true);
+  lines.push(...causes.map((cause) => colors.dim(`    cause: ${cause}`)));
   if (remedy !== null) lines.push(`    ${colors.cyan('→')} ${remedy}`);
+  if (page !== null) lines.push(colors.dim(`    ${page}`));
   return lines;
-}
-
-function meaningOf(code: string): string {
-  const catalog: Readonly<Record<string, { readonly meaning: string } | undefined>> = {
-    ...producerErrors,
-    ...receiverErrors,
-    ...runtimeErrors,
-  };
-  return catalog[code]?.meaning ?? '';
 }
 
 function causesOf(error: unknown): string[] {
   const causes: string[] = [];
   let cause = error instanceof Error ? error.cause : undefined;
   while (cause instanceof Error && causes.length < 3) {
-    causes.push(cause.message);
+    if (cause.message !== '') causes.push(cause.message);
     cause = cause.cause;
   }
   return causes;

@@ -38,6 +38,7 @@ async function ran(
     dev: command('dev'),
     migrate: command('migrate'),
     demo: command('demo'),
+    explain: command('explain'),
     status: command('status'),
     lag: command('lag'),
     doctor: command('doctor'),
@@ -87,6 +88,8 @@ test('the words mean their commands, with defaults', async () => {
   expect((await ran(['demo', '--events', '20000', '--kill', '--json', '--seed', '0'])).given).toEqual([
     ['demo', { events: 20_000, kill: true, seed: 0, rate: 0, json: true }],
   ]);
+  expect((await ran(['explain', 'ER1203'])).given).toEqual([['explain', { json: false, code: 'ER1203' }]]);
+  expect((await ran(['explain', '--json'])).given).toEqual([['explain', { json: true, code: undefined }]]);
 });
 
 test("the operator's words", async () => {
@@ -97,18 +100,25 @@ test("the operator's words", async () => {
   expect(await meant('doctor', '--database-url', 'env:A')).toEqual([
     ['doctor', { ...given, flags: { databaseUrl: 'env:A' } }],
   ]);
-  expect(await meant('slot')).toEqual([['slot', { ...given, action: 'show', yes: false }]]);
+  expect(await meant('slot')).toEqual([['slot', { ...given, action: 'show', yes: false, dryRun: false }]]);
   expect(await meant('slot', '--json')).toEqual([
-    ['slot', { ...given, json: true, action: 'show', yes: false }],
+    ['slot', { ...given, json: true, action: 'show', yes: false, dryRun: false }],
   ]);
-  expect(await meant('slot', 'drop', '--yes')).toEqual([['slot', { ...given, action: 'drop', yes: true }]]);
-  expect(await meant('slot', 'create')).toEqual([['slot', { ...given, action: 'create', yes: false }]]);
+  expect(await meant('slot', 'drop', '--yes')).toEqual([
+    ['slot', { ...given, action: 'drop', yes: true, dryRun: false }],
+  ]);
+  expect(await meant('slot', 'drop', '--dry-run')).toEqual([
+    ['slot', { ...given, action: 'drop', yes: false, dryRun: true }],
+  ]);
+  expect(await meant('slot', 'create', '--quiet', '--dry-run')).toEqual([
+    ['slot', { ...given, quiet: true, action: 'create', yes: false, dryRun: true }],
+  ]);
   expect(await meant('sinks')).toEqual([['sinksList', given]]);
   expect(await meant('sinks', 'pause', 'nats')).toEqual([
-    ['sinkPause', { ...given, sink: 'nats', paused: true }],
+    ['sinkPause', { ...given, sink: 'nats', paused: true, dryRun: false }],
   ]);
-  expect(await meant('sinks', 'resume', 'nats')).toEqual([
-    ['sinkPause', { ...given, sink: 'nats', paused: false }],
+  expect(await meant('sinks', 'resume', 'nats', '--dry-run')).toEqual([
+    ['sinkPause', { ...given, sink: 'nats', paused: false, dryRun: true }],
   ]);
   expect(await meant('uninstall', '--dry-run')).toEqual([
     ['uninstall', { ...given, dryRun: true, yes: false }],
@@ -132,7 +142,13 @@ test.each([
   [['start', '--relay-nmae', 'x'], /did you mean --relay-name/i],
   [['start', '--relay-name'], /argument missing/i],
   [['migrate', '--roles', 'relay'], /unknown option/i],
-  [['config', 'shwo'], /too many arguments|did you mean show/i],
+  [['config', 'shwo'], /unknown command 'shwo' of config\n\(Did you mean show\?\)/],
+  [['sinks', 'pase', 'x'], /unknown command 'pase' of sinks\n\(Did you mean pause\?\)/],
+  [['sinks', 'pase', 'x', '--dry-run'], /Did you mean pause\?/],
+  [['slot', 'dorp', '--yes'], /Did you mean drop\?/],
+  [['slot', 'nonsense'], /There are show, create, drop\./],
+  [['slot', '--json', 'dorp'], /too many arguments/],
+  [['slot', 'drop', '--dry-rnu'], /did you mean --dry-run/i],
   [[], /Usage: event-runtime/],
 ])('%j is a matter of usage', async (args, told) => {
   const { code, out, notes, given } = await ran(args);
@@ -161,6 +177,7 @@ test('a coded error is shown as code, meaning, detail, cause, remedy', async () 
     '    Host 127.0.0.1.',
     '    cause: connect ECONNREFUSED 127.0.0.1:5432',
     '    → Check DATABASE_URL, that PostgreSQL is running and that this machine may connect.',
+    '    docs/operations/doctor.md#er1001',
   ]);
 });
 
@@ -177,8 +194,18 @@ test('with --json it is one object, and an invalid setting is usage', async () =
       detail: 'DATABASE_URL is missing.',
       remedy: 'Set it.',
       retryable: false,
+      page: 'docs/reference/errors.md#er5001',
     },
   });
+});
+
+test('a cause that the detail has told is not told again, and neither is one without words', async () => {
+  const cause = new AggregateError([new Error('connect ECONNREFUSED ::1:1')], 'several');
+  cause.message = '';
+  const told = serverError('ER1001', { detail: 'It says: connect ECONNREFUSED ::1:1.', cause });
+  expect((await ran(['start'], { work: failing(told) })).notes).not.toContain('cause:');
+  const same = serverError('ER1001', { detail: 'It says: boom.', cause: new Error('boom') });
+  expect((await ran(['start'], { work: failing(same) })).notes).not.toContain('cause:');
 });
 
 test('an error without a code, and one of a newer catalogue, are still told', async () => {

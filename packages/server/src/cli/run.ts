@@ -2,8 +2,8 @@ import { CommanderError } from 'commander';
 import type { Composition } from './composition.ts';
 import { type ExitCode, exitCode } from './exit-code.ts';
 import { program } from './program.ts';
-import { describeError, renderError } from './render-error.ts';
 import type { Terminal } from './terminal.ts';
+import { refuseUnknownWord } from './unknown-word.ts';
 
 export interface RunOptions {
   /** The words after the program's name. */
@@ -19,13 +19,15 @@ export async function run(options: RunOptions): Promise<ExitCode> {
   const { args, terminal, env, signal, composition } = options;
   const end: { code: ExitCode } = { code: exitCode.ok };
   try {
-    await program({
+    const root = program({
       composition,
       context: { terminal, env, signal },
       onExit: (code) => {
         end.code = code;
       },
-    }).parseAsync([...args], { from: 'user' });
+    });
+    refuseUnknownWord(root, args);
+    await root.parseAsync([...args], { from: 'user' });
     return end.code;
   } catch (cause) {
     // Commander has printed what it has to say; help and version that were asked for are no failure.
@@ -34,9 +36,11 @@ export async function run(options: RunOptions): Promise<ExitCode> {
       terminal.note('stopped');
       return exitCode.failed;
     }
+    // Only now: it knows every code, and with them the whole runtime, which `--help` does not need.
+    const { describeError, renderError } = await import('./render-error.ts');
     if (args.includes('--json')) terminal.out(JSON.stringify({ error: describeError(cause) }));
     else for (const line of renderError(cause, terminal)) terminal.note(line);
-    return isUsage(cause) ? exitCode.usage : exitCode.failed;
+    return isUsage(describeError(cause).code) ? exitCode.usage : exitCode.failed;
   }
 }
 
@@ -45,7 +49,7 @@ function isAbort(cause: unknown, signal: AbortSignal): boolean {
   return cause === signal.reason || (cause instanceof Error && cause.name === 'AbortError');
 }
 
-/** A setting that is missing or not valid is a matter of how the program was called. */
-function isUsage(cause: unknown): boolean {
-  return describeError(cause).code === 'ER5001';
+/** A setting that is missing or not valid, a code that does not exist: a matter of how the program was called. */
+function isUsage(code: string | null): boolean {
+  return code === 'ER5001' || code === 'ER5009';
 }

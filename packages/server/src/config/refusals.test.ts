@@ -53,7 +53,17 @@ const refusals: ReadonlyArray<readonly [string, Sources, readonly string[]]> = [
   [
     'a word that is none',
     { flags: { 'log.level': 'INFO' } },
-    ['log.level is "INFO", from --log-level; it must be one of debug, info, warn, error, silent.'],
+    [
+      'log.level is "INFO", from --log-level; it must be one of debug, info, warn, error, silent; did you mean info?',
+    ],
+  ],
+  [
+    'a role and a sink that are nearly one',
+    { flags: { roles: 'realy,webhooks' }, file: { sinks: [{ type: 'webhook' }] } },
+    [
+      'roles[0] is "realy", from --roles; it must be one of relay, webhooks; did you mean relay?',
+      'sinks[0].type is "webhook", from conf.json; it must be one of webhooks, file, null; did you mean webhooks?',
+    ],
   ],
   [
     'no truth',

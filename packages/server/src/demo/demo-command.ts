@@ -42,7 +42,9 @@ export async function demoCommand(
     seed: options.seed,
     kill: options.kill,
     eventsPerSecond: options.rate,
-    onProgress: (state) => progress.show(state),
+    onProgress: (state) => {
+      if (context.quiet !== true) progress.show(state);
+    },
     signal,
   }).finally(() => progress.clear());
   const result = demoResult(measured);

@@ -1,3 +1,4 @@
+import { unreachable } from '@event-runtime/runtime';
 import { createTestDatabase, EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { serverError } from '../server-error.ts';
@@ -60,7 +61,7 @@ async function look(serverUrl: string): Promise<ServerState> {
   const client = new pg.Client({ connectionString: serverUrl });
   client.on('error', () => undefined);
   await client.connect().catch((cause: unknown) => {
-    throw serverError('ER1001', { cause });
+    throw unreachable(cause);
   });
   try {
     const { rows } = await client.query<ServerState>(`

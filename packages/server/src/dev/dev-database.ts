@@ -1,3 +1,4 @@
+import { unreachable } from '@event-runtime/runtime';
 import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { serverError } from '../server-error.ts';
@@ -33,7 +34,7 @@ async function given(url: string): Promise<DevDatabase> {
   const client = new pg.Client({ connectionString: url });
   client.on('error', () => undefined);
   await client.connect().catch((cause: unknown) => {
-    throw serverError('ER1001', { cause });
+    throw unreachable(cause);
   });
   try {
     const { rows } = await client.query<{ level: string; version: string; name: string }>(

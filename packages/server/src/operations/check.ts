@@ -1,4 +1,5 @@
 import { runtimeErrors } from '@event-runtime/runtime';
+import { errorPage } from '../cli/error-page.ts';
 
 export type CheckState = 'ok' | 'warn' | 'fail';
 
@@ -29,7 +30,7 @@ interface Seen {
 
 /** Nothing is wrong. */
 export function ok({ code, name, seen }: Seen): Check {
-  return { code, name, state: 'ok', seen, why: null, fix: null, page: pageOf(code) };
+  return { code, name, state: 'ok', seen, why: null, fix: null, page: errorPage(code) };
 }
 
 /** It will do harm sooner or later, or may be meant so. */
@@ -44,9 +45,5 @@ export function fail(found: Seen & { readonly fix?: string }): Check {
 
 function problem(state: 'warn' | 'fail', { code, name, seen, fix }: Seen & { readonly fix?: string }): Check {
   const { meaning, remedy } = runtimeErrors[code];
-  return { code, name, state, seen, why: meaning, fix: fix ?? remedy, page: pageOf(code) };
-}
-
-function pageOf(code: CheckCode): string {
-  return `docs/operations/doctor.md#${code.toLowerCase()}`;
+  return { code, name, state, seen, why: meaning, fix: fix ?? remedy, page: errorPage(code) };
 }

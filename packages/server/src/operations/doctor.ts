@@ -1,4 +1,4 @@
-import { isEventRuntimeError } from '@event-runtime/outbox';
+import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import { connectDirect, type RelayReport, relayReport } from '@event-runtime/runtime';
 import type pg from 'pg';
 import { type Check, type CheckCode, fail, ok } from './check.ts';
@@ -68,11 +68,11 @@ async function checksOf(client: pg.Client, options: DoctorOptions): Promise<Chec
   ];
 }
 
-function unreachable(error: { readonly code: string; readonly cause?: unknown }, url: string): Check {
+function unreachable(error: EventRuntimeError, url: string): Check {
   const { cause } = error;
   const said = cause instanceof Error ? [cause.message, ...nested(cause)].filter(Boolean).join('; ') : '';
   const seen = said === '' ? whereOf(url) : `${whereOf(url)}: ${said}`;
-  return fail({ code: error.code as CheckCode, name: 'database', seen });
+  return fail({ code: error.code as CheckCode, name: 'database', seen, fix: error.remedy });
 }
 
 /** Node tries several addresses, and says what became of each. */

@@ -53,7 +53,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(plan.out).not.toContain('create');
     const { rows } = await fixture.sql.query("select to_regnamespace('event_runtime') as found");
     expect(rows[0]).toEqual({ found: null });
-    expect((await fixture.run(['migrate'])).code).toBe(0);
+    const applied = await fixture.run(['migrate', '--quiet']);
+    expect(applied).toMatchObject({ code: 0, notes: '', out: expect.stringContaining('migrations applied') });
     const status = await fixture.run(['migrate', '--status', '--json']);
     expect(status).toMatchObject({ code: 0 });
     expect(status.json()).toMatchObject({ state: 'current', drifted: [] });
@@ -95,6 +96,16 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(none).toMatchObject({ code: 0, out: expect.stringContaining('has not run with a sink yet') });
     const relay = await fixture.relay();
     await fixture.live(relay);
+    const dry = await fixture.run(['sinks', 'pause', 'memory', '--dry-run']);
+    expect(dry).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^Sink memory would be paused.*\nNothing was changed\.$/),
+    });
+    const resumed = await fixture.run(['sinks', 'resume', 'memory', '--dry-run', '--json']);
+    expect(resumed.json()).toMatchObject({ paused: false, changed: false, wouldChange: false });
+    expect((await fixture.run(['sinks', 'list', '--json'])).json()).toMatchObject({
+      sinks: [{ paused: false }],
+    });
     expect(await fixture.run(['sinks', 'pause', 'memory'])).toMatchObject({
       code: 0,
       out: expect.stringMatching(/^Sink memory is now paused/),
@@ -121,16 +132,36 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     );
     const unknown = await fixture.run(['sinks', 'pause', 'memroy']);
     expect(unknown.code).toBe(1);
-    expect(unknown.notes).toMatch(/ER1320[\s\S]*"memroy"[\s\S]*has memory/);
+    expect(unknown.notes).toMatch(/ER1320[\s\S]*"memroy"[\s\S]*has memory[\s\S]*→ Did you mean memory\?/);
+    const far = await fixture.run(['sinks', 'resume', 'kafka', '--dry-run', '--json']);
+    expect(far.code).toBe(1);
+    expect(far.json()).toMatchObject({
+      error: { code: 'ER1320', remedy: expect.stringContaining('event-runtime sinks list') },
+    });
   });
 
   test('slot: shown, made, dropped only with --yes, and never under its reader', async () => {
     await using fixture = await create();
     expect((await fixture.run(['slot', '--json'])).json()).toMatchObject({ condition: 'missing' });
     expect((await fixture.run(['slot', 'drop', '--yes'])).out).toMatch(/^There is no slot/);
+    const dropless = await fixture.run(['slot', 'drop', '--dry-run', '--json']);
+    expect(dropless.json()).toEqual({
+      slot: fixture.name,
+      dropped: false,
+      wouldDrop: false,
+      activePid: null,
+    });
+    const planned = await fixture.run(['slot', 'create', '--dry-run']);
+    expect(planned.out).toMatch(/would be made[\s\S]*Nothing was changed/);
+    expect((await fixture.run(['slot', '--json'])).json()).toMatchObject({ condition: 'missing' });
     expect(await fixture.run(['slot', 'create'])).toMatchObject({
       code: 0,
       out: expect.stringContaining('was made'),
+      notes: expect.stringContaining('waits for every open transaction'),
+    });
+    expect(await fixture.run(['slot', 'create', '--quiet'])).toMatchObject({ code: 0, notes: '' });
+    expect((await fixture.run(['slot', 'create', '--dry-run', '--json'])).json()).toMatchObject({
+      wouldCreate: false,
     });
     expect((await fixture.run(['slot', 'create', '--json'])).json()).toMatchObject({ created: false });
     const shown = await fixture.run(['slot']);
@@ -138,11 +169,15 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(shown.out.includes('failover')).toBe(version === '18');
     const timid = await fixture.run(['slot', 'drop']);
     expect(timid).toMatchObject({ code: 2, notes: expect.stringContaining('needs --yes') });
+    expect((await fixture.run(['slot', 'drop', '--dry-run'])).out).toMatch(/would be dropped/);
+    expect((await fixture.run(['slot', '--json'])).json()).toMatchObject({ condition: 'inactive' });
     // A relay takes it up; while it reads, it is not dropped.
     const relay = await fixture.relay();
     await fixture.live(relay);
     const taken = await fixture.run(['slot', 'drop', '--yes']);
     expect(taken).toMatchObject({ code: 1, notes: expect.stringContaining('ER1201') });
+    const inTheWay = await fixture.run(['slot', 'drop', '--dry-run']);
+    expect(inTheWay).toMatchObject({ code: 0, out: expect.stringMatching(/being read by process \d+/) });
     await relay.stop();
     await eventually(
       () => fixture.run(['slot', '--json']),

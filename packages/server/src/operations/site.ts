@@ -2,7 +2,7 @@ import { connectDirect } from '@event-runtime/runtime';
 import type pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type GivenSettings, loadConfiguration } from '../config/load-configuration.ts';
-import type { SettingPath } from '../config/settings-table.ts';
+import { relaySettingPaths } from './relay-setting-paths.ts';
 
 /** Which relay on which database a command is about. */
 export interface RelaySettings {
@@ -15,16 +15,6 @@ export interface RelaySettings {
   /** Whether the slot shall be carried over to standbys. */
   readonly failover: boolean;
 }
-
-/** The settings that operators' commands take. */
-export const relaySettingPaths: readonly SettingPath[] = [
-  'databaseUrl',
-  'relay.name',
-  'relay.slot',
-  'relay.source',
-  'relay.shards',
-  'relay.failover',
-];
 
 /** Reads those settings. @throws ER5001 with everything that is missing or not valid */
 export async function relaySettings(context: CommandContext, given: GivenSettings): Promise<RelaySettings> {

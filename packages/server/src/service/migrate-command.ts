@@ -1,7 +1,14 @@
-import { connectDirect, migrate, planMigrations, schemaStatus } from '@event-runtime/runtime';
+import {
+  connectDirect,
+  type MigrationProgress,
+  migrate,
+  planMigrations,
+  schemaStatus,
+} from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import type { MigrateOptions } from '../cli/composition.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import type { Terminal } from '../cli/terminal.ts';
 import { loadDatabaseUrl } from '../config/load-configuration.ts';
 
 /** `event-runtime migrate`: brings the schema up to date, or prints the SQL that would do it. */
@@ -22,25 +29,29 @@ export async function migrateCommand(context: CommandContext, options: MigrateOp
     connectionString,
     signal,
     onProgress: (progress) => {
-      switch (progress.kind) {
-        case 'waiting':
-          terminal.note('  waiting for another migration of this database');
-          break;
-        case 'applying':
-          terminal.redraw(`  applying ${progress.number} ${progress.name}`);
-          break;
-        case 'applied':
-          terminal.note(`  ${terminal.colors.green('✓')} ${progress.number} ${progress.name}`);
-          break;
-        case 'warning':
-          terminal.note(`  ${terminal.colors.yellow('!')} ${progress.message}`);
-          break;
-      }
+      if (context.quiet !== true || progress.kind === 'warning') show(progress, terminal);
     },
   });
   if (json) terminal.out(JSON.stringify(result));
   else terminal.out(`schema event_runtime v${result.version}, ${result.applied.length} migrations applied`);
   return exitCode.ok;
+}
+
+function show(progress: MigrationProgress, terminal: Terminal): void {
+  switch (progress.kind) {
+    case 'waiting':
+      terminal.note('  waiting for another migration of this database');
+      break;
+    case 'applying':
+      terminal.redraw(`  applying ${progress.number} ${progress.name}`);
+      break;
+    case 'applied':
+      terminal.note(`  ${terminal.colors.green('✓')} ${progress.number} ${progress.name}`);
+      break;
+    case 'warning':
+      terminal.note(`  ${terminal.colors.yellow('!')} ${progress.message}`);
+      break;
+  }
 }
 
 /** Exit code 0 when this program can work on the schema, else 1. */

@@ -3,6 +3,7 @@ import type { JsonSchema } from '../json-schema.ts';
 import { nearestName } from '../nearest-name.ts';
 import { type Objection, type Parsed, refused, shown } from '../parsed.ts';
 import type { ValueKind } from '../value-kind.ts';
+import { withNearest } from './one-of.ts';
 import { pattern } from './pattern.ts';
 
 const name = pattern({
@@ -67,7 +68,8 @@ function objectionsTo(sink: unknown): Objection[] {
     | undefined;
   if (known === undefined) {
     const found = type === undefined ? 'is missing' : `is ${shown(type)}`;
-    return [{ at: '.type', found, allowed: `it must be one of ${types.join(', ')}` }];
+    const words = `it must be one of ${types.join(', ')}`;
+    return [{ at: '.type', found, allowed: withNearest(words, { given: type, words: types }) }];
   }
   const objections = Object.entries(known).flatMap(([key, kind]): Objection[] => {
     const value = given.get(key);
