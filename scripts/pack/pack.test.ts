@@ -52,6 +52,10 @@ describe('the real packages', () => {
       of('@event-runtime/runtime').files.filter((file) => /^migrations\/\d{4}_\w+\.sql$/.test(file)),
     ).not.toEqual([]);
     expect(of('event-runtime').files).toContain('bin/event-runtime.js');
+    expect(of('event-runtime').manifest['bin']).toEqual({
+      er: './bin/event-runtime.js',
+      'event-runtime': './bin/event-runtime.js',
+    });
   });
 });
 

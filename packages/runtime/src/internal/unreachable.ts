@@ -8,24 +8,26 @@ const authority =
 const hostUnknown = 'Correct the host in DATABASE_URL: nobody here knows one of that name.';
 
 /** What to do, by SQLSTATE or by the code of Node's error, where that is more than the catalogue says. */
-const remedies: Readonly<Record<string, string>> = {
-  '28P01':
-    'Correct the user or the password in DATABASE_URL (a password is percent-encoded: / is %2F, @ is %40).',
-  '28000':
-    'Create the role, or let it log in from this machine: a line in pg_hba.conf. If that takes TLS only (`hostssl`), add `?sslmode=verify-full` to DATABASE_URL.',
-  '3D000':
-    "Run `CREATE DATABASE <name> TEMPLATE template0 ENCODING 'UTF8';`, or correct the name in DATABASE_URL.",
-  '42501': 'Run `GRANT CONNECT ON DATABASE <name> TO <role>;`.',
-  '53300':
-    'End connections that nobody needs (pg_stat_activity says whose they are), or raise max_connections.',
-  '57P03': 'Wait a moment: the server is starting, stopping or recovering.',
-  ENOTFOUND: hostUnknown,
-  EAI_AGAIN: hostUnknown,
-  DEPTH_ZERO_SELF_SIGNED_CERT: authority,
-  SELF_SIGNED_CERT_IN_CHAIN: authority,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: authority,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: authority,
-};
+const remedies: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    '28P01':
+      'Correct the user or the password in DATABASE_URL (a password is percent-encoded: / is %2F, @ is %40).',
+    '28000':
+      'Create the role, or let it log in from this machine: a line in pg_hba.conf. If that takes TLS only (`hostssl`), add `?sslmode=verify-full` to DATABASE_URL.',
+    '3D000':
+      "Run `CREATE DATABASE <name> TEMPLATE template0 ENCODING 'UTF8';`, or correct the name in DATABASE_URL.",
+    '42501': 'Run `GRANT CONNECT ON DATABASE <name> TO <role>;`.',
+    '53300':
+      'End connections that nobody needs (pg_stat_activity says whose they are), or raise max_connections.',
+    '57P03': 'Wait a moment: the server is starting, stopping or recovering.',
+    ENOTFOUND: hostUnknown,
+    EAI_AGAIN: hostUnknown,
+    DEPTH_ZERO_SELF_SIGNED_CERT: authority,
+    SELF_SIGNED_CERT_IN_CHAIN: authority,
+    UNABLE_TO_GET_ISSUER_CERT_LOCALLY: authority,
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: authority,
+  }),
+);
 
 /** Said by the driver, without a code. */
 const withoutTls = /server does not support SSL/;
@@ -41,7 +43,7 @@ export function unreachable(cause: unknown): EventRuntimeError {
   const said = messageOf(cause);
   const remedy = withoutTls.test(said)
     ? 'Take sslmode out of DATABASE_URL, or switch TLS on in the server (`ssl = on`).'
-    : remedies[String(sqlState(cause))];
+    : remedies.get(String(sqlState(cause)));
   return runtimeError('ER1001', {
     detail: `It says: ${said}.`,
     cause,

@@ -181,6 +181,21 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(await describeSlot(fixture.sql, fixture.slot)).toBeUndefined();
   });
 
+  test.each([
+    ['a wrong password', (url: URL) => (url.password = 'wrong'), 'Correct the user or the password'],
+    ['no such database', (url: URL) => (url.pathname = '/nonesuch'), 'CREATE DATABASE'],
+  ])('%s at the start: ER1001 and what to do, and it tries again', async (_what, change, remedy) => {
+    const url = new URL(fixture.database.url);
+    change(url);
+    const relay = fixture.relay([], { connectionString: url.href });
+    const started = relay.start();
+    started.catch(() => undefined);
+    const message = expect.stringContaining(remedy);
+    expect((await fixture.logged('relay.reconnecting'))['error']).toMatchObject({ code: 'ER1001', message });
+    await relay.stop();
+    await expect(started).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
   test('a database that is not there at the start: it says ER1001, tries again, and can be stopped', async () => {
     const url = new URL(fixture.database.url);
     url.port = String(await freePort());

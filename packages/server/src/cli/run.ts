@@ -36,11 +36,15 @@ export async function run(options: RunOptions): Promise<ExitCode> {
       terminal.note('stopped');
       return exitCode.failed;
     }
-    // Only now: it knows every code, and with them the whole runtime, which `--help` does not need.
-    const { describeError, renderError } = await import('./render-error.ts');
-    if (args.includes('--json')) terminal.out(JSON.stringify({ error: describeError(cause) }));
-    else for (const line of renderError(cause, terminal)) terminal.note(line);
-    return isUsage(describeError(cause).code) ? exitCode.usage : exitCode.failed;
+    // Only now: these know every code, and with them the whole runtime, which `--help` does not need.
+    const [{ codedError }, { describeError, renderError }] = await Promise.all([
+      import('./coded-error.ts'),
+      import('./render-error.ts'),
+    ]);
+    const error = codedError(cause);
+    if (args.includes('--json')) terminal.out(JSON.stringify({ error: describeError(error) }));
+    else for (const line of renderError(error, terminal)) terminal.note(line);
+    return isUsage(describeError(error).code) ? exitCode.usage : exitCode.failed;
   }
 }
 

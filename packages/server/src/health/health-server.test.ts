@@ -120,7 +120,7 @@ test('a port that is taken stops nobody: it starts, says so, and serves once the
   await using health = fixture({ port, retryMs: 10 });
   await health.server.start();
   expect(health.server.address).toBeUndefined();
-  expect(health.lines.join('')).toMatch(/health\.unavailable.*ER5007/);
+  expect(health.lines.join('')).toMatch(/health\.unavailable.*ER5007 .* — Give another http\.port/);
   squatter.close();
   await once(squatter, 'close');
   while (health.server.address === undefined) await nextTurn();

@@ -99,7 +99,15 @@ describe.each([
     try {
       await using fixture = await OperationsFixture.create(minimal.url);
       const checks = await fixture.doctor();
-      expect(found(checks, 'ER1002')).toMatchObject({ state: 'fail', seen: 'replica' });
+      expect(found(checks, 'ER1002')).toMatchObject({
+        state: 'fail',
+        seen: 'replica',
+        fix: expect.stringContaining("ALTER SYSTEM SET wal_level = 'logical';"),
+      });
+      const refused = await fixture.run(['slot', 'create']);
+      expect(refused.notes).toMatch(
+        /ER1002[\s\S]*→ Run `ALTER SYSTEM SET wal_level = 'logical';` and restart/,
+      );
       const polled = await fixture.doctor({ settings: { ...fixture.settings, source: 'table' } });
       expect(polled.map(({ code }) => code)).not.toContain('ER1002');
       expect(polled.map(({ code }) => code)).not.toContain('ER1202');
@@ -154,9 +162,13 @@ describe.each([
     url.port = String(pooler.port);
     const checks = await fixture.doctor({ settings: { ...fixture.settings, connectionString: url.href } });
     expect(checks).toHaveLength(1);
-    expect(checks[0]).toMatchObject({ code: 'ER1004', state: 'fail' });
+    const fix = expect.stringContaining('Set DATABASE_URL to PostgreSQL itself');
+    expect(checks[0]).toMatchObject({ code: 'ER1004', state: 'fail', fix });
     fixture.url = url.href;
     expect(await fixture.run(['doctor'])).toMatchObject({ code: 3, out: expect.stringContaining('ER1004') });
+    expect((await fixture.run(['migrate'])).notes).toMatch(
+      /ER1004[\s\S]*→ Set DATABASE_URL to PostgreSQL itself/,
+    );
   });
 });
 
