@@ -38,7 +38,8 @@ export function errorsPage(groups: readonly ErrorGroup[]): string {
     '',
     'Every error that event-runtime throws on purpose has a `code`. Switch on the code: the message is for',
     'people and may change. *Retryable* says whether the same call may succeed later without any change by',
-    'a person; the error has it as `retryable`, and what to do as `remedy`.',
+    'a person; the error has it as `retryable`, and what to do as `remedy`. `event-runtime explain ER1203` says',
+    'the same of one code.',
   ].join('\n');
   return `${[intro, ...sections].join('\n\n')}\n`;
 }

@@ -3,8 +3,12 @@ import * as runtime from '../../packages/runtime/src/errors/codes.ts';
 import * as operation from '../../packages/runtime/src/errors/operation-errors.ts';
 import { logEvents } from '../../packages/runtime/src/telemetry/log-events.ts';
 import { metrics } from '../../packages/runtime/src/telemetry/metrics.ts';
+import { composition } from '../../packages/server/src/cli/commands.ts';
+import { program } from '../../packages/server/src/cli/program.ts';
+import { terminalOf } from '../../packages/server/src/cli/terminal.ts';
 import { configSchema } from '../../packages/server/src/config/config-schema.ts';
 import { settingRows } from '../../packages/server/src/config/settings-table.ts';
+import { cliPage } from './cli-page.ts';
 import { configurationFileSource, configurationSource } from './configuration-types.ts';
 import { type ErrorGroup, errorsPage } from './errors-page.ts';
 import { logEventsPage } from './log-events-page.ts';
@@ -53,6 +57,19 @@ function errorGroups(): ErrorGroup[] {
   return groups;
 }
 
+/** The command line, of which nothing is run. */
+function commands(): ReturnType<typeof program> {
+  const { signal } = new AbortController();
+  const context = { terminal: terminalOf(process), env: {}, signal };
+  return program({ composition, context, onExit: () => undefined });
+}
+
+const settingFlags: ReadonlySet<string | null> = new Set([
+  ...settingRows.map(([, { flag }]) => flag),
+  '--config',
+  '--no-config',
+]);
+
 /** JSON as the formatter leaves it: a list of words is one line. */
 function jsonText(value: unknown): string {
   const text = JSON.stringify(value, undefined, 2);
@@ -65,6 +82,7 @@ export const pages: readonly Page[] = [
   { path: 'docs/reference/errors.md', make: () => errorsPage(errorGroups()) },
   { path: 'docs/reference/log-events.md', make: () => logEventsPage(logEvents) },
   { path: 'docs/reference/metrics.md', make: () => metricsPage(metrics) },
+  { path: 'docs/reference/cli.md', make: () => cliPage(commands(), (flag) => settingFlags.has(flag)) },
   { path: 'docs/reference/settings.md', make: () => settingsPage(settingRows) },
   {
     path: 'docs/reference/config.schema.json',

@@ -283,6 +283,11 @@ export const configurationErrors = {
     remedy: 'Run `event-runtime explain`, which lists them all.',
     retryable: false,
   },
+  ER5010: {
+    meaning: 'The command line is not valid.',
+    remedy: 'Run the command with --help for what there is.',
+    retryable: false,
+  },
 } as const;
 
 /** ER9xxx: the life of the process. */

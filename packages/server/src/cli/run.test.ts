@@ -147,7 +147,6 @@ test.each([
   [['sinks', 'pase', 'x', '--dry-run'], /Did you mean pause\?/],
   [['slot', 'dorp', '--yes'], /Did you mean drop\?/],
   [['slot', 'nonsense'], /There are show, create, drop\./],
-  [['slot', '--json', 'dorp'], /too many arguments/],
   [['slot', 'drop', '--dry-rnu'], /did you mean --dry-run/i],
   [[], /Usage: event-runtime/],
 ])('%j is a matter of usage', async (args, told) => {
@@ -156,6 +155,55 @@ test.each([
   expect(notes).toMatch(told);
   expect(out).toBe('');
   expect(given).toEqual([]);
+});
+
+test.each([
+  [['demmo', '--json'], "unknown command 'demmo' (Did you mean demo?)"],
+  [['slot', 'dorp', '--json'], "unknown command 'dorp' of slot (Did you mean drop?)"],
+  [['sinks', 'pause', '--json'], "missing required argument 'sink'"],
+])('%j is told to programs, too', async (args, detail) => {
+  const { code, out, given } = await ran(args);
+  expect([code, given]).toEqual([2, []]);
+  expect(JSON.parse(out)).toEqual({
+    error: {
+      code: 'ER5010',
+      meaning: 'The command line is not valid.',
+      detail,
+      remedy: 'Run the command with --help for what there is.',
+      retryable: false,
+      page: 'docs/reference/errors.md#er5010',
+    },
+  });
+});
+
+test('every command that does something takes --json', async () => {
+  const words = [['dev'], ['demo'], ['start'], ['migrate'], ['status'], ['lag'], ['doctor'], ['explain']];
+  const groups = [
+    ['config'],
+    ['slot'],
+    ['slot', 'create'],
+    ['slot', 'drop'],
+    ['sinks'],
+    ['sinks', 'pause', 'a'],
+  ];
+  for (const each of [...words, ...groups, ['sinks', 'resume', 'a'], ['uninstall']]) {
+    expect(await ran([...each, '--json'])).toMatchObject({
+      code: 0,
+      given: [[expect.any(String), { json: true }]],
+    });
+  }
+});
+
+test('every command that changes something takes --dry-run', async () => {
+  for (const each of [
+    ['migrate'],
+    ['slot', 'create'],
+    ['slot', 'drop'],
+    ['sinks', 'pause', 'a'],
+    ['uninstall'],
+  ]) {
+    expect((await ran([...each, '--dry-run'])).given).toMatchObject([[expect.any(String), { dryRun: true }]]);
+  }
 });
 
 test('help and version that were asked for are no failure', async () => {

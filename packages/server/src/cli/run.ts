@@ -31,7 +31,8 @@ export async function run(options: RunOptions): Promise<ExitCode> {
     return end.code;
   } catch (cause) {
     // Commander has printed what it has to say; help and version that were asked for are no failure.
-    if (cause instanceof CommanderError) return cause.exitCode === 0 ? exitCode.ok : exitCode.usage;
+    if (cause instanceof CommanderError && cause.exitCode === 0) return exitCode.ok;
+    if (cause instanceof CommanderError && !args.includes('--json')) return exitCode.usage;
     if (signal.aborted && isAbort(cause, signal)) {
       terminal.note('stopped');
       return exitCode.failed;
@@ -53,7 +54,7 @@ function isAbort(cause: unknown, signal: AbortSignal): boolean {
   return cause === signal.reason || (cause instanceof Error && cause.name === 'AbortError');
 }
 
-/** A setting that is missing or not valid, a code that does not exist: a matter of how the program was called. */
+/** Words, a setting, a code that are not valid: a matter of how the program was called. */
 function isUsage(code: string | null): boolean {
-  return code === 'ER5001' || code === 'ER5009';
+  return code === 'ER5001' || code === 'ER5009' || code === 'ER5010';
 }
