@@ -1,6 +1,7 @@
 import * as producer from '../../packages/outbox/src/errors/codes.ts';
 import * as runtime from '../../packages/runtime/src/errors/codes.ts';
 import * as operation from '../../packages/runtime/src/errors/operation-errors.ts';
+import * as table from '../../packages/runtime/src/errors/table-errors.ts';
 import { logEvents } from '../../packages/runtime/src/telemetry/log-events.ts';
 import { metrics } from '../../packages/runtime/src/telemetry/metrics.ts';
 import { composition } from '../../packages/server/src/cli/commands.ts';
@@ -26,6 +27,7 @@ export interface Page {
 const titles: Readonly<Record<string, string>> = {
   databaseErrors: 'The database and its set-up',
   operationErrors: "What the operator's commands find",
+  tableErrors: 'Tables that a team already has',
   producerErrors: 'Emitting',
   receiverErrors: 'Receiving webhooks',
   replicationErrors: 'Replication',
@@ -38,7 +40,7 @@ const titles: Readonly<Record<string, string>> = {
 const merged = 'runtimeErrors';
 
 function errorGroups(): ErrorGroup[] {
-  const { [merged]: whole, ...parts } = { ...producer, ...runtime, ...operation };
+  const { [merged]: whole, ...parts } = { ...producer, ...runtime, ...operation, ...table };
   const catalogs = Object.entries(parts).filter(([, value]) => typeof value === 'object');
   const groups: ErrorGroup[] = [];
   for (const [name, title] of Object.entries(titles)) {

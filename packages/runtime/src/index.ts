@@ -37,6 +37,18 @@ export {
 export { createSlotAt, type SlotCreationOptions } from './replication/slot-creation.ts';
 export { readerText, type SlotReader } from './replication/slot-reader.ts';
 export {
+  type AttachmentPlan,
+  type AttachmentRequest,
+  attachTable,
+  detachTable,
+  findAttached,
+  type LockPatience,
+  planAttachment,
+} from './schema/attached/attach.ts';
+export { type AttachedTable, attachedTables } from './schema/attached/attached-tables.ts';
+export { type FieldSource, type Mapping, parseMapping } from './schema/attached/mapping.ts';
+export { type TablePreset, tablePresets } from './schema/attached/presets.ts';
+export {
   connectDirect,
   type DirectConnection,
   type DirectConnectionOptions,

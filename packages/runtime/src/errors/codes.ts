@@ -1,5 +1,6 @@
 import { errorFactory } from '@event-runtime/outbox';
 import { operationErrors } from './operation-errors.ts';
+import { tableErrors } from './table-errors.ts';
 
 /** ER1xxx: the database and its set-up. */
 export const databaseErrors = {
@@ -307,12 +308,14 @@ export const lifecycleErrors = {
 /** Every code of the runtime, in one catalogue. */
 export const runtimeErrors: typeof databaseErrors &
   typeof operationErrors &
+  typeof tableErrors &
   typeof replicationErrors &
   typeof deliveryErrors &
   typeof configurationErrors &
   typeof lifecycleErrors = {
   ...databaseErrors,
   ...operationErrors,
+  ...tableErrors,
   ...replicationErrors,
   ...deliveryErrors,
   ...configurationErrors,

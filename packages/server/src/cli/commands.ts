@@ -57,6 +57,18 @@ export const composition: Composition = {
     const { sinkPauseCommand } = await import('../operations/sinks-command.ts');
     return await sinkPauseCommand(context, options);
   },
+  async tableAttach(context, options) {
+    const { tableAttachCommand } = await import('../operations/tables-command.ts');
+    return await tableAttachCommand(context, options);
+  },
+  async tableDetach(context, options) {
+    const { tableDetachCommand } = await import('../operations/tables-command.ts');
+    return await tableDetachCommand(context, options);
+  },
+  async tablesList(context, given) {
+    const { tablesListCommand } = await import('../operations/tables-command.ts');
+    return await tablesListCommand(context, given);
+  },
   async uninstall(context, options) {
     const { uninstallCommand } = await import('../operations/uninstall-command.ts');
     return await uninstallCommand(context, options);

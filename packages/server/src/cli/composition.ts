@@ -3,6 +3,7 @@ import type { DemoCommandOptions } from '../demo/demo-command.ts';
 import type { LagOptions } from '../operations/lag-command.ts';
 import type { SinkPauseCommandOptions } from '../operations/sinks-command.ts';
 import type { SlotOptions } from '../operations/slot-command.ts';
+import type { TableAttachOptions, TableDetachOptions } from '../operations/tables-command.ts';
 import type { UninstallOptions } from '../operations/uninstall-command.ts';
 import type { CommandContext } from './command-context.ts';
 import type { ExitCode } from './exit-code.ts';
@@ -35,5 +36,8 @@ export interface Composition {
   readonly slot: Command<SlotOptions>;
   readonly sinksList: Command<GivenSettings>;
   readonly sinkPause: Command<SinkPauseCommandOptions>;
+  readonly tableAttach: Command<TableAttachOptions>;
+  readonly tableDetach: Command<TableDetachOptions>;
+  readonly tablesList: Command<GivenSettings>;
   readonly uninstall: Command<UninstallOptions>;
 }

@@ -3,6 +3,7 @@ import { relaySettingPaths } from '../operations/relay-setting-paths.ts';
 import { dryRunFlag, quietFlag } from './common-flags.ts';
 import type { Wiring } from './program.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
+import { addTableCommands } from './table-commands.ts';
 
 interface Given extends Readonly<Record<string, unknown>> {
   readonly json: boolean;
@@ -37,6 +38,7 @@ export function addOperationCommands(root: Command, wiring: Wiring): void {
 
   addSlotCommands(root, wiring);
   addSinkCommands(root, wiring);
+  addTableCommands(root, wiring);
 
   about('uninstall', 'remove slot, publication, schema and roles from the database')
     .option('--dry-run', 'show what would be removed, and remove nothing', false)

@@ -13,6 +13,7 @@ import {
 import { serverChecks } from './server-checks.ts';
 import { readServerFacts } from './server-facts.ts';
 import type { RelaySettings } from './site.ts';
+import { tableChecks } from './table-checks.ts';
 
 export interface DoctorOptions {
   readonly settings: RelaySettings;
@@ -63,6 +64,7 @@ async function checksOf(client: pg.Client, options: DoctorOptions): Promise<Chec
     ...(rights === undefined ? [] : [rights]),
     ...(usable && source === 'wal' ? [await publicationCheck(client)] : []),
     ...(rights?.state === 'ok' ? [await foreignRowsCheck(client)] : []),
+    ...(usable ? await tableChecks(client) : []),
     await oldTransactionCheck(client, limits.transactionSeconds ?? 300),
     ...(report === undefined ? [] : reportChecks(report, { source, limits })),
   ];

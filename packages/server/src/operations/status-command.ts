@@ -10,6 +10,7 @@ import { primaryCheck, replicasOf, reportChecks } from './report-checks.ts';
 import { schemaCheck } from './schema-checks.ts';
 import { openSite } from './site.ts';
 import { table } from './table.ts';
+import { tableChecks } from './table-checks.ts';
 
 /** `event-runtime status`: one screen of how the relay stands. Exit code 3 when something needs attention. */
 export async function statusCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
@@ -18,34 +19,38 @@ export async function statusCommand(context: CommandContext, given: GivenSetting
   const { client, relay, slot, shards, source } = site;
   const schema = await schemaCheck(client);
   const report = schema.state === 'fail' ? undefined : await relayReport(client, { relay, slot, shards });
+  const tables = schema.state === 'fail' ? [] : await tableChecks(client);
   const checks = [
     schema,
+    ...tables,
     ...(report === undefined
       ? []
       : [...primaryCheck(report.server.inRecovery), ...reportChecks(report, { source })]),
   ];
   const attention = checks.filter(({ state }) => state !== 'ok');
-  if (json) terminal.out(JSON.stringify({ report: report ?? null, attention }));
-  else for (const line of screen({ report, attention, source, terminal })) terminal.out(line);
+  if (json) terminal.out(JSON.stringify({ report: report ?? null, tables, attention }));
+  else for (const line of screen({ report, tables, attention, source, terminal })) terminal.out(line);
   return attention.length === 0 ? exitCode.ok : exitCode.notHealthy;
 }
 
 interface Screen {
   readonly report: RelayReport | undefined;
+  /** One check for each attached table. */
+  readonly tables: readonly Check[];
   readonly attention: readonly Check[];
   readonly source: 'wal' | 'table';
   readonly terminal: Terminal;
 }
 
-function screen({ report, attention, source, terminal }: Screen): string[] {
-  const lines = report === undefined ? [] : reportLines(report, { source, terminal });
+function screen({ report, tables, attention, source, terminal }: Screen): string[] {
+  const lines = report === undefined ? [] : reportLines(report, { tables, source, terminal });
   if (attention.length === 0) return [...lines, '', terminal.colors.green('Nothing needs attention.')];
   return [...lines, '', 'Needs attention', ...attention.flatMap((check) => checkLines(check, terminal))];
 }
 
 function reportLines(
   report: RelayReport,
-  { source, terminal }: { readonly source: 'wal' | 'table'; readonly terminal: Terminal },
+  { tables, source, terminal }: Omit<Screen, 'report' | 'attention'>,
 ): string[] {
   const { server, slot, leases, sinks, partitions, deadLetters, webhooks } = report;
   const holder =
@@ -57,6 +62,7 @@ function reportLines(
     ['relay', `${report.relay}: ${holder} works, ${replicas} ${replicas === 1 ? 'replica' : 'replicas'}`],
     ...(source === 'wal' ? [['slot', slotText(report)] as const] : []),
     ['partitions', `${Math.min(...partitions.map(({ daysAhead }) => daysAhead))} days ahead`],
+    ...(tables.length === 0 ? [] : [['tables', `${countText(tables.length)} attached`] as const]),
     ['dead letters', countText(dead, 10_000)],
     [
       'webhooks',

@@ -1,4 +1,4 @@
-import { dropSlot } from '@event-runtime/runtime';
+import { detachTable, dropSlot } from '@event-runtime/runtime';
 import type pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
@@ -53,13 +53,15 @@ function refuse({ running, slots, dependents }: UninstallPlan): void {
 
 /**
  * Slots first: what can be left behind by a failure afterwards is then a schema without a slot, which harms nobody, and
- * not a slot that fills the disk. The rest is one transaction.
+ * not a slot that fills the disk. Then the triggers on tables of others, each with a lock that is not waited for long. The
+ * rest is one transaction.
  */
 async function remove(
   client: pg.Client,
   { plan, signal }: { readonly plan: UninstallPlan; readonly signal: AbortSignal },
 ): Promise<void> {
   for (const { name } of plan.slots) await dropSlot(client, { slot: name, timeoutMs: 0, signal });
+  for (const attached of plan.tables) await detachTable(client, { attached, signal });
   await client.query('begin');
   try {
     // Whoever emits would wait behind us.
@@ -94,10 +96,11 @@ async function hasLeftovers(client: pg.Client, role: string): Promise<boolean> {
 }
 
 function planLines(plan: UninstallPlan): string[] {
-  const { slots, publication, schema, events, roles, keptRoles, running, dependents } = plan;
+  const { slots, publication, schema, tables, events, roles, keptRoles, running, dependents } = plan;
   const lines = [
     ...slots.map(({ name, active }) => `slot ${name}${active ? ' (it is being read)' : ''}`),
     ...(publication ? ['publication event_runtime'] : []),
+    ...tables.map(({ table }) => `the trigger on table ${table}: its rows become events no more`),
     ...(schema
       ? [`schema event_runtime, with about ${events.toLocaleString('en-US')} events in its outbox`]
       : []),

@@ -1,3 +1,4 @@
+import { type AttachedTable, attachedTables } from '@event-runtime/runtime';
 import type pg from 'pg';
 
 /** What `uninstall` would remove, and what stands in its way. */
@@ -6,6 +7,8 @@ export interface UninstallPlan {
   readonly slots: ReadonlyArray<{ readonly name: string; readonly active: boolean }>;
   readonly publication: boolean;
   readonly schema: boolean;
+  /** Tables of others whose rows become events; they stay, without our trigger. */
+  readonly tables: ReadonlyArray<Pick<AttachedTable, 'table' | 'functionName'>>;
   /** Rows of the outbox, as estimated; they go with the schema. */
   readonly events: number;
   /** Roles that go, and who loses them. */
@@ -49,6 +52,7 @@ export async function planUninstall(client: pg.Client, configuredSlot: string): 
     slots: slots.rows,
     publication,
     schema,
+    tables: (await attachedTables(client)).map(({ table, functionName }) => ({ table, functionName })),
     events: schema ? await estimatedEvents(client) : 0,
     roles: gone.map(({ name, members }) => ({ name, members })),
     keptRoles: roles.rows.filter(({ elsewhere }) => elsewhere).map(({ name }) => name),

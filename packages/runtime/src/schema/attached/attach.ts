@@ -1,0 +1,163 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClientBase } from 'pg';
+import { runtimeError } from '../../errors/codes.ts';
+import { sqlState } from '../../internal/sql-state.ts';
+import { type AttachedTable, attachedTables } from './attached-tables.ts';
+import { type Attachment, attachedTrigger, attachmentSql, detachmentSql, script } from './attachment-sql.ts';
+import { invalidMapping, type Mapping, mappingProblems } from './mapping.ts';
+import { presetMapping, type TablePreset } from './presets.ts';
+import { readTableShape, shapeProblems, shapeWarnings, type TableShape } from './table-shape.ts';
+
+export interface LockPatience {
+  /** How long one attempt waits for the lock, in milliseconds: so long others wait behind it. Default 500. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** How often it is tried before ER1407, a second apart. Default 20. */
+  readonly attempts?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface AttachmentRequest {
+  /** As SQL writes it: `public.outbox_events`, `public."OutboxEvent"`. */
+  readonly table: string;
+  readonly preset?: TablePreset | undefined;
+  /** Goes before what the preset says. */
+  readonly mapping: Mapping;
+}
+
+/** What attaching a table comes to. */
+export interface AttachmentPlan extends Attachment {
+  /** What may surprise, in words. */
+  readonly warnings: readonly string[];
+  /** A script that does it, with its own transaction. */
+  readonly sql: string;
+}
+
+/**
+ * Looks whether a table can be attached, and how. Changes nothing.
+ *
+ * @throws ER1401 no table that can be; ER1402 the mapping does not fit it; ER1403 it is attached
+ */
+export async function planAttachment(
+  client: ClientBase,
+  request: AttachmentRequest,
+): Promise<AttachmentPlan> {
+  const shape = await readTableShape(client, request.table);
+  const mapping =
+    request.preset === undefined
+      ? request.mapping
+      : presetMapping(request.preset, { columns: new Set(shape.columns.keys()), over: request.mapping });
+  const general = mappingProblems(mapping);
+  const problems = general.length > 0 ? general : shapeProblems(mapping, shape);
+  if (problems.length > 0) throw invalidMapping(problems);
+  await refuseAttached(client, shape);
+  const { schema, name, table } = shape;
+  const attachment = { schema, name, table, mapping, functionName: await freeName(client, shape) };
+  const warnings = shapeWarnings(mapping, shape);
+  return { ...attachment, warnings, sql: script(attachmentSql(attachment)) };
+}
+
+/**
+ * Makes the trigger. Writers of the table wait while it is made, and for as long as an attempt waits for its lock.
+ *
+ * @param client a session outside of a transaction; its role may SET ROLE to the owner
+ * @throws ER1403 it was attached meanwhile; ER1407 the lock was not to be had; retryable
+ */
+export async function attachTable(
+  client: ClientBase,
+  { plan, ...patience }: LockPatience & { readonly plan: AttachmentPlan },
+): Promise<void> {
+  try {
+    await inShortTransaction(client, { table: plan.table, statements: attachmentSql(plan), ...patience });
+  } catch (cause) {
+    // duplicate_object, duplicate_function
+    if (!['42710', '42723'].includes(String(sqlState(cause)))) throw cause;
+    throw runtimeError('ER1403', { detail: `Seen: ${plan.table}.`, cause });
+  }
+}
+
+/**
+ * Takes trigger and function away, also where one of them is there no more.
+ *
+ * @param client as of `attachTable`
+ * @throws ER1407 the lock was not to be had; retryable
+ */
+export async function detachTable(
+  client: ClientBase,
+  {
+    attached,
+    ...patience
+  }: LockPatience & { readonly attached: Pick<AttachedTable, 'table' | 'functionName'> },
+): Promise<void> {
+  const { table, functionName } = attached;
+  await inShortTransaction(client, { table, statements: detachmentSql(functionName), ...patience });
+}
+
+/** The attached table of this name. @throws ER1404 none is */
+export async function findAttached(client: ClientBase, name: string): Promise<AttachedTable> {
+  const all = await attachedTables(client);
+  const { rows } = await client
+    .query<{ table: string }>(
+      `select format('%I.%I', n.nspname, c.relname) as table
+         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.oid = to_regclass($1)`,
+      [name],
+    )
+    .catch(() => ({ rows: [] }));
+  const wanted = rows[0]?.table ?? name;
+  const found = all.find(({ table }) => table === wanted) ?? all.find(({ table }) => table === name);
+  if (found !== undefined) return found;
+  const names = all.map(({ table }) => table);
+  throw runtimeError('ER1404', {
+    detail: `Asked for: ${name}. Attached: ${names.length === 0 ? 'none' : names.join(', ')}.`,
+  });
+}
+
+/** Also where the trigger of this name is of another schema: there can be one of a name. */
+async function refuseAttached(client: ClientBase, { oid, table }: TableShape): Promise<void> {
+  const { rows } = await client.query(
+    `select from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = $1 and (t.tgname = $2 or p.pronamespace = to_regnamespace('event_runtime'))`,
+    [oid, attachedTrigger],
+  );
+  if (rows.length > 0) throw runtimeError('ER1403', { detail: `Seen: ${table}.` });
+}
+
+/** For people, who read it in the catalogue; nothing goes by it. */
+async function freeName(client: ClientBase, { schema, name }: TableShape): Promise<string> {
+  const base = `attached_${schema}_${name}`
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_]+/g, '_')
+    .slice(0, 56);
+  const { rows } = await client.query<{ name: string }>(
+    `select p.proname::text as name from pg_catalog.pg_proc p where p.pronamespace = to_regnamespace('event_runtime')`,
+  );
+  const taken = new Set(rows.map((row) => row.name));
+  let free = base;
+  for (let n = 2; taken.has(free); n += 1) free = `${base}_${n}`;
+  return free;
+}
+
+interface ShortTransaction extends LockPatience {
+  readonly table: string;
+  readonly statements: readonly string[];
+}
+
+async function inShortTransaction(client: ClientBase, work: ShortTransaction): Promise<void> {
+  const { table, statements, lockTimeoutMs = 500, attempts = 20, signal } = work;
+  for (let attempt = 1; ; attempt += 1) {
+    signal?.throwIfAborted();
+    try {
+      await client.query('begin');
+      await client.query("select set_config('lock_timeout', $1, true)", [`${lockTimeoutMs}ms`]);
+      for (const statement of statements) await client.query(statement);
+      await client.query('commit');
+      return;
+    } catch (cause) {
+      await client.query('rollback').catch(() => undefined);
+      // lock_not_available, deadlock_detected
+      if (!['55P03', '40P01'].includes(String(sqlState(cause)))) throw cause;
+      if (attempt >= attempts) throw runtimeError('ER1407', { detail: `Seen: ${table}.`, cause });
+    }
+    await sleep(1_000, undefined, signal === undefined ? {} : { signal });
+  }
+}

@@ -1,0 +1,59 @@
+import { type TablePreset, tablePresets } from '@event-runtime/runtime';
+import { type Command, Option } from 'commander';
+import type { Wiring } from './program.ts';
+import { addSettingOptions, givenSettings } from './setting-options.ts';
+
+interface Given extends Readonly<Record<string, unknown>> {
+  readonly json: boolean;
+}
+
+interface GivenForAttach extends Given {
+  readonly preset?: TablePreset;
+  readonly map: readonly string[];
+  readonly dryRun: boolean;
+}
+
+/** The commands for tables that a team already has. */
+export function addTableCommands(root: Command, { composition, run }: Wiring): void {
+  const tables = root
+    .command('tables')
+    .description('make events of the rows of tables that you already have');
+  const about = (command: Command, description: string): Command =>
+    addSettingOptions(command.description(description).option('--json', 'print one JSON object', false), [
+      'databaseUrl',
+    ]);
+  about(tables.command('list', { isDefault: true }), 'show the attached tables').action(
+    async (given: Given) => run(composition.tablesList, { ...givenSettings(given), json: given.json }),
+  );
+  about(
+    tables.command('attach <table>'),
+    'make each row that is inserted into <table> an event, by a trigger in the same transaction',
+  )
+    .addOption(
+      new Option('--preset <name>', 'the mapping of a known form of table').choices(
+        Object.keys(tablePresets),
+      ),
+    )
+    .addOption(
+      new Option(
+        '--map <field=column...>',
+        'a field of the event and its column; field=a+b joins two by /, field=:text is the same text always',
+      ).default([], 'none'),
+    )
+    .option('--dry-run', 'print the SQL that would run, and run nothing', false)
+    .addHelpText('after', presetsText)
+    .action(async (table: string, { preset, map, dryRun, json, ...given }: GivenForAttach) =>
+      run(composition.tableAttach, { ...givenSettings(given), table, preset, map, dryRun, json }),
+    );
+  about(
+    tables.command('detach <table>'),
+    'make no more events of its rows; those that became events stay',
+  ).action(async (table: string, given: Given) =>
+    run(composition.tableDetach, { ...givenSettings(given), table, json: given.json }),
+  );
+}
+
+function presetsText(): string {
+  const lines = Object.entries(tablePresets).map(([name, { about }]) => `  ${name}: ${about}`);
+  return ['', 'Presets:', ...lines].join('\n');
+}
