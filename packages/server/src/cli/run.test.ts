@@ -45,6 +45,9 @@ async function ran(
     slot: command('slot'),
     sinksList: command('sinksList'),
     sinkPause: command('sinkPause'),
+    tableAttach: command('tableAttach'),
+    tableDetach: command('tableDetach'),
+    tablesList: command('tablesList'),
     uninstall: command('uninstall'),
   };
   const signal = options.signal ?? new AbortController().signal;
@@ -55,6 +58,38 @@ async function ran(
 const failing = (error: unknown) => async (): Promise<0> => {
   throw error;
 };
+
+test('the words about tables mean their commands; --map takes several, and more than once', async () => {
+  const settings = { json: false, flags: {}, config: undefined };
+  for (const words of [['tables'], ['tables', 'list']]) {
+    expect((await ran(words)).given).toEqual([['tablesList', settings]]);
+  }
+  expect((await ran(['tables', 'attach', 'a.b'])).given).toEqual([
+    ['tableAttach', { ...settings, table: 'a.b', preset: undefined, map: [], dryRun: false }],
+  ]);
+  const attach = [
+    'tables',
+    'attach',
+    'a.b',
+    '--map',
+    'x=y',
+    'tenant=:z',
+    '--preset',
+    'debezium',
+    '--map',
+    'v=w',
+  ];
+  expect((await ran([...attach, '--dry-run'])).given).toEqual([
+    [
+      'tableAttach',
+      { ...settings, table: 'a.b', preset: 'debezium', map: ['x=y', 'tenant=:z', 'v=w'], dryRun: true },
+    ],
+  ]);
+  expect((await ran(['tables', 'detach', 'a.b'])).given).toEqual([
+    ['tableDetach', { ...settings, table: 'a.b' }],
+  ]);
+  expect(await ran(['tables', 'attach', 'a.b', '--preset', 'other'])).toMatchObject({ code: 2, given: [] });
+});
 
 test('the words mean their commands, with defaults', async () => {
   expect((await ran(['start'])).given).toEqual([['start', { json: false, flags: {}, config: undefined }]]);

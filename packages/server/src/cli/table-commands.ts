@@ -18,14 +18,10 @@ export function addTableCommands(root: Command, { composition, run }: Wiring): v
   const tables = root
     .command('tables')
     .description('make events of the rows of tables that you already have');
-  const about = (command: Command, description: string): Command =>
-    addSettingOptions(command.description(description).option('--json', 'print one JSON object', false), [
-      'databaseUrl',
-    ]);
-  about(tables.command('list', { isDefault: true }), 'show the attached tables').action(
+  described(tables.command('list', { isDefault: true }), 'show the attached tables').action(
     async (given: Given) => run(composition.tablesList, { ...givenSettings(given), json: given.json }),
   );
-  about(
+  described(
     tables.command('attach <table>'),
     'make each row that is inserted into <table> an event, by a trigger in the same transaction',
   )
@@ -45,11 +41,18 @@ export function addTableCommands(root: Command, { composition, run }: Wiring): v
     .action(async (table: string, { preset, map, dryRun, json, ...given }: GivenForAttach) =>
       run(composition.tableAttach, { ...givenSettings(given), table, preset, map, dryRun, json }),
     );
-  about(
+  described(
     tables.command('detach <table>'),
     'make no more events of its rows; those that became events stay',
   ).action(async (table: string, given: Given) =>
     run(composition.tableDetach, { ...givenSettings(given), table, json: given.json }),
+  );
+}
+
+function described(command: Command, description: string): Command {
+  return addSettingOptions(
+    command.description(description).option('--json', 'print one JSON object', false),
+    ['databaseUrl'],
   );
 }
 

@@ -54,11 +54,16 @@ export async function attachedTables(client: ClientBase): Promise<AttachedTable[
       table: table ?? record?.table ?? '(unknown)',
       functionName,
       mapping: record?.mapping ?? null,
-      trigger: table === null ? 'missing' : disabled.length > 0 ? 'disabled' : 'enabled',
+      trigger: triggerState(table, disabled),
       disabled,
       missingColumns: missing,
     };
   });
+}
+
+function triggerState(table: string | null, disabled: readonly string[]): AttachedTable['trigger'] {
+  if (table === null) return 'missing';
+  return disabled.length > 0 ? 'disabled' : 'enabled';
 }
 
 function recordOf(comment: string | null): AttachmentRecord | undefined {

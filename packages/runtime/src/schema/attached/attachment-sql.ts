@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { type FieldSource, fieldNamed, type Mapping } from './mapping.ts';
+import { type ColumnKind, type FieldSource, fieldNamed, type Mapping } from './mapping.ts';
 
 /** The trigger's name on every attached table. */
 export const attachedTrigger = 'event_runtime_emit';
@@ -77,6 +77,13 @@ end
 `;
 }
 
+/** Of text, which is what `textOf` makes of whatever it is. */
+const casts: Readonly<Record<ColumnKind, string>> = {
+  text: '',
+  json: '::pg_catalog.json',
+  integer: '::pg_catalog.int4',
+};
+
 function argument(
   name: string,
   { source, mapping }: { readonly source: FieldSource; readonly mapping: Mapping },
@@ -95,11 +102,8 @@ function argument(
       return [`tenant_id => ${text}`];
     case 'traceparent':
       return [`${name} => ${traceparent(text)}`];
-    default: {
-      const kind = fieldNamed(name)?.kind;
-      const cast = kind === 'json' ? '::pg_catalog.json' : kind === 'integer' ? '::pg_catalog.int4' : '';
-      return [`${name} => ${text}${cast}`];
-    }
+    default:
+      return [`${name} => ${text}${casts[fieldNamed(name)?.kind ?? 'text']}`];
   }
 }
 

@@ -4,7 +4,7 @@ import { runtimeError } from '../../errors/codes.ts';
 export type FieldSource = { readonly columns: readonly string[] } | { readonly constant: string };
 
 /**
- * Which field of an event comes from where. Keys are the names in {@link mappedFields}, or `header.` and the name of a
+ * Which field of an event comes from where. Keys are the names of an event's fields, or `header.` and the name of a
  * header. In the order in which they were given.
  */
 export type Mapping = Readonly<Record<string, FieldSource>>;
@@ -20,7 +20,7 @@ interface MappedField {
 }
 
 /** The fields of an event that can be mapped. */
-export const mappedFields: Readonly<Record<string, MappedField>> = {
+const mappedFields: Readonly<Record<string, MappedField>> = {
   event_type: { kind: 'text', required: true, constant: true },
   payload: { kind: 'json', required: true },
   tenant: { kind: 'text', required: true, constant: true },

@@ -72,7 +72,7 @@ select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, a.
 /** Looks a table up. @throws ER1401 there is none of this name, or it is none that can be attached */
 export async function readTableShape(client: ClientBase, name: string): Promise<TableShape> {
   const row = await findTable(client, name);
-  const refusal = row === undefined ? `There is no table ${name}.` : whyNot(row);
+  const refusal = row === undefined ? `There is no table ${name} in this database.` : whyNot(row);
   if (row === undefined || refusal !== undefined) throw runtimeError('ER1401', { detail: refusal ?? '' });
   const { rows } = await client.query<{
     name: string;
@@ -95,9 +95,10 @@ async function findTable(client: ClientBase, name: string): Promise<TableRow | u
   try {
     return (await client.query<TableRow>(tableSql, [name])).rows[0];
   } catch (cause) {
-    // It is no name in SQL: syntax_error, invalid_name; or it names another database.
+    // It is no name as SQL writes it (syntax_error, invalid_name), which PostgreSQL 16 takes for one that there is not; or
+    // it names another database (feature_not_supported).
     if (!['42601', '42602', '0A000'].includes(String(sqlState(cause)))) throw cause;
-    throw runtimeError('ER1401', { detail: `${name} is no name of a table as SQL writes it.`, cause });
+    return undefined;
   }
 }
 
