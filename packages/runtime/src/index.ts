@@ -47,7 +47,7 @@ export {
 } from './schema/attached/attach.ts';
 export { type AttachedTable, attachedTables } from './schema/attached/attached-tables.ts';
 export { type FieldSource, type Mapping, parseMapping } from './schema/attached/mapping.ts';
-export { type TablePreset, tablePresets } from './schema/attached/presets.ts';
+export type { TablePreset } from './schema/attached/presets.ts';
 export {
   connectDirect,
   type DirectConnection,

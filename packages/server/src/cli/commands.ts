@@ -69,6 +69,10 @@ export const composition: Composition = {
     const { tablesListCommand } = await import('../operations/tables-command.ts');
     return await tablesListCommand(context, given);
   },
+  async relayConfig(context, options) {
+    const { relayConfigCommand } = await import('../operations/relay-config-command.ts');
+    return await relayConfigCommand(context, options);
+  },
   async uninstall(context, options) {
     const { uninstallCommand } = await import('../operations/uninstall-command.ts');
     return await uninstallCommand(context, options);

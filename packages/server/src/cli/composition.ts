@@ -1,6 +1,7 @@
 import type { GivenSettings } from '../config/load-configuration.ts';
 import type { DemoCommandOptions } from '../demo/demo-command.ts';
 import type { LagOptions } from '../operations/lag-command.ts';
+import type { RelayConfigOptions } from '../operations/relay-config-command.ts';
 import type { SinkPauseCommandOptions } from '../operations/sinks-command.ts';
 import type { SlotOptions } from '../operations/slot-command.ts';
 import type { TableAttachOptions, TableDetachOptions } from '../operations/tables-command.ts';
@@ -39,5 +40,6 @@ export interface Composition {
   readonly tableAttach: Command<TableAttachOptions>;
   readonly tableDetach: Command<TableDetachOptions>;
   readonly tablesList: Command<GivenSettings>;
+  readonly relayConfig: Command<RelayConfigOptions>;
   readonly uninstall: Command<UninstallOptions>;
 }

@@ -1,5 +1,10 @@
-import type { Command } from 'commander';
-import { relaySettingPaths } from '../operations/relay-setting-paths.ts';
+import { Argument, type Command } from 'commander';
+import {
+  type ForeignRelay,
+  foreignRelays,
+  relayConfigSettingPaths,
+  relaySettingPaths,
+} from '../operations/relay-setting-paths.ts';
 import { dryRunFlag, quietFlag } from './common-flags.ts';
 import type { Wiring } from './program.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
@@ -39,6 +44,15 @@ export function addOperationCommands(root: Command, wiring: Wiring): void {
   addSlotCommands(root, wiring);
   addSinkCommands(root, wiring);
   addTableCommands(root, wiring);
+  addSettingOptions(
+    root
+      .command('relay-config')
+      .description('print a configuration with which another relay reads the outbox; asks no database')
+      .addArgument(new Argument('<relay>', 'which one').choices(foreignRelays)),
+    relayConfigSettingPaths,
+  ).action(async (relay: ForeignRelay, given: Given) =>
+    run(composition.relayConfig, { ...givenSettings(given), relay }),
+  );
 
   about('uninstall', 'remove slot, publication, schema and roles from the database')
     .option('--dry-run', 'show what would be removed, and remove nothing', false)

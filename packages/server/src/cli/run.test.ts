@@ -48,6 +48,7 @@ async function ran(
     tableAttach: command('tableAttach'),
     tableDetach: command('tableDetach'),
     tablesList: command('tablesList'),
+    relayConfig: command('relayConfig'),
     uninstall: command('uninstall'),
   };
   const signal = options.signal ?? new AbortController().signal;
@@ -89,6 +90,15 @@ test('the words about tables mean their commands; --map takes several, and more 
     ['tableDetach', { ...settings, table: 'a.b' }],
   ]);
   expect(await ran(['tables', 'attach', 'a.b', '--preset', 'other'])).toMatchObject({ code: 2, given: [] });
+});
+
+test('relay-config takes the name of a relay that it knows', async () => {
+  expect((await ran(['relay-config', 'sequin', '--relay-slot', 'a'])).given).toEqual([
+    ['relayConfig', { relay: 'sequin', flags: { 'relay.slot': 'a' }, config: undefined }],
+  ]);
+  for (const words of [['relay-config'], ['relay-config', 'other']]) {
+    expect(await ran(words)).toMatchObject({ code: 2, given: [] });
+  }
 });
 
 test('the words mean their commands, with defaults', async () => {

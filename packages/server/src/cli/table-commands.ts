@@ -1,4 +1,4 @@
-import { type TablePreset, tablePresets } from '@event-runtime/runtime';
+import type { TablePreset } from '@event-runtime/runtime';
 import { type Command, Option } from 'commander';
 import type { Wiring } from './program.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
@@ -13,6 +13,15 @@ interface GivenForAttach extends Given {
   readonly dryRun: boolean;
 }
 
+/** What the help says of each; the mappings themselves are the runtime's, which the help does not load. */
+const presets: Readonly<Record<TablePreset, string>> = {
+  debezium: "Debezium's outbox convention: id, aggregatetype, aggregateid, type, payload",
+  'prisma-outbox':
+    'a Prisma model with a dispatcher: tenantId, eventId, eventType, payload, idempotencyKey, status …',
+  'organization-outbox':
+    'an outbox of organisations: id, event_name, event_type, payload, organization_id, traceparent',
+};
+
 /** The commands for tables that a team already has. */
 export function addTableCommands(root: Command, { composition, run }: Wiring): void {
   const tables = root
@@ -26,9 +35,7 @@ export function addTableCommands(root: Command, { composition, run }: Wiring): v
     'make each row that is inserted into <table> an event, by a trigger in the same transaction',
   )
     .addOption(
-      new Option('--preset <name>', 'the mapping of a known form of table').choices(
-        Object.keys(tablePresets),
-      ),
+      new Option('--preset <name>', 'the mapping of a known form of table').choices(Object.keys(presets)),
     )
     .addOption(
       new Option(
@@ -57,6 +64,6 @@ function described(command: Command, description: string): Command {
 }
 
 function presetsText(): string {
-  const lines = Object.entries(tablePresets).map(([name, { about }]) => `  ${name}: ${about}`);
+  const lines = Object.entries(presets).map(([name, about]) => `  ${name}: ${about}`);
   return ['', 'Presets:', ...lines].join('\n');
 }

@@ -9,3 +9,10 @@ export const relaySettingPaths: readonly SettingPath[] = [
   'relay.shards',
   'relay.failover',
 ];
+
+/** Relays of others that can be configured. */
+export const foreignRelays = ['debezium', 'sequin'] as const;
+export type ForeignRelay = (typeof foreignRelays)[number];
+
+/** The settings that such a configuration takes its names from. */
+export const relayConfigSettingPaths: readonly SettingPath[] = ['databaseUrl', 'relay.name', 'relay.slot'];

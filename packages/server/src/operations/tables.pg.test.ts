@@ -101,12 +101,26 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect((await fixture.run(['tables'])).out).toBe('No table is attached.');
   });
 
+  test('without our schema it says so', async () => {
+    await using fixture = await OperationsFixture.create(inject('postgres')[version], { migrated: false });
+    await fixture.sql.query(table);
+    expect(await fixture.run(attach)).toMatchObject({ code: 1, notes: expect.stringContaining('ER1101') });
+    expect((await fixture.run(['tables'])).out).toBe('No table is attached.');
+  });
+
   test('twice is refused; a role that may not make a trigger is told what to grant', async () => {
     await using fixture = await create();
     const role = `migrator_${fixture.database.name}`;
-    await fixture.sql.query(`create role ${role} login password 'secret' in role event_runtime_owner`);
+    await fixture.sql.query(`create role ${role} login password 'secret'`);
     fixture.defer(() => fixture.sql.query(`drop owned by ${role}; drop role ${role}`));
+    await fixture.run(attach);
     fixture.url = fixture.database.urlFor(role, 'secret');
+    // A role that may not act for the owner of the schema can do neither.
+    for (const words of [attach, ['tables', 'detach', 'shop_events']]) {
+      expect(await fixture.run(words)).toMatchObject({ code: 1, notes: expect.stringContaining('ER1302') });
+    }
+    await fixture.sql.query('drop function event_runtime.attached_public_shop_events cascade');
+    await fixture.sql.query(`grant event_runtime_owner to ${role}`);
     const refused = await fixture.run(attach);
     expect(refused.notes).toContain(`GRANT TRIGGER ON public.shop_events TO ${role};`);
     await fixture.sql.query(`grant trigger on shop_events to ${role}`);

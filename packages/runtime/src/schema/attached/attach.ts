@@ -35,12 +35,13 @@ export interface AttachmentPlan extends Attachment {
 /**
  * Looks whether a table can be attached, and how. Changes nothing.
  *
- * @throws ER1401 no table that can be; ER1402 the mapping does not fit it; ER1403 it is attached
+ * @throws ER1101 no schema; ER1302 no right to act for its owner; ER1401 no table that can be; ER1402 the mapping does not fit it; ER1403 it is attached
  */
 export async function planAttachment(
   client: ClientBase,
   request: AttachmentRequest,
 ): Promise<AttachmentPlan> {
+  await checkReady(client);
   const shape = await readTableShape(client, request.table);
   const mapping =
     request.preset === undefined
@@ -60,7 +61,7 @@ export async function planAttachment(
  * Makes the trigger. Writers of the table wait while it is made, and for as long as an attempt waits for its lock.
  *
  * @param client a session outside of a transaction; its role may SET ROLE to the owner
- * @throws ER1403 it was attached meanwhile; ER1407 the lock was not to be had; retryable
+ * @throws ER1302 a right is missing; ER1403 it was attached meanwhile; ER1407 the lock was not to be had; retryable
  */
 export async function attachTable(
   client: ClientBase,
@@ -79,7 +80,7 @@ export async function attachTable(
  * Takes trigger and function away, also where one of them is there no more.
  *
  * @param client as of `attachTable`
- * @throws ER1407 the lock was not to be had; retryable
+ * @throws ER1302 a right is missing; ER1407 the lock was not to be had; retryable
  */
 export async function detachTable(
   client: ClientBase,
@@ -110,6 +111,21 @@ export async function findAttached(client: ClientBase, name: string): Promise<At
   throw runtimeError('ER1404', {
     detail: `Asked for: ${name}. Attached: ${names.length === 0 ? 'none' : names.join(', ')}.`,
   });
+}
+
+/** @throws ER1101, ER1302 */
+async function checkReady(client: ClientBase): Promise<void> {
+  const { rows } = await client.query<{ migrated: boolean; may: boolean; role: string }>(
+    `select exists (select from pg_catalog.pg_proc p
+                     where p.pronamespace = to_regnamespace('event_runtime') and p.proname = 'emit') as migrated,
+            coalesce((select pg_has_role(o.oid, case when current_setting('server_version_num')::int < 160000
+                                                     then 'member' else 'set' end)
+                        from pg_catalog.pg_roles o where o.rolname = 'event_runtime_owner'), false) as may,
+            quote_ident(current_user) as role`,
+  );
+  const { migrated, may, role } = rows[0] ?? { migrated: false, may: false, role: '' };
+  if (!migrated) throw runtimeError('ER1101', { detail: 'There is no event_runtime.emit.' });
+  if (!may) throw runtimeError('ER1302', { detail: `${role} may not SET ROLE event_runtime_owner.` });
 }
 
 /** Also where the trigger of this name is of another schema: there can be one of a name. */
@@ -154,6 +170,7 @@ async function inShortTransaction(client: ClientBase, work: ShortTransaction): P
       return;
     } catch (cause) {
       await client.query('rollback').catch(() => undefined);
+      if (sqlState(cause) === '42501') throw runtimeError('ER1302', { detail: `Seen: ${table}.`, cause });
       // lock_not_available, deadlock_detected
       if (!['55P03', '40P01'].includes(String(sqlState(cause)))) throw cause;
       if (attempt >= attempts) throw runtimeError('ER1407', { detail: `Seen: ${table}.`, cause });

@@ -4,8 +4,6 @@ export type TablePreset = 'debezium' | 'prisma-outbox' | 'organization-outbox';
 
 /** A mapping for a table of a known form. */
 interface Preset {
-  /** Whose table it is, for the help. */
-  readonly about: string;
   readonly fields: Mapping;
   /** Fields that are left out where the table has not their columns. */
   readonly optional: readonly string[];
@@ -18,7 +16,6 @@ function column(...columns: string[]): FieldSource {
 /** By name. `debezium` has no tenant: a table of that convention has no column for it. */
 export const tablePresets: Readonly<Record<TablePreset, Preset>> = {
   debezium: {
-    about: "Debezium's outbox convention: id, aggregatetype, aggregateid, type, payload",
     fields: {
       event_id: column('id'),
       event_type: column('type'),
@@ -31,8 +28,6 @@ export const tablePresets: Readonly<Record<TablePreset, Preset>> = {
     optional: ['traceparent'],
   },
   'prisma-outbox': {
-    about:
-      'a Prisma model with a dispatcher: tenantId, eventId, eventType, payload, idempotencyKey, status …',
     fields: {
       tenant: column('tenantId'),
       event_id: column('eventId'),
@@ -46,7 +41,6 @@ export const tablePresets: Readonly<Record<TablePreset, Preset>> = {
     optional: ['idempotency_key', 'correlation_id', 'source_service'],
   },
   'organization-outbox': {
-    about: 'an outbox of organisations: id, event_name, event_type, payload, organization_id, traceparent',
     fields: {
       event_id: column('id'),
       event_type: column('event_type'),
