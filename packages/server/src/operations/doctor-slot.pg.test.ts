@@ -1,7 +1,8 @@
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { eventually } from '../eventually.suite.ts';
 import type { Check } from './check.ts';
-import { eventually, found, OperationsFixture } from './operations-fixture.suite.ts';
+import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   const create = async (): Promise<OperationsFixture> =>

@@ -2,7 +2,8 @@ import type { Relay } from '@event-runtime/runtime';
 import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, found, OperationsFixture } from './operations-fixture.suite.ts';
+import { eventually } from '../eventually.suite.ts';
+import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 async function delivered(relay: Relay, count: number): Promise<void> {
   await eventually(

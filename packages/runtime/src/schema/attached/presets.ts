@@ -14,7 +14,7 @@ function column(...columns: string[]): FieldSource {
 }
 
 /** By name. `debezium` has no tenant: a table of that convention has no column for it. */
-export const tablePresets: Readonly<Record<TablePreset, Preset>> = {
+const tablePresets: Readonly<Record<TablePreset, Preset>> = {
   debezium: {
     fields: {
       event_id: column('id'),
