@@ -143,6 +143,30 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(rows).toHaveLength(2);
   });
 
+  test('what emit refuses fails the INSERT, and neither row nor event is left', async () => {
+    await using fixture = await create();
+    const { sql } = fixture;
+    await sql.query('create table loose (kind text, data text, version int8, key text)');
+    await fixture.attach('loose', [
+      ...['event_type=kind', 'payload=data', 'tenant=:acme', 'event_version=version', 'entity_key=key'],
+    ]);
+    for (const [values, code, message] of [
+      ["('a', 'nonsense', 1, 'k')", '22P02', /^invalid input syntax for type json/],
+      ["('a', null, 1, 'k')", '22023', /^ER2008 payload is missing/],
+      ["('a', '', 1, 'k')", '22023', /^ER2008 payload is missing/],
+      ["(null, '{}', 1, 'k')", '22023', /^ER2008 event_type is missing/],
+      ["('a', '{}', 0, 'k')", '22023', /^ER2008 event_version must be 1 or more/],
+      ["('a', '{}', 9999999999, 'k')", '22003', /out of range for type integer/],
+      ["('a', '{}', 1, repeat('k', 1001))", '22023', /^ER2008 entity_key/],
+      ["('a', to_json(repeat('x', 33554432))::text, 1, 'k')", '54000', /^ER2005 payload is larger/],
+    ] as const) {
+      const refused = await failure(sql.query(`insert into loose values ('a', '{}', 1, 'k'), ${values}`));
+      expect(refused).toMatchObject({ code, message: expect.stringMatching(message) });
+    }
+    expect(await fixture.events()).toEqual([]);
+    expect((await sql.query('select from loose')).rows).toEqual([]);
+  });
+
   test('only INSERTs count, in their order: many rows, COPY, ON CONFLICT, UPDATE, DELETE', async () => {
     await using fixture = await create();
     const { sql } = fixture;
