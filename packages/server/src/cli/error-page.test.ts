@@ -14,6 +14,5 @@ test('every code leads to a place that is there, and to its chapter where it has
   const pages = Object.keys(errorCatalog).map(errorPage);
   expect(pages.length).toBeGreaterThan(80);
   for (const page of pages) expect([...chapters, ...rows]).toContain(page);
-  // A new chapter is added to the list in error-page.ts.
   for (const chapter of chapters) expect(pages).toContain(chapter);
 });
