@@ -7,10 +7,11 @@ import { Consumer } from './relay-fixture.suite.ts';
 /** As in the product, where the fixtures have shorter ones. Milliseconds. */
 const productTimes = { checkpointMs: 1_000 } as const;
 
-/** How long there is no primary: until the relay has said so, so often. */
+/** How the primary goes, and how long there is none: until the relay has said so, so often. */
 const outages = [
-  { until: 'its attempts are far apart', event: 'relay.reconnecting', times: 6 },
-  { until: 'its lease is over', event: 'relay.lease.lost', times: 1 },
+  { what: 'is killed, and many attempts fail', silent: false, event: 'relay.reconnecting', times: 6 },
+  { what: 'falls silent for a moment', silent: true, event: 'relay.lease.trouble', times: 0 },
+  { what: 'falls silent until the lease is over', silent: true, event: 'relay.lease.lost', times: 1 },
 ] as const;
 
 describe.each([
@@ -20,13 +21,13 @@ describe.each([
   const slots = Number(major) >= 17;
 
   test.each(outages)(
-    'the primary is killed, and the relay without one until $until: what is committed once the standby is promoted is delivered within 5 s',
+    'the primary $what: what is committed once the standby is promoted is delivered within 5 s',
     {
       timeout: 120_000,
     },
-    async ({ event, times }) => {
+    async ({ what, silent, event, times }) => {
       await using failover = await Failover.create(name);
-      const { fixture, primary, standby, address } = failover;
+      const { fixture, primary, standby, address, wire } = failover;
       const consumer = new Consumer();
       const firstAt = new Map<string, number>();
       consumer.gate = ({ event: { eventId } }) => {
@@ -47,7 +48,8 @@ describe.each([
 
       const lines = fixture.logs.length;
       const said = (wanted: string) => fixture.logs.slice(lines).filter((line) => line['event'] === wanted);
-      await primary.kill();
+      if (silent) wire.swallow();
+      else await primary.kill();
       address.retarget(new URL(standby.url));
       await eventually(
         async () => said(event).length,
@@ -67,7 +69,7 @@ describe.each([
       await failover.delivered();
       await fixture.live(relay);
       const { duplicates: deliveredAgain, ...verdict } = await failover.judge(consumer);
-      console.log(JSON.stringify({ major, until: event, takeoverMs, deliveredAgain, ...verdict }));
+      console.log(JSON.stringify({ major, what, takeoverMs, deliveredAgain, ...verdict }));
 
       expect(takeoverMs).toBeLessThan(5_000);
       // Without a slot the table serves; a new slot sends nothing from before it was there.

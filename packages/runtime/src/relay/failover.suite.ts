@@ -27,6 +27,8 @@ export class Failover implements AsyncDisposable {
   readonly fixture: RelayFixture;
   /** Where the relay and the writers connect to. */
   readonly address: FaultProxy;
+  /** Between that and the primary: silent, it is a machine that is gone, of which nobody says so. */
+  readonly wire: FaultProxy;
   /** Where the standby gets its WAL from. */
   readonly stream: FaultProxy;
   readonly #stack: AsyncDisposableStack;
@@ -35,13 +37,14 @@ export class Failover implements AsyncDisposable {
   #written = 0;
 
   private constructor(
-    parts: Pick<Failover, 'primary' | 'standby' | 'fixture' | 'address' | 'stream'>,
+    parts: Pick<Failover, 'primary' | 'standby' | 'fixture' | 'address' | 'wire' | 'stream'>,
     stack: AsyncDisposableStack,
   ) {
     this.primary = parts.primary;
     this.standby = parts.standby;
     this.fixture = parts.fixture;
     this.address = parts.address;
+    this.wire = parts.wire;
     this.stream = parts.stream;
     this.#stack = stack;
   }
@@ -53,10 +56,11 @@ export class Failover implements AsyncDisposable {
     const primary = stack.use(await EmbeddedPostgres.start({ package: name, settings }));
     const fixture = await RelayFixture.create(primary.url);
     await createLedger(fixture.sql);
-    const [address, stream] = [
+    const [wire, stream] = [
       stack.use(await FaultProxy.start({ target: new URL(primary.url) })),
       stack.use(await FaultProxy.start({ target: new URL(primary.url) })),
     ];
+    const address = stack.use(await FaultProxy.start({ target: { host: '127.0.0.1', port: wire.port } }));
     const standby = stack.use(
       await primary.standby({ slot: 'standby', primary: { host: '127.0.0.1', port: stream.port } }),
     );
@@ -64,7 +68,7 @@ export class Failover implements AsyncDisposable {
       await fixture.sql.query("alter system set synchronized_standby_slots = 'standby'");
       await fixture.sql.query('select pg_reload_conf()');
     }
-    return new Failover({ primary, standby, fixture, address, stream }, stack.move());
+    return new Failover({ primary, standby, fixture, address, wire, stream }, stack.move());
   }
 
   relay(consumers: readonly Consumer[], options: Partial<RelayOptions> = shortTimes): Relay {

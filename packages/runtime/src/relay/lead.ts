@@ -1,5 +1,4 @@
 import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
-import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { retrying } from '../lifecycle/retrying.ts';
 import {
@@ -11,7 +10,7 @@ import {
   type StoredCheckpoint,
 } from '../log/checkpoint.ts';
 import { TableReader } from '../log/table-reader.ts';
-import { readServerLog } from '../log/timeline.ts';
+import { checkTimeline, readServerLog } from '../log/timeline.ts';
 import { zeroLsn } from '../replication/lsn.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -19,16 +18,21 @@ import { keepDeadLetter } from './dead-letter.ts';
 import type { Signals } from './dispatcher.ts';
 import { Feed, type FeedMode } from './feed.ts';
 import type { LeaseUnit } from './lease.ts';
+import { onLeaseConnection } from './lease-connection.ts';
 import type { HeldLease } from './lease-term.ts';
 import { publicationName, reached } from './preflight.ts';
 import type { RelayOptions } from './relay.ts';
+import type { RelayPools } from './relay-pools.ts';
 import { Session } from './session.ts';
 import { type SentFrom, SlotKeeper } from './slot-keeper.ts';
 import { Window } from './window.ts';
 
+/** How long the server has to say which one it is. Milliseconds. */
+const watchMs = 1_000;
+
 export interface LeadOptions extends RelayOptions {
   readonly name: string;
-  readonly pool: Pool;
+  readonly pools: RelayPools;
   readonly lease: HeldLease;
   readonly logger: Logger;
 }
@@ -62,7 +66,7 @@ export class Lead {
     if (options.source === 'table') return;
     this.#keeper = new SlotKeeper({
       connectionString: options.connectionString,
-      pool: options.pool,
+      pool: options.pools.work,
       relay: options.name,
       slot: options.slot ?? options.name,
       publication: publicationName,
@@ -110,7 +114,7 @@ export class Lead {
   }
 
   async #session(signals: Signals & { readonly ready: () => void }): Promise<void> {
-    const { pool, lease, logger } = this.#options;
+    const { pools, lease, logger } = this.#options;
     const { stopping } = signals;
     const owner = await this.#owner(stopping);
     const stored = await this.#claim(owner, stopping);
@@ -133,7 +137,8 @@ export class Lead {
         owner,
         feeds: this.#feeds,
         window,
-        pool,
+        pool: pools.work,
+        watch: async (signal) => await this.#watch(owner, signal),
         opened: now === undefined || ours(now) ? now?.log : await keeper?.guarded(now.log, stopping),
         open:
           keeper === undefined ? undefined : async (signal) => await keeper.open(signal, { timeline, ours }),
@@ -167,15 +172,31 @@ export class Lead {
   }
 
   async #owner(signal: AbortSignal): Promise<CheckpointOwner> {
-    const { pool, lease, name } = this.#options;
-    const server = await reached(readServerLog(pool), signal);
+    const { pools, lease, name } = this.#options;
+    const server = await reached(readServerLog(pools.work), signal);
     return { relay: name, shard: lease.unit.shard, epoch: lease.epoch, ...server };
   }
 
+  /**
+   * On a connection of the leases, which gives up a server that says nothing. Whether there is an answer at all is what
+   * the lease looks after.
+   */
+  async #watch(owner: CheckpointOwner, signal: AbortSignal): Promise<void> {
+    const { pools } = this.#options;
+    try {
+      const options = { timeoutMs: watchMs, signal };
+      await onLeaseConnection(pools.leases, async (client) => await checkTimeline(client, owner), options);
+    } catch (error) {
+      if (!isEventRuntimeError(error) || error.code !== 'ER1210') return;
+      pools.cut();
+      throw error;
+    }
+  }
+
   async #claim(owner: CheckpointOwner, signal: AbortSignal): Promise<Map<string, ClaimedCheckpoint>> {
-    const { pool, logger } = this.#options;
+    const { pools, logger } = this.#options;
     const sinks = this.#sources().map((sink) => sink.name);
-    const client = await reached(pool.connect(), signal);
+    const client = await reached(pools.work.connect(), signal);
     try {
       await client.query('begin');
       // Stopped in between, we must not keep the rows from whoever takes over.
@@ -212,7 +233,8 @@ export class Lead {
       readonly resume: boolean;
     },
   ): Feed {
-    const { pool, logger, lease, shards = 1, source } = this.#options;
+    const { logger, lease, shards = 1, source } = this.#options;
+    const pool = this.#options.pools.work;
     const windowBytes = this.#options.windowBytes ?? 32 * 1_024 * 1_024;
     return new Feed({
       ...from,

@@ -24,4 +24,20 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
       client.release(true);
     },
   );
+
+  test('cut: what is under way fails at once, what comes gets another connection; leases are not concerned', async () => {
+    await using pools = new RelayPools({ connectionString: inject('postgres')[version], sinks: [] });
+    const [lease, idle] = [await pools.leases.connect(), await pools.work.connect()];
+    idle.release();
+    const underWay = [await pools.work.connect(), await pools.work.connect()];
+    const failed = Promise.allSettled(
+      underWay.map(async (client) => await client.query('select pg_sleep(60)')),
+    );
+    pools.cut();
+    expect((await failed).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    for (const client of underWay) client.release(true);
+    expect((await pools.work.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect((await lease.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    lease.release();
+  });
 });

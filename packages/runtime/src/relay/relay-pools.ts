@@ -13,8 +13,9 @@ export interface RelayPoolsOptions {
 export class RelayPools implements AsyncDisposable {
   /** Reads the table, writes checkpoints and ticks. */
   readonly work: pg.Pool;
-  /** For leases alone: who waits for a connection here loses them. */
+  /** For leases, and to see which server answers: who waits for a connection here loses them. */
   readonly leases: pg.Pool;
+  readonly #working = new Set<pg.PoolClient>();
 
   constructor({ connectionString, sinks }: RelayPoolsOptions) {
     // What is written must be flushed, and must not wait for a standby that may not be there.
@@ -41,6 +42,16 @@ export class RelayPools implements AsyncDisposable {
       // So is one that breaks while it is lent out: without a listener of its own it would end the process.
       pool.on('connect', (client) => client.on('error', () => undefined));
     }
+    this.work.on('connect', (client) => this.#working.add(client));
+    this.work.on('remove', (client) => this.#working.delete(client));
+  }
+
+  /**
+   * Ends every connection for work, at once: what is under way on them fails, and what comes gets new ones. For when
+   * they lead to a server that is gone, which may be without a word: nothing but a long silence would tell.
+   */
+  cut(): void {
+    for (const { connection } of this.#working) connection.stream.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -164,8 +164,10 @@ export class Relay extends Service {
       units: this.#units(),
       ...(leaseMs === undefined ? {} : { ttlMs: leaseMs, renewMs: leaseMs / 4, lookMs: leaseMs / 8 }),
       work: async (lease, over) => {
-        const lead = new Lead({ ...this.#options, name, pool: pools.work, lease, logger: this.#logger });
+        const lead = new Lead({ ...this.#options, name, pools, lease, logger: this.#logger });
         this.#leads.add(lead);
+        // Whoever waits for an answer that does not come must not keep this replica from taking the lease again.
+        lease.lost.addEventListener('abort', () => pools.cut(), { once: true });
         try {
           await lead.run({
             // Asked to give it up in peace, it may write what is under way; without a lease it lets go at once.

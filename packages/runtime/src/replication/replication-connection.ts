@@ -35,8 +35,8 @@ export interface ServerIdentity {
 
 export const defaultWalSenderTimeoutMs = 10_000;
 
-/** How long a polite end may take before the socket is cut. */
-const farewellMs = 2_000;
+/** How long a polite end may take before the socket is cut: nothing is begun anew before. Milliseconds. */
+const farewellMs = 500;
 
 /** `replication` is known to `pg`, not to its types. */
 type ReplicationConfig = pg.ClientConfig & { readonly replication: 'database' };
