@@ -30,28 +30,29 @@ async function left(): Promise<{ databases: number; slots: number; roles: number
 
 async function demo(
   json: boolean,
-  options: { fault?: Fault; signal?: AbortSignal } = {},
-): Promise<{ code: number; out: string[]; notes: string[] }> {
-  const [out, notes] = [[] as string[], [] as string[]];
+  options: { fault?: Fault; signal?: AbortSignal; quiet?: boolean } = {},
+): Promise<{ code: number; out: string[]; notes: string[]; redrawn: string[] }> {
+  const [out, notes, redrawn] = [[] as string[], [] as string[], [] as string[]];
   const context: CommandContext = {
     terminal: {
       out: (line) => void out.push(line),
       note: (line) => void notes.push(line),
-      redraw: () => undefined,
-      interactive: false,
+      redraw: (text) => void redrawn.push(...(text === '' ? [] : [text])),
+      interactive: true,
       columns: 80,
       colors: createColors(false),
     },
     env: { DATABASE_URL: server.url },
     signal: options.signal ?? new AbortController().signal,
     json,
+    quiet: options.quiet === true,
   };
   const setup = standInSetup({
     slot: 'demo_command',
     ...(options.fault === undefined ? {} : { fault: options.fault }),
   });
   const code = await demoCommand(context, { events: 40, kill: false, seed: 1, rate: 0 }, setup);
-  return { code, out, notes };
+  return { code, out, notes, redrawn };
 }
 
 const nothing = { databases: 1, slots: 0, roles: 0 };
@@ -70,6 +71,10 @@ test('without it people read a summary; a difference is named and the exit code 
   const good = await demo(false);
   expect(good.code).toBe(0);
   expect(good.out.join('\n')).toMatch(/delivered +40 /);
+  expect(good.redrawn.at(-1)).toContain('40/40 committed');
+  const quiet = await demo(false, { quiet: true });
+  expect(quiet).toMatchObject({ code: 0, redrawn: [], notes: [] });
+  expect(quiet.out.join('\n')).toMatch(/delivered +40 /);
   const bad = await demo(false, {
     fault: (pending) => pending.map((request) => ({ ...request, body: `${request.body}\n` })),
   });
