@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { CommandContext } from './command-context.ts';
 import { quietFlag } from './common-flags.ts';
+import { completionScript, type Shell, shells } from './completion.ts';
 import type { Composition } from './composition.ts';
 import type { ExitCode } from './exit-code.ts';
 import { addOperationCommands } from './operation-commands.ts';
@@ -82,6 +83,11 @@ export function program(options: ProgramOptions): Command {
     );
   addServiceCommands(root, { composition, run });
   addOperationCommands(root, { composition, run });
+  root
+    .command('completion')
+    .description('print a script that completes commands and flags: eval "$(event-runtime completion bash)"')
+    .addArgument(new Argument('<shell>', 'the shell').choices(shells))
+    .action((shell: Shell) => terminal.out(completionScript(root, shell)));
   return root;
 }
 

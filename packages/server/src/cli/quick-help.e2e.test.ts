@@ -33,6 +33,7 @@ test.each([
   [['sinks', 'pause', '--help']],
   [['demmo']],
   [['sinks', 'pase']],
+  [['completion', 'bash']],
 ])('%j answers without a driver, a relay, or any work', async (args) => {
   const loaded = await loadedBy(args);
   expect(loaded.filter((url) => url.endsWith('/dist/cli/program.js'))).toHaveLength(1);
