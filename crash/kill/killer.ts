@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SupervisedProcess } from '@event-runtime/runtime/testing';
 import type pg from 'pg';
 import type { FailpointControl } from '../patch/failpoint-control.ts';
-import type { Child } from '../processes/child.ts';
 import type { Cluster } from '../processes/cluster.ts';
 import type { Traffic } from '../verdict/traffic.ts';
 import type { Writers } from '../workload/writers.ts';
@@ -19,10 +19,10 @@ import { dropSlot, holdDeliveries, joinOverHeldCommits, pauseSinks, untilUnflush
 
 export interface KillerOptions {
   readonly plan: readonly PlannedKill[];
-  readonly relay: Child;
+  readonly relay: SupervisedProcess;
   /** Another replica of it: runs only while the first one is stopped, and for a while after. */
-  readonly rival: Child;
-  readonly receiver: Child;
+  readonly rival: SupervisedProcess;
+  readonly receiver: SupervisedProcess;
   readonly cluster: Cluster;
   readonly writers: Writers;
   /** Connections to the database, for provocations. */

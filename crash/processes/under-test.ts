@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
+import { SupervisedProcess, type SupervisedProcessOptions } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { tenants } from '../workload/transaction-plan.ts';
-import { Child } from './child.ts';
 
 /** What the processes under test share. */
 export interface Site {
@@ -74,9 +74,8 @@ export async function prepare(site: Site, signal: AbortSignal): Promise<void> {
 export function relayProcess(
   site: Site,
   { program, env }: { readonly program: string; readonly env: Readonly<Record<string, string>> },
-): Child {
-  return new Child({
-    name: 'the relay',
+): SupervisedProcess {
+  return supervised(site, 'the relay', {
     args: [program, 'start', '--config', site.configFile],
     env: {
       PATH: process.env['PATH'],
@@ -91,18 +90,32 @@ export function relayProcess(
       EVENT_RUNTIME_STOP_WITH_STDIN: 'true',
     },
     readyText: '"event":"service.started"',
-    onFailure: site.onFailure,
+    // At a failpoint.
+    killsItself: true,
   });
 }
 
 /** The customer's side. */
-export function receiverProcess(site: Site): Child {
+export function receiverProcess(site: Site): SupervisedProcess {
   const script = join(import.meta.dirname, '../receiver/receiver.ts');
-  return new Child({
-    name: 'the receiver',
+  return supervised(site, 'the receiver', {
     args: [script, String(site.receiverPort), site.arrivalLog, String(refusePercent)],
     env: { PATH: process.env['PATH'] },
     readyText: 'listening',
-    onFailure: site.onFailure,
+  });
+}
+
+function supervised(
+  site: Site,
+  name: string,
+  options: Omit<SupervisedProcessOptions, 'onFailure' | 'maxUnaskedExits'>,
+): SupervisedProcess {
+  return new SupervisedProcess({
+    ...options,
+    maxUnaskedExits: 8,
+    onFailure({ how, log, cause }) {
+      const message = `${name} keeps ending by itself (${how}). Its output ends with: ${log}`;
+      site.onFailure(new Error(message, { cause }));
+    },
   });
 }

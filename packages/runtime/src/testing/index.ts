@@ -3,4 +3,9 @@ export { EmbeddedPostgres, type EmbeddedPostgresOptions, type StandbyOptions } f
 export { createMigratedDatabase, type MigratedDatabase } from './migrated-database.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export { type StressOptions, stressService } from './service-stress.ts';
+export {
+  SupervisedProcess,
+  type SupervisedProcessOptions,
+  type UnaskedEnd,
+} from './supervised-process.ts';
 export { createTestDatabase, type TestDatabase } from './test-database.ts';

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { createSlot, EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
 import pg from 'pg';
 import type { DemoSetup } from './demo-setup.ts';
-import { RelayProcess } from './relay-process.ts';
+import { relayProcess } from './relay-process.ts';
 
 /** Where the demo's receiver listens, which is no public network. */
 const egressAllow = ['127.0.0.0/8'];
@@ -38,7 +38,7 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
       }
     },
     relay(site, { onFailure }) {
-      return new RelayProcess({
+      return relayProcess({
         args: [fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url)), 'start', '--no-config'],
         env: {
           ...withoutSettings(env),

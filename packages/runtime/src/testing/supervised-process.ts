@@ -1,26 +1,41 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-export interface ChildOptions {
-  /** What it is called in messages. */
-  readonly name: string;
+export interface SupervisedProcessOptions {
   /** Arguments of this very Node: the script and what follows it. */
   readonly args: readonly string[];
+  /** The whole environment of the child. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Text on its standard output by which it says that it is there. */
-  readonly readyText: string;
-  /** Called once when it keeps ending by itself. */
-  readonly onFailure: (error: Error) => void;
+  /** Called once when the process keeps ending by itself, or cannot be started again. */
+  readonly onFailure: (end: UnaskedEnd) => void;
+  /** Text in its output by which it says that it is there, for {@link SupervisedProcess.startReady}. */
+  readonly readyText?: string;
+  /** True: it ends itself by SIGKILL where that is asked of it; whoever asks starts it again. Default false. */
+  readonly killsItself?: boolean;
+  /** How long {@link SupervisedProcess.stop} waits after SIGTERM before SIGKILL. Default 15,000. */
+  readonly stopTimeoutMs?: number;
+  /** How often in a row it may end by itself before that counts as failure. Default 5. */
+  readonly maxUnaskedExits?: number;
+  /** Delay in milliseconds before it is started again after it ended by itself. Default 200. */
+  readonly restartDelayMs?: number;
 }
 
-/** So often in a row it may end by itself, within {@link settledMs} each, before that counts as failure. */
-const mostUnaskedExits = 8;
+/** How a process ended that nobody had asked to. */
+export interface UnaskedEnd {
+  /** Exit code and signal, in words. */
+  readonly how: string;
+  /** The end of its output. */
+  readonly log: string;
+  /** Why it could not be started again. */
+  readonly cause?: unknown;
+}
+
+/** A process that lived this long did start: what ended it then is not counted with what came before. */
 const settledMs = 10_000;
-const restartMs = 200;
 
 /** A process under test: killed for real, and started again when it ends by itself, as a supervisor of a host does. */
-export class Child implements AsyncDisposable {
-  readonly #options: ChildOptions;
+export class SupervisedProcess implements AsyncDisposable {
+  readonly #options: SupervisedProcessOptions;
   #child: ChildProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
   #startedAt = 0;
@@ -28,18 +43,13 @@ export class Child implements AsyncDisposable {
   #unaskedExits = 0;
   #log = '';
 
-  constructor(options: ChildOptions) {
+  constructor(options: SupervisedProcessOptions) {
     this.#options = options;
   }
 
-  /** How often it ended by itself, other than at a failpoint. */
+  /** How often it ended by itself. */
   get unaskedExits(): number {
     return this.#unaskedExits;
-  }
-
-  /** The end of what it wrote. */
-  get log(): string {
-    return this.#log.slice(-4_000).trim();
   }
 
   /** Whether it runs, as far as is known. */
@@ -52,7 +62,7 @@ export class Child implements AsyncDisposable {
     clearTimeout(this.#restart);
     const child = spawn(process.execPath, [...this.#options.args], {
       env: { ...this.#options.env },
-      // The pipe to its standard input closes when the harness dies, however it dies.
+      // The pipe to its standard input closes when this process dies, however it dies.
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child = child;
@@ -64,22 +74,24 @@ export class Child implements AsyncDisposable {
     child.stderr.on('data', keep);
     child.stdin.on('error', () => undefined);
     child.once('close', (code, signal) => {
-      // Nothing kills itself so but at a failpoint: whoever armed that starts it again.
-      if (signal !== 'SIGKILL') this.#ended(child, `exit code ${code}, signal ${signal}`);
+      if (signal === 'SIGKILL' && this.#options.killsItself === true) return;
+      this.#ended(child, `exit code ${code}, signal ${signal}`);
     });
     await once(child, 'spawn');
   }
 
-  /** Starts it, and waits until it says that it is there. */
+  /** Starts it, and waits until it says that it is there. @throws Error with the end of its output when it ends before */
   async startReady(signal: AbortSignal): Promise<void> {
     this.#log = '';
     await this.start();
     const child = this.#child;
     const gone = child === undefined ? undefined : once(child, 'close', { signal });
     gone?.catch(() => undefined);
-    while (!this.#log.includes(this.#options.readyText)) {
+    while (!this.#log.includes(this.#options.readyText ?? '')) {
       if (child?.stdout === null || child === undefined || hasEnded(child)) {
-        throw new Error(`${this.#options.name} did not start. Its output ends with: ${this.log}`);
+        throw new Error(
+          `node ${this.#options.args.join(' ')} did not start. Its output ends with: ${this.#endOfLog}`,
+        );
       }
       await Promise.race([once(child.stdout, 'data', { signal }), gone]);
     }
@@ -93,7 +105,11 @@ export class Child implements AsyncDisposable {
     return true;
   }
 
-  /** Stops it where it is (SIGSTOP), as a host does that has other things to do; {@link thaw} lets it go on. @returns false when it did not run */
+  /**
+   * Stops it where it is (SIGSTOP), as a host does that has other things to do; {@link thaw} lets it go on.
+   *
+   * @returns false when it did not run
+   */
   freeze(): boolean {
     return this.running && this.#child?.kill('SIGSTOP') === true;
   }
@@ -102,17 +118,18 @@ export class Child implements AsyncDisposable {
     this.#child?.kill('SIGCONT');
   }
 
-  /** Resolves when the process that runs now has ended, by whatever; at once when none runs. Not restarted then. */
+  /** Resolves when the process that runs now has ended, by whatever; at once when none runs. */
   async ended(signal: AbortSignal): Promise<void> {
     const child = this.#child;
     if (child === undefined || hasEnded(child)) return;
     await once(child, 'exit', { signal });
   }
 
+  /** Lets it finish and end; after a time it is killed. */
   async stop(): Promise<void> {
     const child = this.#release();
     if (child === undefined) return;
-    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    const late = setTimeout(() => child.kill('SIGKILL'), this.#options.stopTimeoutMs ?? 15_000);
     await end(child, 'SIGTERM');
     clearTimeout(late);
   }
@@ -121,6 +138,11 @@ export class Child implements AsyncDisposable {
     await this.kill();
   }
 
+  get #endOfLog(): string {
+    return this.#log.slice(-4_000).trim();
+  }
+
+  /** From here on the child's end was asked for. */
   #release(): ChildProcess | undefined {
     clearTimeout(this.#restart);
     const child = this.#child;
@@ -133,17 +155,14 @@ export class Child implements AsyncDisposable {
     this.#child = undefined;
     this.#unaskedExits += 1;
     this.#unaskedInARow = performance.now() - this.#startedAt > settledMs ? 1 : this.#unaskedInARow + 1;
-    const fail = (): void => {
-      const { name, onFailure } = this.#options;
-      onFailure(new Error(`${name} keeps ending by itself (${how}). Its output ends with: ${this.log}`));
-    };
-    if (this.#unaskedInARow >= mostUnaskedExits) {
+    const fail = (cause?: unknown): void => this.#options.onFailure({ how, log: this.#endOfLog, cause });
+    if (this.#unaskedInARow >= (this.#options.maxUnaskedExits ?? 5)) {
       fail();
       return;
     }
     this.#restart = setTimeout(() => {
       this.start().catch(fail);
-    }, restartMs);
+    }, this.#options.restartDelayMs ?? 200);
   }
 }
 
