@@ -45,7 +45,7 @@ export const publishUnflushed: Mutant = {
   name: 'publish-unflushed',
   about: 'a batch of the table is handed over before the log is flushed up to its end',
   sources: 'table',
-  kills: 10,
+  kills: 24,
   prelude: 'relaxed',
   patches: [
     {
