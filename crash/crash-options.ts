@@ -48,7 +48,8 @@ exit 2: not a valid call
 exit 3: no verdict: nothing came any more, a failpoint was hit too seldom, or the run itself failed
 
 "outcome" in the object of --json says the same: clean or convicted; faulty or not-convicted; stalled, short or
-failed (then with "message", and nothing else). With a mutant a run takes two or three minutes at most.
+failed (then with "message", and nothing else). With a mutant a run takes one to three minutes, on a machine that has
+nothing else to do.
 
 mutants:
 ${mutants.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
