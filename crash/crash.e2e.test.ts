@@ -43,9 +43,9 @@ test.each([
   },
 ] as const)(
   'killed again and again, at failpoints too, it loses, invents, reorders and alters nothing: $postgres, from the $sources',
-  { timeout: 180_000 },
+  { timeout: 320_000 },
   async (part) => {
-    const result = await runCrash({ ...small, ...part, hits: 1, signal: AbortSignal.timeout(150_000) });
+    const result = await runCrash({ ...small, ...part, hits: 1, signal: AbortSignal.timeout(300_000) });
     expect(result.differences).toEqual([]);
     expect(result.kills).toBeGreaterThanOrEqual(part.kills);
     expect(result.freezes).toBe(part.freezes);
@@ -62,10 +62,10 @@ test.each([
   { mutant: xminGateOff, postgres: '15', found: 'lost' },
 ] as const)(
   'the mutant $mutant.name is convicted of what is $found: $postgres, from the $mutant.sources',
-  { timeout: 180_000 },
+  { timeout: 320_000 },
   async ({ mutant, postgres, found }) => {
     const { sources } = mutant;
-    const signal = AbortSignal.timeout(150_000);
+    const signal = AbortSignal.timeout(300_000);
     const some = { kills: 1, events: 200, quietMs: 5_000, signal };
     const result = await runCrash({ ...small, ...some, mutant, postgres, sources });
     expect(result[found]).toBeGreaterThan(0);
