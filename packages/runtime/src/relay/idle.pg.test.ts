@@ -19,20 +19,20 @@ class IdleRelay implements AsyncDisposable {
   readonly consumer = new Consumer();
   readonly relay: Relay;
 
-  private constructor(server: EmbeddedPostgres, fixture: RelayFixture) {
+  private constructor(server: EmbeddedPostgres, fixture: RelayFixture, checkpointMs: number) {
     this.server = server;
     this.fixture = fixture;
-    this.relay = fixture.relay([this.consumer.source, fixture.webhooks], { leaseMs: 400 });
+    this.relay = fixture.relay([this.consumer.source, fixture.webhooks], { leaseMs: 400, checkpointMs });
   }
 
   /** It has delivered some events, and is still. */
-  static async start(binaries: string): Promise<IdleRelay> {
+  static async start(binaries: string, checkpointMs = 20): Promise<IdleRelay> {
     const server = await EmbeddedPostgres.start({
       package: binaries,
       settings: { fsync: 'off', max_slot_wal_keep_size: '1GB' },
     });
     const fixture = await RelayFixture.create(server.url);
-    const idle = new IdleRelay(server, fixture);
+    const idle = new IdleRelay(server, fixture, checkpointMs);
     await createLedger(fixture.sql);
     await idle.relay.start();
     await fixture.live(idle.relay);
@@ -175,4 +175,27 @@ describe.each(['15', '18'] as const)('an idle session, PostgreSQL %s', (major) =
       if (client !== fixture.sql) await client.end();
     },
   );
+
+  test('a little WAL of others after much of it is confirmed too, once; then nothing is written any more', async () => {
+    // Thirty ticks are long enough for what is written in between here.
+    await using idle = await IdleRelay.start(packages[major], 200);
+    const { fixture } = idle;
+    await idle.still();
+    await fixture.rows('create table public.foreign_rows (n int, filler text)');
+    const write = async (rows: number): Promise<bigint> => {
+      const begin = await fixture.walPosition();
+      await fixture.rows(
+        `insert into public.foreign_rows select g, repeat(md5(g::text), 30) from generate_series(1, ${rows}) g`,
+      );
+      return begin;
+    };
+    const burst = await write(3_000);
+    await fixture.confirmedReaches(burst + BigInt(mebibyte));
+    // Less than what moves a checkpoint by itself.
+    await write(300);
+    await fixture.confirmedReaches(await fixture.walPosition());
+    const last = await idle.still();
+    await idle.renewals(15);
+    expect(await idle.state()).toBe(last);
+  });
 });

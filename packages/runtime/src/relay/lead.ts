@@ -11,7 +11,7 @@ import {
 } from '../log/checkpoint.ts';
 import { TableReader } from '../log/table-reader.ts';
 import { checkTimeline, readServerLog } from '../log/timeline.ts';
-import { zeroLsn } from '../replication/lsn.ts';
+import { formatLsn, zeroLsn } from '../replication/lsn.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { keepDeadLetter } from './dead-letter.ts';
@@ -129,6 +129,7 @@ export class Lead {
       const resumed = (each: StoredCheckpoint): boolean => now !== undefined && resumes(each, now);
       this.#feeds = sinks.map((sink) => {
         const checkpoint = stored.get(sink.name) as StoredCheckpoint;
+        if (now !== undefined) this.#sayAhead(sink, checkpoint, now);
         return this.#feed(sink, { owner, window, stored: checkpoint, resume: resumed(checkpoint) });
       });
       const ours = (sent: SentFrom): boolean =>
@@ -169,6 +170,14 @@ export class Lead {
   #sources(): RelayOptions['sinks'] {
     const { sinks, lease } = this.#options;
     return lease.unit.sink === '*' ? sinks : sinks.filter((sink) => sink.name === lease.unit.sink);
+  }
+
+  /** Nothing is lost, but who moved a slot should hear of it: what he wanted to leave out is delivered. */
+  #sayAhead({ name }: Sink, { checkpoint, paused }: StoredCheckpoint, { confirmed }: SentFrom): void {
+    const { mode, position } = checkpoint;
+    if (paused || mode !== 'live' || position.lsn === zeroLsn || confirmed <= position.lsn) return;
+    const [stored, slot] = [formatLsn(position.lsn), formatLsn(confirmed)];
+    this.#options.logger.warn('relay.slot.ahead', { sink: name, stored, confirmed: slot });
   }
 
   async #owner(signal: AbortSignal): Promise<CheckpointOwner> {

@@ -15,6 +15,12 @@ import type { Window } from './window.ts';
 /** WAL without events after which checkpoints are moved on. Bytes. */
 const idleBytes = 1_024n * 1_024n;
 
+/**
+ * So many ticks later they are moved on once more, over the rest: the server lets go of the WAL of a burst only when
+ * something behind it is confirmed, which it writes down within 15 s.
+ */
+const restTicks = 30;
+
 /** The WAL, opened. */
 export interface OpenedLog {
   readonly reader: WalReader;
@@ -56,6 +62,8 @@ export class Session {
   #log: OpenedLog | undefined;
   /** How many events had been seen at the last tick. */
   #ticked = 0;
+  /** Ticks since the checkpoints were moved over WAL without events; undefined: they were moved over the rest, too. */
+  #sinceIdle: number | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -160,7 +168,10 @@ export class Session {
     const { window, feeds } = this.#options;
     if (this.#log === undefined) return;
     const limit = this.#limit(this.#log.reader);
-    if (window.unsettled || window.readTo - limit < idleBytes) return;
+    if (window.unsettled) return;
+    if (window.readTo - limit >= idleBytes) this.#sinceIdle = 0;
+    else if (this.#sinceIdle === undefined || (this.#sinceIdle += 1) < restTicks) return;
+    else this.#sinceIdle = undefined;
     for (const feed of feeds) feed.touch();
   }
 

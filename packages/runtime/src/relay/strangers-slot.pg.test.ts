@@ -88,6 +88,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await fixture.rows('select pg_replication_slot_advance($1, pg_current_wal_flush_lsn())', [fixture.slot]);
 
     const run = await startOnForeignSlot(fixture, consumer);
+    expect(await fixture.logged('relay.slot.ahead')).toMatchObject({ level: 'warn', sink: consumer.name });
     await consumer.has(1 + down.length);
     await staysInTheTable(fixture, run);
     // The wait alone is given up: it was committed long ago.

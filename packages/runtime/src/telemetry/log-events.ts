@@ -30,6 +30,8 @@ export const logEvents = {
   'relay.standby': 'Another replica has the lease; this one waits for it.',
   'relay.slot.creating': 'The replication slot is being made: that waits for every open transaction.',
   'relay.slot.created': 'The replication slot was created.',
+  'relay.slot.ahead':
+    'The slot was made anew, or moved by somebody, beyond what `sink` has stored; the sink goes on from the table.',
   'relay.slot.lost': 'The slot was invalidated; a new one is made, and sinks go on from the table meanwhile.',
   'relay.slot.reader.ended':
     'Another connection (`pid`, `applicationName`, `clientAddress`, `since`) read the slot when this replica was to read it, and was ended. Level info: a stale one of this relay, as at a takeover; level warn: not one of ours.',
