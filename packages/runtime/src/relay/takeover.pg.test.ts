@@ -71,6 +71,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     proxy.swallow();
     expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(5_000);
     await fleet.logged(standby, (line) => line['event'] === 'relay.sink.joined');
+    // The reader that the leader has left behind is known to be one of ours.
+    const ended = standby.logs.filter((line) => line['event'] === 'relay.slot.reader.ended');
+    expect(ended.filter(({ level }) => level !== 'info')).toEqual([]);
     await fleet.logged(leader, (line) => line['event'] === 'relay.lease.lost');
     await nothingLost();
   });

@@ -34,7 +34,7 @@ export const logEvents = {
     'The slot was made anew, or moved by somebody, beyond what `sink` has stored; the sink goes on from the table.',
   'relay.slot.lost': 'The slot was invalidated; a new one is made, and sinks go on from the table meanwhile.',
   'relay.slot.reader.ended':
-    'Another connection (`pid`, `applicationName`, `clientAddress`, `since`) read the slot when this replica was to read it, and was ended. Level info: a stale one of this relay, as at a takeover; level warn: not one of ours.',
+    'Another connection (`pid`, `applicationName`, `clientAddress`, `since`) read the slot when this replica was to read it, and was told to end; one that waits for its client to read is left to its wal_sender_timeout. Level info: a stale one of this relay, as at a takeover; level warn: not one of ours.',
   'relay.slot.contested':
     'Who reads the slot is none of ours, and comes back or may not be ended: it is left alone until the slot is free, or for `pauseMs`; sinks go on from the table meanwhile.',
   'relay.slot.foreign':

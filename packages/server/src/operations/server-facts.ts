@@ -60,7 +60,7 @@ select current_setting('server_version_num')::int as version_number,
           from pg_catalog.pg_settings s where s.name = 'idle_replication_slot_timeout') as idle_slot_timeout,
        (select s.setting from pg_catalog.pg_settings s where s.name = 'synchronized_standby_slots') as synchronized_slots,
        array(select jsonb_build_object('name', p.slot_name, 'physical', p.slot_type = 'physical', 'active', p.active,
-                       'lost', p.wal_status = 'lost' or to_jsonb(p) ->> 'invalidation_reason' is not null)
+                       'lost', coalesce(p.wal_status = 'lost', false) or to_jsonb(p) ->> 'invalidation_reason' is not null)
                from pg_catalog.pg_replication_slots p order by p.slot_name) as slots,
        array(select w.application_name from pg_catalog.pg_stat_replication w
               where w.state in ('streaming', 'catchup')
