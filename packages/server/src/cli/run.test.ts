@@ -87,7 +87,7 @@ test('the words about tables mean their commands; --map takes several, and more 
     ],
   ]);
   expect((await ran(['tables', 'detach', 'a.b'])).given).toEqual([
-    ['tableDetach', { ...settings, table: 'a.b' }],
+    ['tableDetach', { ...settings, table: 'a.b', dryRun: false }],
   ]);
   expect(await ran(['tables', 'attach', 'a.b', '--preset', 'other'])).toMatchObject({ code: 2, given: [] });
 });
@@ -246,6 +246,8 @@ test('every command that changes something takes --dry-run', async () => {
     ['slot', 'drop'],
     ['sinks', 'pause', 'a'],
     ['uninstall'],
+    ['tables', 'attach', 'a'],
+    ['tables', 'detach', 'a'],
   ]) {
     expect((await ran([...each, '--dry-run'])).given).toMatchObject([[expect.any(String), { dryRun: true }]]);
   }

@@ -1,5 +1,6 @@
 import type { TablePreset } from '@event-runtime/runtime';
 import { type Command, Option } from 'commander';
+import { dryRunFlag } from './common-flags.ts';
 import type { Wiring } from './program.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
 
@@ -51,9 +52,16 @@ export function addTableCommands(root: Command, { composition, run }: Wiring): v
   described(
     tables.command('detach <table>'),
     'make no more events of its rows; those that became events stay',
-  ).action(async (table: string, given: Given) =>
-    run(composition.tableDetach, { ...givenSettings(given), table, json: given.json }),
-  );
+  )
+    .option(...dryRunFlag)
+    .action(async (table: string, given: Given & { readonly dryRun: boolean }) =>
+      run(composition.tableDetach, {
+        ...givenSettings(given),
+        table,
+        dryRun: given.dryRun,
+        json: given.json,
+      }),
+    );
 }
 
 function described(command: Command, description: string): Command {

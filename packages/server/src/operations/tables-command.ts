@@ -29,6 +29,8 @@ export interface TableAttachOptions extends GivenSettings {
 
 export interface TableDetachOptions extends GivenSettings {
   readonly table: string;
+  /** Say what would change, and change nothing. */
+  readonly dryRun: boolean;
 }
 
 /**
@@ -72,8 +74,9 @@ export async function tableDetachCommand(
   const { terminal, json, signal } = context;
   await using site = await openSite(context, options);
   const attached = await findAttached(site.client, options.table);
-  await detachTable(site.client, { attached, signal });
-  if (json) terminal.out(JSON.stringify({ table: attached.table, detached: true }));
+  if (!options.dryRun) await detachTable(site.client, { attached, signal });
+  if (json) terminal.out(JSON.stringify({ table: attached.table, detached: !options.dryRun }));
+  else if (options.dryRun) terminal.out(`${attached.table} would be detached.\nNothing was changed.`);
   else terminal.out(`${attached.table} is detached: rows that are inserted from now on are no events.`);
   return exitCode.ok;
 }

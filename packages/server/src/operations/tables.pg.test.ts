@@ -65,7 +65,11 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
       /public\.shop_events +attached\n[\s\S]*\n {2}event_id=id/,
     );
     expect((await fixture.run(['status'])).out).toMatch(/^tables +1 attached$/m);
-    expect((await fixture.run(['tables', 'detach', 'shop_events'])).code).toBe(0);
+    const planned = await fixture.run(['tables', 'detach', 'shop_events', '--dry-run']);
+    expect(planned.out).toMatch(/would be detached\.\nNothing was changed\.$/);
+    expect((await fixture.run(['tables', 'detach', 'shop_events', '--json'])).json()).toMatchObject({
+      detached: true,
+    });
     await fixture.sql.query(insert);
     expect(await events(fixture.sql)).toBe(1);
     const gone = await fixture.run(['tables', 'detach', 'shop_events']);
