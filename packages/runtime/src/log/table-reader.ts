@@ -17,6 +17,9 @@ import type { PageLimits, Shard } from './table-page.ts';
 import { type Bounds, boundsOf, tickAfter } from './tick.ts';
 import { countUnread, oldestUnread, type ReadState, type UnreadEvent } from './unread.ts';
 
+/** A page, at most, unless the options say otherwise. Bytes of payloads and headers. */
+export const pageLimits: PageLimits = { events: 1_000, bytes: 4 * 1_024 * 1_024 };
+
 export interface TableReaderOptions {
   /** Connections to the primary. */
   readonly pool: Pool;
@@ -101,7 +104,10 @@ export class TableReader {
   constructor(options: TableReaderOptions) {
     this.#pool = options.pool;
     this.#shard = options.shard;
-    this.#limits = { events: options.pageEvents ?? 1_000, bytes: options.pageBytes ?? 4 * 1_024 * 1_024 };
+    this.#limits = {
+      events: options.pageEvents ?? pageLimits.events,
+      bytes: options.pageBytes ?? pageLimits.bytes,
+    };
   }
 
   /** The present. @throws ER1208; the signal's reason */

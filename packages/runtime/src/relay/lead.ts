@@ -22,6 +22,7 @@ import { onLeaseConnection } from './lease-connection.ts';
 import type { HeldLease } from './lease-term.ts';
 import { publicationName, reached } from './preflight.ts';
 import type { RelayOptions } from './relay.ts';
+import { relayLimits } from './relay-limits.ts';
 import type { RelayPools } from './relay-pools.ts';
 import { Session } from './session.ts';
 import { type SentFrom, SlotKeeper } from './slot-keeper.ts';
@@ -123,7 +124,7 @@ export class Lead {
     const now = await keeper?.openNow(stopping, { timeline });
     const sinks = this.#sources().map((source) => source.create(owner));
     try {
-      const window = new Window(this.#options.windowBytes ?? 32 * 1_024 * 1_024);
+      const window = new Window(this.#options.windowBytes ?? relayLimits.windowBytes);
       this.#window = window;
       for (const feed of this.#feeds) this.#deliveredBefore.set(feed.sink.name, this.#deliveredOf(feed));
       const resumed = (each: StoredCheckpoint): boolean => now !== undefined && resumes(each, now);
@@ -144,8 +145,8 @@ export class Lead {
         open:
           keeper === undefined ? undefined : async (signal) => await keeper.open(signal, { timeline, ours }),
         verify: async () => await keeper?.verify(),
-        tickMs: this.#options.checkpointMs ?? 1_000,
-        behindMs: this.#options.behindMs ?? 10_000,
+        tickMs: this.#options.checkpointMs ?? relayLimits.checkpointMs,
+        behindMs: this.#options.behindMs ?? relayLimits.behindMs,
       });
       logger.info('relay.started', {
         epoch: lease.epoch.toString(),
@@ -244,7 +245,7 @@ export class Lead {
   ): Feed {
     const { logger, lease, shards = 1, source } = this.#options;
     const pool = this.#options.pools.work;
-    const windowBytes = this.#options.windowBytes ?? 32 * 1_024 * 1_024;
+    const windowBytes = this.#options.windowBytes ?? relayLimits.windowBytes;
     return new Feed({
       ...from,
       sink,
@@ -255,10 +256,10 @@ export class Lead {
         ...(source === 'table' && shards > 1 ? { shard: { index: lease.unit.shard, count: shards } } : {}),
       }),
       valid: () => lease.valid(),
-      checkpointMs: this.#options.checkpointMs ?? 1_000,
-      pollMs: this.#options.pollMs ?? 100,
-      limit: { events: 1_000, bytes: 4 * 1_024 * 1_024 },
-      inHandBytes: windowBytes / 4,
+      checkpointMs: this.#options.checkpointMs ?? relayLimits.checkpointMs,
+      pollMs: this.#options.pollMs ?? relayLimits.pollMs,
+      limit: relayLimits.batch,
+      inHandBytes: windowBytes * relayLimits.inHandPart,
       onRejected: async (logged, { reason }) => {
         await keepDeadLetter(pool, { sink: sink.name, logged, reasonCode: 'rejected', reason });
         logger.error('relay.sink.rejected', { sink: sink.name, eventId: logged.event.eventId, reason });
