@@ -13,7 +13,7 @@ export const emitBench: Bench = {
   run: runEmitBench,
 };
 
-async function runEmitBench({ runs, progress }: BenchRequest): Promise<BenchReport> {
+async function runEmitBench({ runs = 5, progress }: BenchRequest): Promise<BenchReport> {
   const machine = thisMachine();
   progress('starting PostgreSQL');
   // As it comes: fsync, synchronous_commit and full_page_writes are on.

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { median, plainFigure, ratioFigure } from './figure.ts';
+import { median, plainFigure, ratioFigure, worstFigure } from './figure.ts';
 
 const name = { id: 'X', label: 'x', unit: 'µs', budget: 1.1 };
 
@@ -22,6 +22,13 @@ describe('figures', () => {
   test('without a reference the value is what counts', () => {
     const figure = plainFigure({ ...name, budget: 1 }, [1, 1, 2]);
     expect(figure).toMatchObject({ value: 1, reference: null, ratio: null, met: true, spread: [1, 2] });
+  });
+
+  test('what must hold in every run is judged by the worst one', () => {
+    expect(worstFigure({ ...name, budget: 1 }, [1, 1, 2])).toMatchObject({ value: 2, met: false, runs: 3 });
+    const least = { ...name, budget: 1, goal: 'at least' } as const;
+    expect(worstFigure(least, [2, 0.5, 2])).toMatchObject({ value: 0.5, met: false });
+    expect(worstFigure(least, [2, 1, 2])).toMatchObject({ value: 1, met: true, spread: [1, 2] });
   });
 
   test('median', () => {

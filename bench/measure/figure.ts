@@ -4,7 +4,7 @@ export interface Figure {
   readonly id: string;
   /** What was measured against what, in one line. */
   readonly label: string;
-  /** Median over the runs, in `unit`. */
+  /** Median over the runs, in `unit`; of what must hold in every run, the worst (see {@link worstFigure}). */
   readonly value: number;
   readonly unit: string;
   /** The reference's median in the same runs, in the same unit; null where there is none. */
@@ -53,7 +53,19 @@ export function ratioFigure(name: FigureName, pairs: ReadonlyArray<readonly [num
 
 /** A figure that stands for itself. @param values one per run */
 export function plainFigure(name: FigureName, values: readonly number[]): Figure {
-  const value = median(values);
+  return figureOfValues(name, { value: median(values), values });
+}
+
+/** A figure that stands for itself and must hold in every run: the worst one counts. @param values one per run */
+export function worstFigure(name: FigureName, values: readonly number[]): Figure {
+  const value = name.goal === 'at least' ? Math.min(...values) : Math.max(...values);
+  return figureOfValues(name, { value, values });
+}
+
+function figureOfValues(
+  name: FigureName,
+  { value, values }: { readonly value: number; readonly values: readonly number[] },
+): Figure {
   return {
     id: name.id,
     label: name.label,

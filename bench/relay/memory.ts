@@ -2,31 +2,43 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Product } from './product.ts';
-import type { RelaySite } from './site.ts';
+import type { Keys, RelaySite } from './site.ts';
 import { emitSteadily } from './steady-emit.ts';
 
+export interface MemoryOptions {
+  readonly port: number;
+  /** Events that the dead sink has not, before the last phase. */
+  readonly backlog: number;
+  /** Events a second into the live sink, in the first phase and in the last one. */
+  readonly perSecond: number;
+  /** Of each of these phases. Their first third does not count for the means: a dead sink leaves the window after 10 s. */
+  readonly seconds: number;
+  readonly keys: Keys;
+  readonly progress: (line: string) => void;
+}
+
 export interface Memory {
-  /** The largest resident memory that was seen, in MB. */
+  /** The largest resident memory that was seen, in any phase. MB. */
   readonly most: number;
-  /** The mean of the last third, by that of the middle one. */
-  readonly growth: number;
+  /** Mean at the steady rate, without its first third: before there was a backlog, and with it. MB. */
+  readonly steadyBefore: number;
+  readonly steadyWith: number;
+  /** Events a second in the last phase: what the writers made, and what the live sink took. */
+  readonly emitted: number;
+  readonly taken: number;
   /** Events of the backlog of the dead sink at the end. */
   readonly backlog: number;
 }
 
 const perTransaction = 100;
+const live = 'live';
 
-/** A relay with a sink that is dead all the time, its backlog, and a live one that takes a steady rate. */
-export async function measureMemory(
-  site: RelaySite,
-  options: {
-    readonly port: number;
-    readonly backlog: number;
-    readonly perSecond: number;
-    readonly seconds: number;
-    readonly progress: (line: string) => void;
-  },
-): Promise<Memory> {
+/**
+ * A relay with a sink that is dead all the time, and a live one: at a steady rate, as fast as the backlog can be
+ * written, and at the same rate again.
+ */
+export async function measureMemory(site: RelaySite, options: MemoryOptions): Promise<Memory> {
+  const { backlog, perSecond, seconds, keys, progress } = options;
   await site.clear();
   const path = join(tmpdir(), 'event-runtime-bench-missing', 'folder', 'events.ndjson');
   await using product = await Product.start({
@@ -34,42 +46,114 @@ export async function measureMemory(
     port: options.port,
     configuration: {
       sinks: [
-        { type: 'null', name: 'live' },
+        { type: 'null', name: live },
         { type: 'file', name: 'dead', path },
       ],
     },
   });
-  await product.live('live');
-  const samples: number[] = [];
-  const over = new AbortController();
-  const sampling = (async () => {
-    while (!over.signal.aborted) {
-      const scrape = await product.until(() => true, 200);
-      samples.push(scrape.value('process_resident_memory_bytes') / 1e6);
-      await sleep(200);
-    }
-  })();
-  options.progress(`memory: a backlog of ${options.backlog} events`);
-  await site.load({ events: options.backlog, perTransaction: 1_000, keys: 'many' });
-  await product.until(
-    (scrape) => scrape.value('event_runtime_sink_delivered_total', { sink: 'live' }) >= options.backlog,
-    200,
-  );
-  samples.length = 0;
-  options.progress(`memory: ${options.perSecond} events a second for ${options.seconds} s`);
-  await emitSteadily(site.url, { ...options, perTransaction, keys: 'many' });
-  over.abort();
-  await sampling;
+  await product.live(live);
+  await using samples = new MemorySamples(product);
+  const steadily = async (): Promise<SteadyPhase> => {
+    progress(`  ${perSecond} events a second for ${seconds} s`);
+    return await steadyPhase(product, { url: site.url, perSecond, seconds, keys, samples });
+  };
+  const before = await steadily();
+  progress(`  a backlog of ${backlog} events`);
+  const delivered = deliveredBy(await product.until(() => true));
+  await site.load({ events: backlog, perTransaction: 1_000, keys });
+  await product.until((scrape) => deliveredBy(scrape) >= delivered + backlog, 200);
+  const after = await steadily();
   const { rows } = await site.sql.query<{ events: string }>(
     `select count(*)::text as events from event_runtime.outbox o, event_runtime.relay_checkpoint c
       where c.sink = 'dead' and not pg_visible_in_snapshot(o.tx_id, c.snapshot)`,
   );
-  const third = Math.floor(samples.length / 3);
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
   return {
-    most: Math.max(...samples),
-    growth: mean(samples.slice(-third)) / mean(samples.slice(third, 2 * third)),
+    most: samples.most,
+    steadyBefore: before.mean,
+    steadyWith: after.mean,
+    emitted: after.emitted,
+    taken: after.taken,
     backlog: Number(rows[0]?.events),
   };
+}
+
+interface SteadyPhase {
+  /** Events a second, until all were written, and until the live sink had all of them. */
+  readonly emitted: number;
+  readonly taken: number;
+  /** MB, of the samples behind the first third. */
+  readonly mean: number;
+}
+
+async function steadyPhase(
+  product: Product,
+  options: {
+    readonly url: string;
+    readonly perSecond: number;
+    readonly seconds: number;
+    readonly keys: Keys;
+    readonly samples: MemorySamples;
+  },
+): Promise<SteadyPhase> {
+  const { samples, url, ...rate } = options;
+  const events = rate.perSecond * rate.seconds;
+  const wanted = deliveredBy(await product.until(() => true)) + events;
+  const firstSample = samples.count;
+  const began = performance.now();
+  const [emittedAt, { at: takenAt }] = await Promise.all([
+    emitSteadily(url, { ...rate, perTransaction }).then(() => performance.now()),
+    product.until((scrape) => deliveredBy(scrape) >= wanted, 100),
+  ]);
+  return {
+    emitted: events / ((emittedAt - began) / 1_000),
+    taken: events / ((takenAt - began) / 1_000),
+    mean: samples.meanSince(firstSample),
+  };
+}
+
+function deliveredBy(scrape: {
+  value(name: string, labels: Readonly<Record<string, string>>): number;
+}): number {
+  return scrape.value('event_runtime_sink_delivered_total', { sink: live });
+}
+
+/** The resident memory of a process, five times a second until disposed. */
+class MemorySamples implements AsyncDisposable {
+  readonly #over = new AbortController();
+  readonly #values: number[] = [];
+  readonly #sampling: Promise<void>;
+
+  constructor(product: Product) {
+    this.#sampling = this.#sample(product);
+    // Whoever waits for the product itself hears of its end.
+    this.#sampling.catch(() => undefined);
+  }
+
+  get count(): number {
+    return this.#values.length;
+  }
+
+  get most(): number {
+    return Math.max(...this.#values);
+  }
+
+  /** Without the first third of them. @param first index of a sample */
+  meanSince(first: number): number {
+    const since = this.#values.slice(first);
+    const counted = since.slice(Math.floor(since.length / 3));
+    return counted.reduce((sum, value) => sum + value, 0) / counted.length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort();
+    await this.#sampling.catch(() => undefined);
+  }
+
+  async #sample(product: Product): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      const scrape = await product.until(() => true, 200);
+      this.#values.push(scrape.value('process_resident_memory_bytes') / 1e6);
+      await sleep(200);
+    }
+  }
 }

@@ -1,12 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const program = fileURLToPath(new URL('../../packages/server/bin/event-runtime.js', import.meta.url));
+
+/** A product that does nothing, or does not stop, for so long will not. */
+const patienceMs = 120_000;
 
 /** What a scrape of the product's own metrics says. */
 export interface Scrape {
@@ -42,25 +46,40 @@ export class Product implements AsyncDisposable {
   }
 
   static async start(options: ProductOptions): Promise<Product> {
-    const folder = await mkdtemp(join(tmpdir(), 'event-runtime-bench-'));
-    const file = join(folder, 'event-runtime.config.json');
-    const http = { host: '127.0.0.1', port: options.port };
-    await writeFile(
-      file,
-      JSON.stringify({ log: { level: 'warn' }, http, roles: ['relay'], ...options.configuration }),
-    );
+    const { folder, file } = await writeConfiguration(options);
     const child = spawn(process.execPath, [program, 'start', '--config', file], {
-      env: { ...process.env, DATABASE_URL: options.databaseUrl, EVENT_RUNTIME_STOP_WITH_STDIN: 'true' },
+      env: { ...environment(options), EVENT_RUNTIME_STOP_WITH_STDIN: 'true' },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     return new Product(child, { folder, port: options.port });
   }
 
+  /** What each of the product's settings comes to with this configuration, by its path, as the product says itself. */
+  static async settings(options: ProductOptions): Promise<ReadonlyMap<string, unknown>> {
+    const { folder, file } = await writeConfiguration(options);
+    try {
+      const { stdout } = await promisify(execFile)(
+        process.execPath,
+        [program, 'config', '--json', '--config', file],
+        { env: environment(options) },
+      );
+      const said = JSON.parse(stdout) as {
+        readonly settings: ReadonlyArray<{ readonly path: string; readonly value: unknown }>;
+      };
+      return new Map(said.settings.map(({ path, value }) => [path, value]));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
   /** @throws when the process has ended */
   async scrape(): Promise<Scrape | undefined> {
-    if (this.#child.exitCode !== null) throw new Error(`the product ended: ${this.#log}`);
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null)
+      throw new Error(`the product ended: ${this.#log}`);
     try {
-      const answer = await fetch(`http://127.0.0.1:${this.#port}/metrics`);
+      const answer = await fetch(`http://127.0.0.1:${this.#port}/metrics`, {
+        signal: AbortSignal.timeout(10_000),
+      });
       const text = await answer.text();
       const at = performance.now();
       return { at, value: (name, labels) => valueIn(text, name, labels ?? {}) };
@@ -69,11 +88,21 @@ export class Product implements AsyncDisposable {
     }
   }
 
-  /** Scrapes until the condition holds; the scrape that held. */
+  /**
+   * Scrapes until the condition holds; the scrape that held.
+   *
+   * @throws when the process has ended, or no sink has got anything for two minutes
+   */
   async until(condition: (scrape: Scrape) => boolean, everyMs = 20): Promise<Scrape> {
+    let [delivered, movedAt] = [-1, performance.now()];
     for (;;) {
       const scrape = await this.scrape();
       if (scrape !== undefined && condition(scrape)) return scrape;
+      const now = scrape?.value('event_runtime_sink_delivered_total') ?? delivered;
+      if (now !== delivered) [delivered, movedAt] = [now, performance.now()];
+      else if (performance.now() - movedAt > patienceMs) {
+        throw new Error(`the product does nothing, after ${delivered} events: ${this.#log}`);
+      }
       await sleep(everyMs);
     }
   }
@@ -84,13 +113,32 @@ export class Product implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null) {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exit = once(this.#child, 'exit');
       this.#child.kill('SIGTERM');
+      const late = setTimeout(() => this.#child.kill('SIGKILL'), patienceMs);
       await exit;
+      clearTimeout(late);
     }
     await rm(this.#folder, { recursive: true, force: true });
   }
+}
+
+async function writeConfiguration(
+  options: ProductOptions,
+): Promise<{ readonly folder: string; readonly file: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'event-runtime-bench-'));
+  const file = join(folder, 'event-runtime.config.json');
+  const http = { host: '127.0.0.1', port: options.port };
+  await writeFile(
+    file,
+    JSON.stringify({ log: { level: 'warn' }, http, roles: ['relay'], ...options.configuration }),
+  );
+  return { folder, file };
+}
+
+function environment({ databaseUrl }: ProductOptions): NodeJS.ProcessEnv {
+  return { ...process.env, DATABASE_URL: databaseUrl };
 }
 
 /** The sum of the samples that have these labels. */

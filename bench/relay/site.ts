@@ -6,6 +6,9 @@ import { claim, payloadBytes, tenant } from '../emit/event.ts';
 /** How events are spread over entities. */
 export type Keys = 'many' | 'hot';
 
+/** So many entities. */
+export const keyCounts: Readonly<Record<Keys, number>> = { many: 10_000, hot: 1 };
+
 /** A PostgreSQL of its own with the schema, and what loads it. */
 export interface RelaySite extends AsyncDisposable {
   readonly url: string;
@@ -44,7 +47,7 @@ export async function openRelaySite(): Promise<RelaySite> {
     sql,
     version: told.rows[0]?.version ?? '',
     async load({ events, perTransaction, keys }) {
-      const key = keys === 'hot' ? `'claim-1'` : `'claim-' || (random() * 10000)::int`;
+      const key = `'claim-' || floor(random() * ${keyCounts[keys]})::int`;
       await sql.query('set synchronous_commit = off');
       // As rows, not through emit: what is measured begins behind it.
       await sql.query(

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { claim, tenant } from '../emit/event.ts';
-import type { Keys } from './site.ts';
+import { type Keys, keyCounts } from './site.ts';
+
+const connections = 2;
 
 export interface SteadyEmit {
   readonly perSecond: number;
@@ -10,11 +12,11 @@ export interface SteadyEmit {
   readonly keys: Keys;
 }
 
-/** Emits at a steady rate on two connections; a late transaction is not made up for by leaving one out. */
+/** Emits at a steady rate on several connections; a late transaction is not made up for by leaving one out. */
 export async function emitSteadily(url: string, emit: SteadyEmit): Promise<void> {
   const { perSecond, seconds, perTransaction } = emit;
   const clients = await Promise.all(
-    [1, 2].map(async () => {
+    Array.from({ length: connections }, async () => {
       const client = new pg.Client({ connectionString: url });
       // The statement that is under way, or the next one, says what is wrong.
       client.on('error', () => undefined);
@@ -42,7 +44,10 @@ export async function emitSteadily(url: string, emit: SteadyEmit): Promise<void>
 /** Of many keys each connection has its own half: without a lock, `seq` follows commits only where nobody else writes. */
 function statement({ perTransaction, keys }: SteadyEmit, index: number): string {
   const payload = JSON.stringify(claim('claim-1'));
-  const key = keys === 'hot' ? `'claim-1'` : `'claim-' || (random() * 5000)::int * 2 + ${index}`;
+  const key =
+    keys === 'hot'
+      ? `'claim-0'`
+      : `'claim-' || floor(random() * ${keyCounts.many / connections})::int * ${connections} + ${index}`;
   return `select count(*) from event_runtime.emit_many(
     array_fill('claim.approved'::text, array[${perTransaction}]), array_fill('${payload}'::json, array[${perTransaction}]),
     array['${tenant}'], (select array_agg((${key})::text) from generate_series(1, ${perTransaction})))`;

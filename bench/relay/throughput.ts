@@ -19,13 +19,7 @@ export async function measureThroughput(
   options: { readonly port: number; readonly load: Load; readonly productFirst: boolean },
 ): Promise<readonly [product: number, reference: number]> {
   const { port, load } = options;
-  {
-    // So that it has a slot, and a checkpoint from which it goes on in the WAL.
-    await using product = await Product.start({ databaseUrl: site.url, port, configuration });
-    await product.live(sink);
-    await site.load({ events: 1, perTransaction: 1, keys: 'many' });
-    await storedLive(site);
-  }
+  await beginInTheWal(site, port);
   await site.sql.query(`select pg_create_logical_replication_slot('${referenceSlot}', 'pgoutput')`);
   try {
     const endLsn = await site.load(load);
@@ -39,11 +33,22 @@ export async function measureThroughput(
   }
 }
 
+/** How many rows a second the product reads of the WAL. */
+export async function measureWal(
+  site: RelaySite,
+  { port, load }: { readonly port: number; readonly load: Load },
+): Promise<number> {
+  await beginInTheWal(site, port);
+  await site.load(load);
+  return await read(site, { port, events: load.events });
+}
+
 /** How many events a second a sink takes from the table that has been paused. */
 export async function measureCatchUp(
   site: RelaySite,
   options: { readonly port: number; readonly load: Load },
 ): Promise<number> {
+  await site.clear();
   await using product = await Product.start({ databaseUrl: site.url, port: options.port, configuration });
   await product.live(sink);
   await site.sql.query(`update event_runtime.relay_checkpoint set paused_at = now() where sink = '${sink}'`);
@@ -52,6 +57,15 @@ export async function measureCatchUp(
   await site.load(options.load);
   await site.sql.query(`update event_runtime.relay_checkpoint set paused_at = null where sink = '${sink}'`);
   return await rate(product, { events: options.load.events, from: delivered(before) });
+}
+
+/** Leaves a product that is stopped behind, with a slot and a checkpoint from which it goes on in the WAL. */
+async function beginInTheWal(site: RelaySite, port: number): Promise<void> {
+  await site.clear();
+  await using product = await Product.start({ databaseUrl: site.url, port, configuration });
+  await product.live(sink);
+  await site.load({ events: 1, perTransaction: 1, keys: 'many' });
+  await storedLive(site);
 }
 
 async function read(
@@ -68,24 +82,33 @@ function delivered(scrape: {
   return scrape.value('event_runtime_sink_delivered_total', { sink });
 }
 
-/** Between the first look that finds something delivered and the last one. */
+/** Between the first look that finds something delivered and the last one. @throws where that is too short a time */
 async function rate(
   product: Product,
   { events, from }: { readonly events: number; readonly from: number },
 ): Promise<number> {
   const first = await product.until((scrape) => delivered(scrape) > from, 5);
+  if (delivered(first) - from > events / 2) {
+    throw new Error(
+      `${events} events are too few: half of them had come at the first look; give more --events`,
+    );
+  }
   const last = await product.until((scrape) => delivered(scrape) >= from + events);
   return (delivered(last) - delivered(first)) / ((last.at - first.at) / 1_000);
 }
 
+/** Waits for a checkpoint from which the sink goes on in the WAL. @throws when there is none for two minutes */
 async function storedLive(site: RelaySite): Promise<void> {
-  for (;;) {
+  for (let look = 1; look <= 120; look += 1) {
     const { rows } = await site.sql.query(
       `select from event_runtime.relay_checkpoint c
         where c.mode = 'live'
           and not exists (select from event_runtime.outbox o where not pg_visible_in_snapshot(o.tx_id, c.snapshot))`,
     );
     if (rows.length > 0) return;
-    await site.sql.query('select pg_sleep(0.05)');
+    await site.sql.query('select pg_sleep(1)');
+    // A sink that got the one before from the table stores no other checkpoint when nothing comes.
+    if (look % 5 === 0) await site.load({ events: 1, perTransaction: 1, keys: 'many' });
   }
+  throw new Error('the sink has stored no checkpoint from which it goes on in the WAL');
 }

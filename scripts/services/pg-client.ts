@@ -7,7 +7,7 @@ import type { Service, Way } from './service.ts';
 /** Older ones cannot dump the oldest server of the tests. */
 const floor = 15;
 
-/** The version that the distribution has; `pg_restore` comes with it, beside it. */
+/** The version that the distribution has; `pg_restore` and `pg_recvlogical` come with it, beside it. */
 const debian: Way = {
   name: 'Debian package postgresql-client',
   async obtain(folder) {
@@ -19,7 +19,7 @@ const debian: Way = {
     const programs = join(unpacked, 'usr', 'lib', 'postgresql', major, 'bin');
     const libraries = join(unpacked, 'usr', 'lib');
     const folders = [libraries, ...(await readdir(libraries)).map((name) => join(libraries, name))];
-    for (const program of ['pg_dump', 'pg_restore']) {
+    for (const program of ['pg_dump', 'pg_restore', 'pg_recvlogical']) {
       await access(join(programs, program));
       const path = join(folder, 'bin', program);
       const script = [
