@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { MemorySamples } from './memory-samples.ts';
 import { Product } from './product.ts';
 import type { Keys, RelaySite } from './site.ts';
 import { emitSteadily } from './steady-emit.ts';
@@ -32,6 +32,7 @@ export interface Memory {
 
 const perTransaction = 100;
 const live = 'live';
+const sampleMs = 200;
 
 /**
  * A relay with a sink that is dead all the time, and a live one: at a steady rate, as fast as the backlog can be
@@ -52,7 +53,10 @@ export async function measureMemory(site: RelaySite, options: MemoryOptions): Pr
     },
   });
   await product.live(live);
-  await using samples = new MemorySamples(product);
+  await using samples = new MemorySamples(async () => {
+    const scrape = await product.until(() => true, sampleMs);
+    return scrape.value('process_resident_memory_bytes') / 1e6;
+  }, sampleMs);
   const steadily = async (): Promise<SteadyPhase> => {
     progress(`  ${perSecond} events a second for ${seconds} s`);
     return await steadyPhase(product, { url: site.url, perSecond, seconds, keys, samples });
@@ -115,45 +119,4 @@ function deliveredBy(scrape: {
   value(name: string, labels: Readonly<Record<string, string>>): number;
 }): number {
   return scrape.value('event_runtime_sink_delivered_total', { sink: live });
-}
-
-/** The resident memory of a process, five times a second until disposed. */
-class MemorySamples implements AsyncDisposable {
-  readonly #over = new AbortController();
-  readonly #values: number[] = [];
-  readonly #sampling: Promise<void>;
-
-  constructor(product: Product) {
-    this.#sampling = this.#sample(product);
-    // Whoever waits for the product itself hears of its end.
-    this.#sampling.catch(() => undefined);
-  }
-
-  get count(): number {
-    return this.#values.length;
-  }
-
-  get most(): number {
-    return Math.max(...this.#values);
-  }
-
-  /** Without the first third of them. @param first index of a sample */
-  meanSince(first: number): number {
-    const since = this.#values.slice(first);
-    const counted = since.slice(Math.floor(since.length / 3));
-    return counted.reduce((sum, value) => sum + value, 0) / counted.length;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#over.abort();
-    await this.#sampling.catch(() => undefined);
-  }
-
-  async #sample(product: Product): Promise<void> {
-    while (!this.#over.signal.aborted) {
-      const scrape = await product.until(() => true, 200);
-      this.#values.push(scrape.value('process_resident_memory_bytes') / 1e6);
-      await sleep(200);
-    }
-  }
 }
