@@ -29,7 +29,10 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
   const limits = await productLimits({ databaseUrl: site.url, port, configuration: {} });
   const measures = measuresOn(site, { port, progress });
   const experiments = chosenOf(relayExperiments({ measures, sizes, pollMs: limits.pollMs }), only);
-  const { figures, failures } = await runExperiments(experiments, scheduleOf(experiments, { progress }));
+  const { figures, failures, repeatedRuns } = await runExperiments(
+    experiments,
+    scheduleOf(experiments, { progress }),
+  );
   return {
     figures,
     failures,
@@ -37,6 +40,7 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
     machine,
     settings: {
       ...sizes,
+      repeatedRuns,
       payloadBytes,
       manyKeys: keyCounts.many,
       hotKeys: keyCounts.hot,

@@ -34,14 +34,17 @@ async function runStoppedSinkBench(request: BenchRequest): Promise<BenchReport> 
         await measureStoppedSink(site, { port, events, perSecond, stopped, progress }),
     }),
   ];
-  const { figures, failures } = await runExperiments(experiments, scheduleOf(experiments, { progress }));
+  const { figures, failures, repeatedRuns } = await runExperiments(
+    experiments,
+    scheduleOf(experiments, { progress }),
+  );
   return {
     figures,
     failures,
     versions: { postgres: site.version, node: process.versions.node, pg: driver.version },
     machine,
     settings: {
-      ...{ runs, events, perSecond, payloadBytes, manyKeys: keyCounts.many },
+      ...{ runs, repeatedRuns, events, perSecond, payloadBytes, manyKeys: keyCounts.many },
       ...limits,
       ...serverSettings,
     },

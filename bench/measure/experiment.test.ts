@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { Disturbed } from './disturbed.ts';
 import { chosenOf, type Experiment, experiment, runExperiments } from './experiment.ts';
 import { type Figure, plainFigure, ratioFigure } from './figure.ts';
 
 const named = { label: 'x', unit: 's', budget: null };
-const silent = { starting: () => undefined, done: () => undefined, brokeOff: () => undefined };
+const nothing = (): undefined => undefined;
+const silent = { starting: nothing, done: nothing, repeating: nothing, brokeOff: nothing };
 
 function measured(
   ids: readonly string[],
@@ -75,6 +77,29 @@ describe('experiments', () => {
     const { figures, failures } = await runExperiments([broken, measured(['Z'], plain('Z'))], silent);
     expect(figures.map(({ id }) => id)).toEqual(['Z']);
     expect(failures).toEqual(['A: the server is gone']);
+  });
+
+  test.each([
+    [2, { failures: [], ids: ['A'], repeatedRuns: 2 }],
+    [3, { failures: ['A: the lease was lost'], ids: [], repeatedRuns: 0 }],
+  ])('a run that was disturbed %i times', async (times, expected) => {
+    let left = times;
+    const told: string[] = [];
+    const disturbed = experiment<number>({
+      ...{ name: 'A', ids: ['A'], runs: 2, expectedSeconds: 1, figuresOf: plain('A') },
+      once: async (run) => {
+        if (run === 0) return 1;
+        left -= 1;
+        if (left >= 0) throw new Disturbed('the lease was lost');
+        return 2;
+      },
+    });
+    const { figures, failures, repeatedRuns } = await runExperiments([disturbed], {
+      ...silent,
+      repeating: ({ name }, why) => told.push(`${name}: ${why}`),
+    });
+    expect({ failures, ids: figures.map(({ id }) => id), repeatedRuns }).toEqual(expected);
+    expect(told).toEqual(['A: the lease was lost', 'A: the lease was lost']);
   });
 
   test('wishes choose by the beginnings of ids', () => {

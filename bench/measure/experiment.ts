@@ -1,4 +1,8 @@
+import { Disturbed } from './disturbed.ts';
 import type { Figure } from './figure.ts';
+
+/** How often a run is made again that was disturbed. */
+const repetitions = 2;
 
 /** A measurement that is repeated, and the figures that come of all its runs. */
 export interface Experiment {
@@ -54,6 +58,8 @@ export interface Outcome {
   readonly figures: readonly Figure[];
   /** A sentence for each experiment that broke off: it has no figures. */
   readonly failures: readonly string[];
+  /** How many runs were disturbed, and made again. */
+  readonly repeatedRuns: number;
 }
 
 export interface RunOptions {
@@ -61,6 +67,8 @@ export interface RunOptions {
   readonly starting: (experiment: Experiment, run: number) => void;
   /** Told after each. */
   readonly done: (experiment: Experiment) => void;
+  /** Told when a run is made again. */
+  readonly repeating: (experiment: Experiment, why: string) => void;
   /** Told when one breaks off. */
   readonly brokeOff: (experiment: Experiment, why: string) => void;
 }
@@ -68,25 +76,39 @@ export interface RunOptions {
 /** Runs one experiment after another. One that breaks off does not take the figures of the others with it. */
 export async function runExperiments(
   experiments: readonly Experiment[],
-  { starting, done, brokeOff }: RunOptions,
+  options: RunOptions,
 ): Promise<Outcome> {
+  let repeatedRuns = 0;
   const figures: Figure[] = [];
   const failures: string[] = [];
   for (const each of experiments) {
     try {
       for (let run = 0; run < each.runs; run += 1) {
-        starting(each, run);
-        await each.measure(run);
-        done(each);
+        options.starting(each, run);
+        repeatedRuns += await measured(each, run, options);
+        options.done(each);
       }
       figures.push(...soundFiguresOf(each));
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       failures.push(`${each.name}: ${why}`);
-      brokeOff(each, why);
+      options.brokeOff(each, why);
     }
   }
-  return { figures, failures };
+  return { figures, failures, repeatedRuns };
+}
+
+/** @returns how often the run was made again */
+async function measured(each: Experiment, run: number, { repeating }: RunOptions): Promise<number> {
+  for (let again = 0; ; again += 1) {
+    try {
+      await each.measure(run);
+      return again;
+    } catch (error) {
+      if (!(error instanceof Disturbed) || again === repetitions) throw error;
+      repeating(each, error.message);
+    }
+  }
 }
 
 /** @throws where a figure is missing, was not measured in every run, or is not a number */

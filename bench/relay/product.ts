@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Disturbed } from '../measure/disturbed.ts';
 
 const program = fileURLToPath(new URL('../../packages/server/bin/event-runtime.js', import.meta.url));
 
@@ -14,6 +15,8 @@ const patienceMs = 120_000;
 
 /** What a scrape of the product's own metrics says. */
 export interface Scrape {
+  /** `performance.now()` when it was asked for. */
+  readonly askedAt: number;
   /** `performance.now()` when the answer had come. */
   readonly at: number;
   /** The value of a metric with these labels; 0 where there is none. */
@@ -33,6 +36,9 @@ export class Product implements AsyncDisposable {
   readonly #folder: string;
   readonly #port: number;
   #log = '';
+  /** To all sinks, at the last look. */
+  #delivered = { count: 0, at: 0 };
+  #disturbed: Disturbed | undefined;
 
   private constructor(child: ChildProcess, options: { readonly folder: string; readonly port: number }) {
     this.#child = child;
@@ -76,13 +82,14 @@ export class Product implements AsyncDisposable {
   async scrape(): Promise<Scrape | undefined> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null)
       throw new Error(`the product ended: ${this.#log}`);
+    const askedAt = performance.now();
     try {
       const answer = await fetch(`http://127.0.0.1:${this.#port}/metrics`, {
         signal: AbortSignal.timeout(10_000),
       });
       const text = await answer.text();
       const at = performance.now();
-      return { at, value: (name, labels) => valueIn(text, name, labels ?? {}) };
+      return { askedAt, at, value: (name, labels) => valueIn(text, name, labels ?? {}) };
     } catch {
       return undefined;
     }
@@ -91,12 +98,13 @@ export class Product implements AsyncDisposable {
   /**
    * Scrapes until the condition holds; the scrape that held.
    *
-   * @throws when the process has ended, or no sink has got anything for two minutes
+   * @throws Disturbed when the relay has lost its lease in between; when the process has ended, or no sink has got anything for two minutes
    */
   async until(condition: (scrape: Scrape) => boolean, everyMs = 20): Promise<Scrape> {
     let [delivered, movedAt] = [-1, performance.now()];
     for (;;) {
       const scrape = await this.scrape();
+      if (scrape !== undefined) this.#requireLease(scrape);
       if (scrape !== undefined && condition(scrape)) return scrape;
       const now = scrape?.value('event_runtime_sink_delivered_total') ?? delivered;
       if (now !== delivered) [delivered, movedAt] = [now, performance.now()];
@@ -105,6 +113,18 @@ export class Product implements AsyncDisposable {
       }
       await sleep(everyMs);
     }
+  }
+
+  /** With a new lease the relay counts from the beginning: what is waited for might never come. */
+  #requireLease(scrape: Scrape): void {
+    const { count, at } = this.#delivered;
+    const delivered = scrape.value('event_runtime_sink_delivered_total');
+    // Of two looks at the same time the older one may come later.
+    if (delivered < count && scrape.askedAt > at) {
+      this.#disturbed ??= new Disturbed(`the relay lost its lease after ${count} events`);
+    }
+    if (this.#disturbed !== undefined) throw this.#disturbed;
+    if (delivered >= count) this.#delivered = { count: delivered, at: scrape.at };
   }
 
   /** Waits until a sink is fed from the WAL. */

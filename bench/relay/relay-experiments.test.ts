@@ -78,6 +78,7 @@ async function figuresFor(...only: string[]): Promise<{ figures: readonly Figure
   const { figures, failures } = await runExperiments(chosenOf(all, only.length === 0 ? undefined : only), {
     starting: () => undefined,
     done: () => undefined,
+    repeating: () => undefined,
     brokeOff: () => undefined,
   });
   expect(failures).toEqual([]);

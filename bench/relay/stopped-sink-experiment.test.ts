@@ -34,7 +34,8 @@ test('a stopped sink and both at work in turns; each figure of the stopped one, 
       return run[stopped ? 'stopped' : 'working'];
     },
   });
-  const quiet = { starting: () => undefined, done: () => undefined, brokeOff: () => undefined };
+  const nothing = (): undefined => undefined;
+  const quiet = { starting: nothing, done: nothing, repeating: nothing, brokeOff: nothing };
   const { figures, failures } = await runExperiments([experiment], quiet);
   expect(failures).toEqual([]);
   expect(asked).toEqual([true, false, false, true, true, false]);

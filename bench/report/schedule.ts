@@ -44,6 +44,9 @@ export function scheduleOf(
       did += 1;
       taken.get(each)?.push((now() - startedAt) / 1_000);
     },
+    repeating(each, why) {
+      progress(`${each.name}: once more: ${why}`);
+    },
     brokeOff(each, why) {
       taken.delete(each);
       progress(`${each.name}: broke off: ${why}`);
