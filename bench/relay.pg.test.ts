@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { freePort } from '@event-runtime/runtime/testing';
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest';
 import { onPath } from '../scripts/services/on-path.ts';
+import { Disturbed } from './measure/disturbed.ts';
 import type { Figure } from './measure/figure.ts';
+import { Product } from './relay/product.ts';
 import { productLimits } from './relay/product-limits.ts';
 import { keyCounts, openRelaySite } from './relay/site.ts';
 import { emitSteadily } from './relay/steady-emit.ts';
@@ -100,6 +103,24 @@ describe('npm run bench -- stopped-sink', () => {
     }
     expect(settings).toMatchObject({ runs, events: 2_000, perSecond: 5_000, payloadBytes: 458 });
   });
+});
+
+test('a relay that loses its lease has disturbed the run: it counts from the beginning', {
+  timeout,
+}, async () => {
+  await using site = await openRelaySite();
+  await using product = await Product.start({
+    databaseUrl: site.url,
+    port: await freePort(),
+    configuration: { sinks: [{ type: 'null', name: 'null' }] },
+  });
+  await product.live('null');
+  await site.load({ events: 100, perTransaction: 1, keys: 'many' });
+  await product.until(
+    (scrape) => scrape.value('event_runtime_sink_delivered_total', { sink: 'null' }) >= 100,
+  );
+  await site.sql.query('delete from event_runtime.relay_lease');
+  await expect(product.until(() => false)).rejects.toThrow(Disturbed);
 });
 
 describe('what is printed of the run', () => {
