@@ -1,4 +1,5 @@
 export { runtimeErrors } from './errors/codes.ts';
+export { CuttablePool } from './internal/cuttable-pool.ts';
 export { unreachable } from './internal/unreachable.ts';
 export { type RunContext, Service, type ServiceState, type StopOptions } from './lifecycle/service.ts';
 export { Supervisor } from './lifecycle/supervisor.ts';

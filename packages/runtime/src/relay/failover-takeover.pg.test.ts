@@ -33,7 +33,7 @@ describe.each([
       consumer.gate = ({ event: { eventId } }) => {
         if (!firstAt.has(eventId)) firstAt.set(eventId, performance.now());
       };
-      const relay = failover.relay([consumer], productTimes);
+      const relay = failover.relayInto([consumer.source, failover.webhooks], productTimes);
       await relay.start();
       await fixture.live(relay);
       failover.startWriting(3);
@@ -41,7 +41,7 @@ describe.each([
       if (slots) await failover.slotIsSynchronised();
       await eventually(
         () => fixture.rows(`select from event_runtime.relay_checkpoint where mode = 'live'`),
-        ({ length }) => length === 1,
+        ({ length }) => length === 2,
       );
       await failover.caughtUp();
       await failover.writes(100);
@@ -57,25 +57,40 @@ describe.each([
       );
       await standby.promote();
       const promotedAt = performance.now();
-      const [committed = ''] = await write(await failover.connect(standby));
+      const promoted = await failover.connect(standby);
+      const [committed = ''] = await write(promoted);
       await eventually(
         async () => firstAt.has(committed),
         (delivered) => delivered,
       );
       const takeoverMs = Math.round((firstAt.get(committed) ?? Number.NaN) - promotedAt);
+      // Made by a transaction of its own, over connections of its own.
+      await eventually(
+        async () =>
+          await promoted.query('select from event_runtime.consumer_idempotency where event_id = $1', [
+            committed,
+          ]),
+        ({ rowCount }) => rowCount === 1,
+      );
+      const fannedOutMs = Math.round(performance.now() - promotedAt);
       const given = consumer.events.find((logged) => logged.event.eventId === committed);
       await failover.writes(50);
       await failover.stopWriting();
       await failover.delivered();
       await fixture.live(relay);
       const { duplicates: deliveredAgain, ...verdict } = await failover.judge(consumer);
-      console.log(JSON.stringify({ major, what, takeoverMs, deliveredAgain, ...verdict }));
+      console.log(JSON.stringify({ major, what, takeoverMs, fannedOutMs, deliveredAgain, ...verdict }));
 
       expect(takeoverMs).toBeLessThan(5_000);
+      expect(fannedOutMs).toBeLessThan(5_000);
       // Without a slot the table serves; a new slot sends nothing from before it was there.
       expect(given?.position === null ? 'table' : 'WAL').toBe(slots ? 'WAL' : 'table');
       expect(verdict).toMatchObject({ ...faultless, invented: 0 });
-      expect(said('relay.timeline.changed')).toMatchObject([{ level: 'error', from: 1, to: 2 }]);
+      const changed = { level: 'error', from: 1, to: 2 };
+      expect(said('relay.timeline.changed')).toMatchObject([
+        { ...changed, sink: consumer.name },
+        { ...changed, sink: 'webhooks' },
+      ]);
       expect(said('relay.slot.lost')).toMatchObject(slots ? [] : [{ level: 'error' }]);
       // What the checkpoint that the standby had did not say: the books count it, so they can.
       expect(deliveredAgain).toBeGreaterThan(0);

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
+import { CuttablePool } from '../internal/cuttable-pool.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { WebhookSink } from '../webhooks/fan-out.ts';
 import { createLedger, judge, type LedgerRow, readLedger, type Verdict, write } from './ledger.suite.ts';
-import type { Relay, RelayOptions } from './relay.ts';
+import type { Relay, RelayOptions, SinkSource } from './relay.ts';
 import { type Consumer, RelayFixture } from './relay-fixture.suite.ts';
 
 const shortTimes = { walSenderTimeoutMs: 2_000, leaseMs: 2_000 } as const;
@@ -72,10 +74,30 @@ export class Failover implements AsyncDisposable {
   }
 
   relay(consumers: readonly Consumer[], options: Partial<RelayOptions> = shortTimes): Relay {
-    return this.fixture.relay(
+    return this.relayInto(
       consumers.map(({ source }) => source),
-      { connectionString: this.address.url(this.fixture.url), ...options },
+      options,
     );
+  }
+
+  relayInto(sinks: readonly SinkSource[], options: Partial<RelayOptions> = shortTimes): Relay {
+    return this.fixture.relay(sinks, { connectionString: this.address.url(this.fixture.url), ...options });
+  }
+
+  /** The fan-out of webhooks over connections of its own, to where the relay connects to: as in the service. */
+  get webhooks(): SinkSource {
+    const pool = new CuttablePool({
+      connectionString: this.address.url(this.fixture.url),
+      connectionTimeoutMillis: 10_000,
+      query_timeout: 30_000,
+    });
+    pool.on('error', () => undefined);
+    this.#stack.defer(async () => await pool.end());
+    return {
+      name: 'webhooks',
+      create: (owner) => new WebhookSink({ pool, owner }),
+      cut: () => pool.cut(),
+    };
   }
 
   /** The database of the fixture on one of the two, whatever stands in between. */

@@ -34,6 +34,8 @@ const watchMs = 1_000;
 export interface LeadOptions extends RelayOptions {
   readonly name: string;
   readonly pools: RelayPools;
+  /** Ends the connections for work: the server that they lead to is gone. */
+  readonly cut: () => void;
   readonly lease: HeldLease;
   readonly logger: Logger;
 }
@@ -192,13 +194,13 @@ export class Lead {
    * the lease looks after.
    */
   async #watch(owner: CheckpointOwner, signal: AbortSignal): Promise<void> {
-    const { pools } = this.#options;
+    const { pools, cut } = this.#options;
     try {
       const options = { timeoutMs: watchMs, signal };
       await onLeaseConnection(pools.leases, async (client) => await checkTimeline(client, owner), options);
     } catch (error) {
       if (!isEventRuntimeError(error) || error.code !== 'ER1210') return;
-      pools.cut();
+      cut();
       throw error;
     }
   }

@@ -18,6 +18,8 @@ export interface LeasedOptions {
   readonly relay?: string;
   /** Makes what runs while this replica has the lease. */
   readonly create: (lease: HeldLease) => Service;
+  /** Told when the lease was lost: what waits for an answer of the database would keep this replica from taking it again. */
+  readonly onLost?: () => void;
   readonly logger?: Logger;
   /** As for the relay. Milliseconds; default 4,000. */
   readonly leaseMs?: number;
@@ -58,7 +60,10 @@ export class Leased extends Service {
       work: async (lease, over) => {
         await using service = this.#options.create(lease);
         // Not in peace: what is under way is another's now.
-        const letGo = (): void => void service.stop({ graceMs: 0 }).catch(() => undefined);
+        const letGo = (): void => {
+          void service.stop({ graceMs: 0 }).catch(() => undefined);
+          this.#options.onLost?.();
+        };
         lease.lost.addEventListener('abort', letGo, { once: true });
         await service.start();
         context.ready();

@@ -33,7 +33,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     const failed = Promise.allSettled(
       underWay.map(async (client) => await client.query('select pg_sleep(60)')),
     );
-    pools.cut();
+    pools.work.cut();
     expect((await failed).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     for (const client of underWay) client.release(true);
     expect((await pools.work.query('select 1 as one')).rows).toEqual([{ one: 1 }]);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { CuttablePool } from '../internal/cuttable-pool.ts';
 
 /** How long connections may take to end. Milliseconds. */
 const farewellMs = 2_000;
@@ -12,16 +13,15 @@ export interface RelayPoolsOptions {
 /** The relay's connections, apart from everybody else's. */
 export class RelayPools implements AsyncDisposable {
   /** Reads the table, writes checkpoints and ticks. */
-  readonly work: pg.Pool;
+  readonly work: CuttablePool;
   /** For leases, and to see which server answers: who waits for a connection here loses them. */
   readonly leases: pg.Pool;
-  readonly #working = new Set<pg.PoolClient>();
 
   constructor({ connectionString, sinks }: RelayPoolsOptions) {
     // What is written must be flushed, and must not wait for a standby that may not be there.
     const options = '-c synchronous_commit=local';
     const common = { connectionString, client_encoding: 'UTF8', options };
-    this.work = new pg.Pool({
+    this.work = new CuttablePool({
       ...common,
       max: 4 + sinks.length,
       application_name: 'event-runtime relay',
@@ -42,16 +42,6 @@ export class RelayPools implements AsyncDisposable {
       // So is one that breaks while it is lent out: without a listener of its own it would end the process.
       pool.on('connect', (client) => client.on('error', () => undefined));
     }
-    this.work.on('connect', (client) => this.#working.add(client));
-    this.work.on('remove', (client) => this.#working.delete(client));
-  }
-
-  /**
-   * Ends every connection for work, at once: what is under way on them fails, and what comes gets new ones. For when
-   * they lead to a server that is gone, which may be without a word: nothing but a long silence would tell.
-   */
-  cut(): void {
-    for (const { connection } of this.#working) connection.stream.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -21,6 +21,11 @@ export interface SinkSource {
   readonly name: string;
   /** The relay disposes what it returns. */
   create(owner: CheckpointOwner): Sink;
+  /**
+   * Ends, at once, the connections that its sinks keep to the relay's own database ({@link CuttablePool}): they may lead to
+   * a server that is gone. Default: it keeps none.
+   */
+  readonly cut?: () => void;
 }
 
 export interface RelayOptions {
@@ -164,10 +169,14 @@ export class Relay extends Service {
       units: this.#units(),
       ...(leaseMs === undefined ? {} : { ttlMs: leaseMs, renewMs: leaseMs / 4, lookMs: leaseMs / 8 }),
       work: async (lease, over) => {
-        const lead = new Lead({ ...this.#options, name, pools, lease, logger: this.#logger });
+        const cut = (): void => {
+          pools.work.cut();
+          for (const source of this.#options.sinks) source.cut?.();
+        };
+        const lead = new Lead({ ...this.#options, name, pools, cut, lease, logger: this.#logger });
         this.#leads.add(lead);
         // Whoever waits for an answer that does not come must not keep this replica from taking the lease again.
-        lease.lost.addEventListener('abort', () => pools.cut(), { once: true });
+        lease.lost.addEventListener('abort', cut, { once: true });
         try {
           await lead.run({
             // Asked to give it up in peace, it may write what is under way; without a lease it lets go at once.

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  CuttablePool,
   type Logger,
   PartitionUpkeep,
   Relay,
@@ -8,7 +9,7 @@ import {
   type SinkSource,
   Supervisor,
 } from '@event-runtime/runtime';
-import pg from 'pg';
+import type { Pool } from 'pg';
 import type { Configuration } from '../config/configuration.ts';
 import { createHealth } from '../health/create-health.ts';
 import { configuredSource } from './configured-sources.ts';
@@ -27,14 +28,14 @@ type Role = Configuration['roles'][number];
 export interface EventService extends AsyncDisposable {
   readonly supervisor: Supervisor;
   readonly relay: Relay;
-  readonly pool: pg.Pool;
+  readonly pool: Pool;
 }
 
 /** Puts the service together: health, upkeep, relay, webhooks. Nothing runs until the supervisor is started. */
 export function createService(options: ServiceOptions): EventService {
   const { configuration, logger } = options;
   const { databaseUrl: connectionString, retention } = configuration;
-  const pool = new pg.Pool({
+  const pool = new CuttablePool({
     connectionString,
     max: 10,
     application_name: 'event-runtime',

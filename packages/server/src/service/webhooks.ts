@@ -1,5 +1,6 @@
 import {
   type AttemptObservation,
+  type CuttablePool,
   Deliverer,
   type DeliveryObservation,
   DeliveryQueue,
@@ -12,13 +13,12 @@ import {
   type SinkSource,
   WebhookSink,
 } from '@event-runtime/runtime';
-import type pg from 'pg';
 import type { Configuration } from '../config/configuration.ts';
 
 export interface WebhooksOptions {
   readonly configuration: Configuration;
   readonly logger: Logger;
-  readonly pool: pg.Pool;
+  readonly pool: CuttablePool;
   /** Puts something between the relay and the webhook sink. */
   readonly wrapWebhooks?: (sink: Sink) => Sink;
   /** Told of every attempt at a delivery, beside the log. */
@@ -39,6 +39,7 @@ export function createWebhooks(options: WebhooksOptions): {
         const sink = new WebhookSink({ pool, owner, onFanOut: () => deliverer?.wake() });
         return options.wrapWebhooks?.(sink) ?? sink;
       },
+      cut: () => pool.cut(),
     },
     deliveries: new Leased({
       name: '#webhooks',
@@ -46,6 +47,7 @@ export function createWebhooks(options: WebhooksOptions): {
       relay: configuration.relay.name,
       logger,
       leaseMs: configuration.relay.leaseMs,
+      onLost: () => pool.cut(),
       create: (lease) => {
         deliverer = createDeliverer(options, () => lease.valid());
         return deliverer;
