@@ -33,6 +33,7 @@ export {
   type DropSlotOptions,
   describeSlot,
   dropSlot,
+  refuseForeignSlot,
   type SlotState,
 } from './replication/slot.ts';
 export { createSlotAt, type SlotCreationOptions } from './replication/slot-creation.ts';

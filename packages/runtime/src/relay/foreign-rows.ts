@@ -1,4 +1,5 @@
 import { runtimeError } from '../errors/codes.ts';
+import { withSettings } from '../log/table-page.ts';
 
 /** Rows of the outbox that carry transaction ids of another cluster, which mean nothing in this one. */
 export interface ForeignRows {
@@ -27,9 +28,13 @@ select array(select s.subname::text from pg_catalog.pg_subscription s
 
 /** Looks for them. As a role that may read the outbox. */
 export async function describeForeignRows(client: {
-  query(text: string): Promise<{ readonly rows: readonly unknown[] }>;
+  query(text: string): Promise<unknown>;
 }): Promise<ForeignRows> {
-  return (await client.query(foreignSql)).rows[0] as ForeignRows;
+  // A message of several statements has several results.
+  const results = (await client.query(withSettings(foreignSql))) as ReadonlyArray<{
+    readonly rows: unknown[];
+  }>;
+  return results.at(-1)?.rows[0] as ForeignRows;
 }
 
 /**

@@ -10,7 +10,7 @@ import {
   type StoredCheckpoint,
 } from '../log/checkpoint.ts';
 import { TableReader } from '../log/table-reader.ts';
-import { checkTimeline, readServerLog } from '../log/timeline.ts';
+import { readServerLog } from '../log/timeline.ts';
 import { formatLsn, zeroLsn } from '../replication/lsn.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -18,7 +18,6 @@ import { keepDeadLetter } from './dead-letter.ts';
 import type { Signals } from './dispatcher.ts';
 import { Feed, type FeedMode } from './feed.ts';
 import type { LeaseUnit } from './lease.ts';
-import { onLeaseConnection } from './lease-connection.ts';
 import type { HeldLease } from './lease-term.ts';
 import { publicationName, reached } from './preflight.ts';
 import type { RelayOptions } from './relay.ts';
@@ -28,14 +27,9 @@ import { Session } from './session.ts';
 import { type SentFrom, SlotKeeper } from './slot-keeper.ts';
 import { Window } from './window.ts';
 
-/** How long the server has to say which one it is. Milliseconds. */
-const watchMs = 1_000;
-
 export interface LeadOptions extends RelayOptions {
   readonly name: string;
   readonly pools: RelayPools;
-  /** Ends the connections for work: the server that they lead to is gone. */
-  readonly cut: () => void;
   readonly lease: HeldLease;
   readonly logger: Logger;
 }
@@ -87,6 +81,11 @@ export class Lead {
       mode: feed.mode,
       delivered: this.#deliveredOf(feed),
     }));
+  }
+
+  /** Whether its lease holds. */
+  get valid(): boolean {
+    return this.#options.lease.valid();
   }
 
   get unit(): LeaseUnit {
@@ -142,7 +141,6 @@ export class Lead {
         feeds: this.#feeds,
         window,
         pool: pools.work,
-        watch: async (signal) => await this.#watch(owner, signal),
         opened: now === undefined || ours(now) ? now?.log : await keeper?.guarded(now.log, stopping),
         open:
           keeper === undefined ? undefined : async (signal) => await keeper.open(signal, { timeline, ours }),
@@ -187,22 +185,6 @@ export class Lead {
     const { pools, lease, name } = this.#options;
     const server = await reached(readServerLog(pools.work), signal);
     return { relay: name, shard: lease.unit.shard, epoch: lease.epoch, ...server };
-  }
-
-  /**
-   * On a connection of the leases, which gives up a server that says nothing. Whether there is an answer at all is what
-   * the lease looks after.
-   */
-  async #watch(owner: CheckpointOwner, signal: AbortSignal): Promise<void> {
-    const { pools, cut } = this.#options;
-    try {
-      const options = { timeoutMs: watchMs, signal };
-      await onLeaseConnection(pools.leases, async (client) => await checkTimeline(client, owner), options);
-    } catch (error) {
-      if (!isEventRuntimeError(error) || error.code !== 'ER1210') return;
-      cut();
-      throw error;
-    }
   }
 
   async #claim(owner: CheckpointOwner, signal: AbortSignal): Promise<Map<string, ClaimedCheckpoint>> {

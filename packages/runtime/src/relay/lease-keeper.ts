@@ -62,7 +62,7 @@ export class LeaseKeeper extends Service {
     super('lease-keeper');
     this.#options = options;
     this.#clock = options.clock ?? (() => performance.now());
-    this.#ttlMs = options.ttlMs ?? 4_000;
+    this.#ttlMs = options.ttlMs ?? 3_500;
     this.#validMs = this.#ttlMs - (options.marginMs ?? this.#ttlMs / 8);
     this.#renewMs = options.renewMs ?? 1_000;
     this.#lookMs = options.lookMs ?? 500;

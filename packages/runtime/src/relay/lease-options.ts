@@ -38,7 +38,7 @@ export interface LeaseKeeperOptions extends LeaseHolder {
    * without being asked gives the unit back; a rejection too, and it is tried again with backoff.
    */
   readonly work: (lease: HeldLease, signal: AbortSignal) => Promise<void>;
-  /** Milliseconds that a lease holds without a renewal. Default 4,000. */
+  /** Milliseconds that a lease holds without a renewal. Default 3,500. */
   readonly ttlMs?: number;
   /** Milliseconds between renewals, and that one may take. Default 1,000. */
   readonly renewMs?: number;

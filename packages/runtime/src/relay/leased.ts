@@ -9,6 +9,7 @@ import { LeaseKeeper } from './lease-keeper.ts';
 import type { HeldLease } from './lease-term.ts';
 import { checkDirect, reached } from './preflight.ts';
 import { RelayPools } from './relay-pools.ts';
+import { watchServer } from './server-watch.ts';
 
 export interface LeasedOptions {
   /** Of the service and of its lease; begins with `#`, so that it is no sink's. */
@@ -18,10 +19,13 @@ export interface LeasedOptions {
   readonly relay?: string;
   /** Makes what runs while this replica has the lease. */
   readonly create: (lease: HeldLease) => Service;
-  /** Told when the lease was lost: what waits for an answer of the database would keep this replica from taking it again. */
-  readonly onLost?: () => void;
+  /**
+   * Ends the connections that the service keeps to this database, at once ({@link CuttablePool}): when another server
+   * answers in its place, or the lease was lost, which waiting for an answer would keep from being taken again.
+   */
+  readonly cut?: () => void;
   readonly logger?: Logger;
-  /** As for the relay. Milliseconds; default 4,000. */
+  /** As for the relay. Milliseconds; default 3,500. */
   readonly leaseMs?: number;
 }
 
@@ -62,7 +66,7 @@ export class Leased extends Service {
         // Not in peace: what is under way is another's now.
         const letGo = (): void => {
           void service.stop({ graceMs: 0 }).catch(() => undefined);
-          this.#options.onLost?.();
+          this.#options.cut?.();
         };
         lease.lost.addEventListener('abort', letGo, { once: true });
         await service.start();
@@ -77,6 +81,8 @@ export class Leased extends Service {
       },
     });
     await keeper.start();
+    await using watch = watchServer({ pool: pools.leases, onChange: () => this.#options.cut?.() });
+    void watch;
     await orAborted(keeper.finished, context.stopping);
   }
 }

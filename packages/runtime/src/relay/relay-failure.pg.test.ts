@@ -171,7 +171,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const relay = fixture.relay([]);
     await relay.start();
     const waits =
-      "select pid from pg_stat_activity where datname = current_database() and application_name = 'event-runtime slot' and wait_event_type = 'Lock'";
+      "select pid from pg_stat_activity where datname = current_database() and application_name like 'event-runtime relay %' and wait_event_type = 'Lock'";
     await eventually(
       () => fixture.rows(waits),
       (rows) => rows.length === 1,

@@ -14,6 +14,7 @@ import { LeaseKeeper } from './lease-keeper.ts';
 import type { LeaseChange } from './lease-options.ts';
 import { preflight } from './preflight.ts';
 import { RelayPools } from './relay-pools.ts';
+import { watchServer } from './server-watch.ts';
 
 /** A sink that the relay feeds: known by its name, made anew for each lease. */
 export interface SinkSource {
@@ -55,7 +56,7 @@ export interface RelayOptions {
   readonly behindMs?: number;
   /** See `wal_sender_timeout`; set for this connection only. Milliseconds; default 10,000. */
   readonly walSenderTimeoutMs?: number;
-  /** Milliseconds after which a replica that gave no sign of life loses its lease. Default 4,000. */
+  /** Milliseconds after which a replica that gave no sign of life loses its lease. Default 3,500. */
   readonly leaseMs?: number;
 }
 
@@ -119,6 +120,13 @@ export class Relay extends Service {
     const fatal = deferred();
     await using keeper = this.#keeper(pools, { context, fatal });
     await keeper.start();
+    await using watch = watchServer({
+      pool: pools.leases,
+      active: () => this.#leads.size > 0,
+      onChange: () => this.#cut(pools),
+      everyMs: this.#options.checkpointMs,
+    });
+    void watch;
     await orAborted(Promise.race([keeper.finished, fatal.promise]), context.stopping);
     const letGo = (): void => {
       void keeper.stop({ graceMs: 0 }).catch(() => undefined);
@@ -169,14 +177,13 @@ export class Relay extends Service {
       units: this.#units(),
       ...(leaseMs === undefined ? {} : { ttlMs: leaseMs, renewMs: leaseMs / 4, lookMs: leaseMs / 8 }),
       work: async (lease, over) => {
-        const cut = (): void => {
-          pools.work.cut();
-          for (const source of this.#options.sinks) source.cut?.();
-        };
-        const lead = new Lead({ ...this.#options, name, pools, cut, lease, logger: this.#logger });
+        const lead = new Lead({ ...this.#options, name, pools, lease, logger: this.#logger });
         this.#leads.add(lead);
         // Whoever waits for an answer that does not come must not keep this replica from taking the lease again.
-        lease.lost.addEventListener('abort', cut, { once: true });
+        const onLost = (): void => {
+          if (![...this.#leads].some(({ valid }) => valid)) this.#cut(pools);
+        };
+        lease.lost.addEventListener('abort', onLost, { once: true });
         try {
           await lead.run({
             // Asked to give it up in peace, it may write what is under way; without a lease it lets go at once.
@@ -199,6 +206,12 @@ export class Relay extends Service {
         context.ready();
       },
     });
+  }
+
+  /** The connections lead to a server that is gone, or may be. */
+  #cut(pools: RelayPools): void {
+    pools.work.cut();
+    for (const source of this.#options.sinks) source.cut?.();
   }
 
   #units(): readonly LeaseUnit[] {

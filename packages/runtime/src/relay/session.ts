@@ -38,8 +38,6 @@ export interface SessionOptions {
   readonly opened: OpenedLog | undefined;
   /** Opens the WAL, however long that takes; undefined: there is none to be read, the table is polled. */
   readonly open: ((signal: AbortSignal) => Promise<OpenedLog>) | undefined;
-  /** Asked with each tick, also while nothing else is answered: throws when the server is another one. */
-  readonly watch: (signal: AbortSignal) => Promise<void>;
   /** Asked after each tick, before its snapshot is used: throws if the WAL may not have all that the snapshot sees. */
   readonly verify: () => Promise<void>;
   /** Milliseconds between two ticks, while anything happens. */
@@ -89,11 +87,12 @@ export class Session {
     const outcomes = await Promise.allSettled([
       guard(this.#read(inner.stopping)),
       guard(this.#keepTime(inner.stopping)),
-      guard(this.#watch(inner.stopping)),
       ...this.#options.feeds.map(async (feed) => await guard(feed.run(inner))),
     ]);
     try {
-      if (!failed.signal.aborted && this.#options.window.unsettled) await this.#tick();
+      // Without the lease, or on a connection that is gone, it would be another's tick.
+      const over = failed.signal.aborted || signals.aborted.aborted;
+      if (!over && this.#options.window.unsettled) await this.#tick();
     } finally {
       await this.#log?.reader[Symbol.asyncDispose]();
     }
@@ -148,14 +147,6 @@ export class Session {
       for (const feed of feeds) feed.setPaused(paused.has(feed.sink.name));
       this.#sendOff();
       this.#keepUp();
-    }
-  }
-
-  async #watch(stopping: AbortSignal): Promise<void> {
-    const { watch, tickMs } = this.#options;
-    while (!stopping.aborted) {
-      await sleep(tickMs, undefined, { signal: stopping }).catch(() => undefined);
-      if (!stopping.aborted) await watch(stopping);
     }
   }
 

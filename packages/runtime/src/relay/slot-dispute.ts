@@ -90,10 +90,11 @@ export class SlotDispute {
     }
   }
 
-  /** @returns whether it was met for the first time */
+  /** @returns whether it was told to end, for the first time */
   async #end(reader: SlotReader): Promise<boolean> {
     const { pool, slot } = this.#options;
-    await terminateReader(pool, { slot, pid: reader.pid });
+    // It may be gone, or stand still: then it goes by itself.
+    if (!(await terminateReader(pool, { slot, pid: reader.pid }))) return false;
     const first = !this.#isTold(reader);
     this.#told = reader;
     return first;

@@ -130,18 +130,19 @@ export class SlotKeeper {
         const barrier = await this.#create(signal);
         const reader = barrier === undefined ? undefined : await this.#readUnlessTaken(signal, timeline);
         if (reader !== undefined) return { reader, barrier };
+      } else if (isLost(state)) {
+        logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
+        made = true;
+        this.#condemned = undefined;
+        await dropSlot(pool, { slot, onlyIfLost: true, terminateReader: true, signal });
       } else if (this.#condemned !== undefined) {
-        logger.error('relay.slot.lost', { reason: this.#condemned });
+        if (!made) logger.error('relay.slot.lost', { reason: this.#condemned });
         made = true;
         const onlyAt = state.restartLsn ?? undefined;
         const dropped = await dropSlot(pool, { slot, onlyAt, terminateReader: true, signal });
         if (dropped) this.#condemned = undefined;
         // Or it is another's by now, whose lease ends ours: time to hear of it.
         else await sleep(busyMs, undefined, { signal });
-      } else if (isLost(state)) {
-        logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
-        made = true;
-        await dropSlot(pool, { slot, onlyIfLost: true, terminateReader: true, signal });
       } else if (state.active) {
         const other = await reached(describeReader(pool, slot), signal);
         if (other !== undefined) await this.#dispute.meet(other);
@@ -196,9 +197,15 @@ export class SlotKeeper {
   }
 
   async #create(signal: AbortSignal): Promise<Snapshot | undefined> {
-    const { connectionString, slot, failover, logger } = this.#options;
+    const { connectionString, relay, slot, failover, logger } = this.#options;
     logger.info('relay.slot.creating');
-    const snapshot = await createSlotAt({ connectionString, slot, failover, signal });
+    const snapshot = await createSlotAt({
+      connectionString,
+      slot,
+      failover,
+      applicationName: relayReaderName(relay),
+      signal,
+    });
     if (snapshot === undefined) return undefined;
     // failpoint: slot.created
     logger.info('relay.slot.created');

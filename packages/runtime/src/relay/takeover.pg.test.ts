@@ -10,7 +10,7 @@ import { ReplicaFleet, type ReplicaProcess } from './replica-fleet.suite.ts';
 
 const millisecondsSince = (at: bigint, later: { readonly at: bigint }): number => Number(later.at - at) / 1e6;
 
-/** With the lease of the product, 4 s, and under load. */
+/** With the lease of the product, 3.5 s, and under load. */
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   let fleet: ReplicaFleet;
   beforeEach(async () => {

@@ -7,6 +7,8 @@ export interface SlotCreationOptions {
   readonly slot: string;
   /** Carried over to standbys (PostgreSQL 17 and later; ignored before). */
   readonly failover: boolean;
+  /** What the connection calls itself. Default `event-runtime slot`. */
+  readonly applicationName?: string;
   readonly signal: AbortSignal;
 }
 
@@ -25,7 +27,7 @@ export async function createSlotAt(options: SlotCreationOptions): Promise<string
   const { slot, failover, signal } = options;
   await using connection = await ReplicationConnection.open({
     connectionString: options.connectionString,
-    applicationName: 'event-runtime slot',
+    applicationName: options.applicationName ?? 'event-runtime slot',
     signal,
   });
   const pid = await backend(connection);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { quoteLiteral } from './replication-connection.ts';
 import type { SqlClient } from './slot.ts';
 
@@ -52,10 +53,13 @@ export async function describeReader(client: SqlClient, slot: string): Promise<S
 
 /**
  * `application_name` of a relay's reader: by it a stale connection of the same relay is told from somebody else's.
- * As the server keeps it: 63 bytes of ASCII.
+ * As the server keeps it: 63 bytes of ASCII; what does not fit, or is none, gives way to a hash of the whole name.
  */
 export function relayReaderName(relay: string): string {
-  return `event-runtime relay ${relay}`.replaceAll(/[^ -~]/g, '_').slice(0, 63);
+  const name = `event-runtime relay ${relay}`;
+  if (name.length <= 63 && !/[^ -~]/.test(name)) return name;
+  const hash = createHash('sha256').update(relay).digest('hex').slice(0, 12);
+  return `${name.replaceAll(/[^ -~]/g, '_').slice(0, 50)} ${hash}`;
 }
 
 /** `process 4711 ("debezium"), connected since 2026-01-01T00:00:00.000Z`: without an address, for anybody may read it. */

@@ -182,7 +182,7 @@ export async function terminateReader(
     `select pg_catalog.pg_terminate_backend(s.active_pid) as told
      from pg_catalog.pg_replication_slots s
      join pg_catalog.pg_stat_activity a on a.pid = s.active_pid
-     where ${meant(reader)} and a.backend_type = 'walsender' and a.wait_event is distinct from 'WalSenderWriteData'${
+     where ${meant(reader)} and coalesce(a.backend_type, 'walsender') = 'walsender' and a.wait_event is distinct from 'WalSenderWriteData'${
        reader.pid === undefined ? '' : ` and a.pid = ${reader.pid}`
      }`,
   );

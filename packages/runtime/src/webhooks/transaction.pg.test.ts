@@ -17,8 +17,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         await stopped.promise;
       });
       await holding.promise;
-      // A lease lasts four seconds.
-      await pool.query(`set lock_timeout = '3900ms'; select pg_advisory_lock(1)`);
+      // A lease lasts 3.5 s.
+      await pool.query(`set lock_timeout = '3400ms'; select pg_advisory_lock(1)`);
       stopped.resolve();
       await expect(lost).rejects.toThrow();
       // The connection that failed is not lent again.

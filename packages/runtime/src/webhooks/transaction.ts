@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { orAborted } from '../internal/or-aborted.ts';
 
 /**
  * How long this process may leave the server without a statement before its locks are taken: a machine that vanishes
@@ -6,6 +7,9 @@ import type pg from 'pg';
  * them: the row of a checkpoint for a fan-out, the advisory lock for a claim. Milliseconds.
  */
 const stoppedMs = 2_000;
+
+/** How long a rollback may take. A server that said nothing until now would let it wait as long once more. Milliseconds. */
+const rollbackMs = 1_000;
 
 /**
  * Runs work in a READ COMMITTED transaction on a connection of the pool. The level is said, not assumed: a
@@ -43,9 +47,11 @@ export async function transaction<T>(
     await client.query('commit');
     return result;
   } catch (cause) {
-    await client.query('rollback').catch(() => {
-      broken = true;
-    });
+    const rolledBack = client.query('rollback').then(
+      () => true,
+      () => false,
+    );
+    if ((await orAborted(rolledBack, AbortSignal.timeout(rollbackMs))) !== true) broken = true;
     throw cause;
   } finally {
     client.off('error', onError);

@@ -71,7 +71,7 @@ export interface ConfigurationFile {
     readonly unboundedWal?: 'refuse' | 'warn' | undefined;
     /**
      * After how long a replica that gave no sign of life is replaced. In milliseconds.
-     * Default: `4s`.
+     * Default: `3500ms`.
      */
     readonly leaseMs?: number | string | undefined;
   };

@@ -42,7 +42,7 @@ const defaults = {
     windowBytes: 33_554_432,
     failover: true,
     unboundedWal: 'refuse',
-    leaseMs: 4_000,
+    leaseMs: 3_500,
   },
   retention: { outboxDays: 30, maxDays: 90, keyDays: 30 },
   webhooks: {

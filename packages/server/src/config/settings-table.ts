@@ -168,7 +168,7 @@ const settingsTable: { readonly [Path in SettingPath]: Setting<SettingValue<Path
     env: 'EVENT_RUNTIME_LEASE',
     secret: false,
     kind: duration({ least: 500, most: 5 * minutes, bare: true }),
-    default: { value: 4 * seconds },
+    default: { value: 3_500 },
     about: 'After how long a replica that gave no sign of life is replaced. In milliseconds.',
     since: '0.1.0',
   },

@@ -185,5 +185,12 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     );
     expect((await fixture.run(['slot', 'drop', '--yes', '--json'])).json()).toMatchObject({ dropped: true });
     expect((await fixture.run(['slot', '--json'])).json()).toMatchObject({ condition: 'missing' });
+    // One of that name that is not the relay's stays where it is.
+    await fixture.sql.query("select pg_create_logical_replication_slot($1, 'test_decoding')", [fixture.name]);
+    for (const flag of ['--yes', '--dry-run']) {
+      const refused = await fixture.run(['slot', 'drop', flag]);
+      expect(refused).toMatchObject({ code: 1, notes: expect.stringContaining('ER1213') });
+    }
+    expect((await fixture.sql.query('select pg_drop_replication_slot($1)', [fixture.name])).rowCount).toBe(1);
   });
 });

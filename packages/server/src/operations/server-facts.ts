@@ -49,7 +49,7 @@ select current_setting('server_version_num')::int as version_number,
        current_setting('max_replication_slots')::int as max_slots,
        (select count(*)::int from pg_catalog.pg_replication_slots) as used_slots,
        current_setting('max_wal_senders')::int as max_walsenders,
-       (select count(*)::int from pg_catalog.pg_stat_activity a where a.backend_type = 'walsender') as used_walsenders,
+       (select count(*)::int from pg_catalog.pg_stat_replication) as used_walsenders,
        quote_ident(current_user) as role,
        r.rolsuper as superuser,
        -- On RDS it is a role to be granted instead of an attribute.

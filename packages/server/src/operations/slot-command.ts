@@ -1,4 +1,11 @@
-import { createSlotAt, describeSlot, dropSlot, readerText, relayReport } from '@event-runtime/runtime';
+import {
+  createSlotAt,
+  describeSlot,
+  dropSlot,
+  readerText,
+  refuseForeignSlot,
+  relayReport,
+} from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
 import type { GivenSettings } from '../config/load-configuration.ts';
@@ -88,6 +95,8 @@ async function drop(context: CommandContext, { site, yes, dryRun }: Asked): Prom
         'Events stay in the outbox, and sinks read the table until a relay has made a new slot. Look with --dry-run, or add --yes.',
     });
   }
+  const state = await describeSlot(client, slot);
+  if (state !== undefined) refuseForeignSlot(state);
   // One that is read is not taken from its reader: the relay would make a new one at once.
   const dropped = await dropSlot(client, { slot, timeoutMs: 0, signal });
   if (json) terminal.out(JSON.stringify({ slot, dropped }));
@@ -97,6 +106,7 @@ async function drop(context: CommandContext, { site, yes, dryRun }: Asked): Prom
 
 async function showDrop({ terminal, json }: CommandContext, { client, slot }: Site): Promise<ExitCode> {
   const state = await describeSlot(client, slot);
+  if (state !== undefined) refuseForeignSlot(state);
   const activePid = state?.activePid ?? null;
   const wouldDrop = state !== undefined && activePid === null;
   if (json) {

@@ -47,7 +47,7 @@ export function createWebhooks(options: WebhooksOptions): {
       relay: configuration.relay.name,
       logger,
       leaseMs: configuration.relay.leaseMs,
-      onLost: () => pool.cut(),
+      cut: () => pool.cut(),
       create: (lease) => {
         deliverer = createDeliverer(options, () => lease.valid());
         return deliverer;
