@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { pages } from './pages.ts';
+import { cliPage } from './cli-page.ts';
+import { commands, pages } from './pages.ts';
 
 const page = pages.find(({ path }) => path === 'docs/reference/cli.md')?.make() ?? '';
 
@@ -21,4 +22,19 @@ test('the flags of settings are on their own page', () => {
   expect(start).toContain('Flags of [settings](settings.md)');
   const [explain] = page.slice(page.indexOf('## `event-runtime explain')).split('\n## ');
   expect(explain).not.toContain('Flags of [settings]');
+});
+
+test('where there are flags of settings alone, nothing is announced behind them', () => {
+  const bare = cliPage(commands(), () => true);
+  expect(bare).toContain('`--no-config`.\n');
+  expect(bare).not.toContain('and:');
+  const announced = page.match(/and:\n\n\| flag \|/g) ?? [];
+  expect(announced.length).toBeGreaterThan(5);
+  expect(page.match(/and:/g)).toHaveLength(announced.length);
+});
+
+test('a second name of a command is told with it', () => {
+  expect(page).toContain(
+    '## `event-runtime slot show`\n\nShow its state. Also `event-runtime slot status`.\n',
+  );
 });

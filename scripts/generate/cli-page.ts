@@ -40,9 +40,12 @@ function leaves(command: Command): Command[] {
 function section(command: Command, isSetting: IsSetting): string {
   const flags = command.options.filter(({ long }) => !isSetting(long ?? ''));
   const takesSettings = flags.length < command.options.length;
-  const lines = [`## \`${words(command)}\``, '', `${sentence(command.description())}.`];
-  if (takesSettings)
-    lines.push('', 'Flags of [settings](settings.md), `--config <file>` and `--no-config`; and:');
+  const also = command.aliases().map((alias) => ` Also \`${words(command.parent as Command)} ${alias}\`.`);
+  const lines = [`## \`${words(command)}\``, '', `${sentence(command.description())}.${also.join('')}`];
+  if (takesSettings) {
+    const rest = flags.length > 0 ? '; and:' : '.';
+    lines.push('', `Flags of [settings](settings.md), \`--config <file>\` and \`--no-config\`${rest}`);
+  }
   if (flags.length > 0) lines.push('', '| flag | meaning |', '|---|---|', ...flags.map(row));
   return lines.join('\n');
 }

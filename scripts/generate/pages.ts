@@ -60,7 +60,7 @@ function errorGroups(): ErrorGroup[] {
 }
 
 /** The command line, of which nothing is run. */
-function commands(): ReturnType<typeof program> {
+export function commands(): ReturnType<typeof program> {
   const { signal } = new AbortController();
   const context = { terminal: terminalOf(process), env: {}, signal };
   return program({ composition, context, onExit: () => undefined });

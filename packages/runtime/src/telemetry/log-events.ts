@@ -32,7 +32,8 @@ export const logEvents = {
   'relay.slot.created': 'The replication slot was created.',
   'relay.slot.ahead':
     'The slot was made anew, or moved by somebody, beyond what `sink` has stored; the sink goes on from the table.',
-  'relay.slot.lost': 'The slot was invalidated; a new one is made, and sinks go on from the table meanwhile.',
+  'relay.slot.lost':
+    'The slot was dropped or invalidated, or cannot be read because its publication was missing: `reason` says which. A new one is made, and sinks go on from the table meanwhile.',
   'relay.slot.reader.ended':
     'Another connection (`pid`, `applicationName`, `clientAddress`, `since`) read the slot when this replica was to read it, and was told to end; one that waits for its client to read is left to its wal_sender_timeout. Level info: a stale one of this relay, as at a takeover; level warn: not one of ours.',
   'relay.slot.contested':

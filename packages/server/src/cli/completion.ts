@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { namesOf } from './names-of.ts';
 
 /** Shells that a script can be had for. */
 export const shells = ['bash', 'zsh'] as const;
@@ -37,10 +38,12 @@ function placesOf(command: Command, path: string): Map<string, readonly string[]
   const { commands, options } = command;
   const flags = options.flatMap(({ long }) => (typeof long === 'string' ? [long] : []));
   const places = new Map<string, readonly string[]>([
-    [path, [...commands.map((each) => each.name()), ...flags, '--help']],
+    [path, [...commands.flatMap(namesOf), ...flags, '--help']],
   ]);
   for (const each of commands) {
-    for (const [at, words] of placesOf(each, `${path} ${each.name()}`)) places.set(at, words);
+    for (const name of namesOf(each)) {
+      for (const [at, words] of placesOf(each, `${path} ${name}`)) places.set(at, words);
+    }
   }
   return places;
 }

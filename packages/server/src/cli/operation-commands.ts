@@ -48,10 +48,11 @@ export function addOperationCommands(root: Command, wiring: Wiring): void {
     root
       .command('relay-config')
       .description('print a configuration with which another relay reads the outbox; asks no database')
-      .addArgument(new Argument('<relay>', 'which one').choices(foreignRelays)),
+      .addArgument(new Argument('<relay>', 'which one').choices(foreignRelays))
+      .option('--json', 'print one JSON object, with the configuration as a text', false),
     relayConfigSettingPaths,
   ).action(async (relay: ForeignRelay, given: Given) =>
-    run(composition.relayConfig, { ...givenSettings(given), relay }),
+    run(composition.relayConfig, { ...givenSettings(given), relay, json: given.json }),
   );
 
   about('uninstall', 'remove slot, publication, schema and roles from the database')
@@ -73,7 +74,7 @@ function addSlotCommands(root: Command, { composition, run }: Wiring): void {
         yes: given.yes === true,
         dryRun: given.dryRun === true,
       });
-  const show = slot.command('show', { isDefault: true }).description('show its state');
+  const show = slot.command('show', { isDefault: true }).alias('status').description('show its state');
   addSettingOptions(show.option('--json', 'print one JSON object', false), relaySettingPaths).action(
     slotAction('show'),
   );

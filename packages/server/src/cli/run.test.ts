@@ -94,7 +94,7 @@ test('the words about tables mean their commands; --map takes several, and more 
 
 test('relay-config takes the name of a relay that it knows', async () => {
   expect((await ran(['relay-config', 'sequin', '--relay-slot', 'a'])).given).toEqual([
-    ['relayConfig', { relay: 'sequin', flags: { 'relay.slot': 'a' }, config: undefined }],
+    ['relayConfig', { relay: 'sequin', json: false, flags: { 'relay.slot': 'a' }, config: undefined }],
   ]);
   for (const words of [['relay-config'], ['relay-config', 'other']]) {
     expect(await ran(words)).toMatchObject({ code: 2, given: [] });
@@ -145,7 +145,11 @@ test("the operator's words", async () => {
   expect(await meant('doctor', '--database-url', 'env:A')).toEqual([
     ['doctor', { ...given, flags: { databaseUrl: 'env:A' } }],
   ]);
-  expect(await meant('slot')).toEqual([['slot', { ...given, action: 'show', yes: false, dryRun: false }]]);
+  for (const words of [['slot'], ['slot', 'show'], ['slot', 'status']]) {
+    expect(await meant(...words)).toEqual([
+      ['slot', { ...given, action: 'show', yes: false, dryRun: false }],
+    ]);
+  }
   expect(await meant('slot', '--json')).toEqual([
     ['slot', { ...given, json: true, action: 'show', yes: false, dryRun: false }],
   ]);
@@ -191,7 +195,7 @@ test.each([
   [['sinks', 'pase', 'x'], /unknown command 'pase' of sinks\n\(Did you mean pause\?\)/],
   [['sinks', 'pase', 'x', '--dry-run'], /Did you mean pause\?/],
   [['slot', 'dorp', '--yes'], /Did you mean drop\?/],
-  [['slot', 'nonsense'], /There are show, create, drop\./],
+  [['slot', 'nonsense'], /There are show, status, create, drop\./],
   [['slot', 'drop', '--dry-rnu'], /did you mean --dry-run/i],
   [[], /Usage: event-runtime/],
 ])('%j is a matter of usage', async (args, told) => {

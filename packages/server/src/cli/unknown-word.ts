@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { nearestName } from '../config/nearest-name.ts';
+import { namesOf } from './names-of.ts';
 
 /**
  * Ends with a message when the second word names none of the commands of a group like `sinks`. Such a group has a
@@ -12,7 +13,7 @@ export function refuseUnknownWord(root: Command, args: readonly string[]): void 
   const group = root.commands.find((command) => command.name() === first);
   if (group === undefined || group.commands.length === 0 || word === undefined || word.startsWith('-'))
     return;
-  const known = group.commands.map((command) => command.name());
+  const known = group.commands.flatMap(namesOf);
   if (known.includes(word) || word === 'help') return;
   const near = nearestName(word, known);
   const help = near === undefined ? `(There are ${known.join(', ')}.)` : `(Did you mean ${near}?)`;

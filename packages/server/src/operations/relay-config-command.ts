@@ -28,6 +28,7 @@ export async function relayConfigCommand(
   });
   const site = foreignRelaySite(databaseUrl, { slot: relay.slot, relay: options.relay });
   const make = { debezium: debeziumConfig, sequin: sequinConfig }[options.relay];
-  context.terminal.out(make(site).trimEnd());
+  const config = make(site).trimEnd();
+  context.terminal.out(context.json ? JSON.stringify({ relay: options.relay, config }) : config);
   return exitCode.ok;
 }

@@ -11,10 +11,17 @@ interface Ran {
   readonly notes: string;
 }
 
-async function printed(relay: string, url: string, slot?: string): Promise<Ran> {
+async function printed(
+  relay: string,
+  url: string,
+  { slot, flags = [] }: { readonly slot?: string; readonly flags?: readonly string[] } = {},
+): Promise<Ran> {
   const [out, notes] = [[] as string[], [] as string[]];
   const code = await run({
-    args: ['relay-config', relay, '--no-config', ...(slot === undefined ? [] : ['--relay-slot', slot])],
+    args: [
+      ...['relay-config', relay, '--no-config', ...flags],
+      ...(slot === undefined ? [] : ['--relay-slot', slot]),
+    ],
     terminal: {
       out: (line) => void out.push(line),
       note: (line) => void notes.push(line),
@@ -52,7 +59,7 @@ function properties(text: string): Map<string, string> {
 const url = 'postgres://relay%20one:s3cr3t%2Fword@db.internal:6543/shop%C3%A9?sslmode=require';
 
 test('debezium: properties, with names from the configuration, and the password from the environment', async () => {
-  const { code, out, notes } = await printed('debezium', url, 'shop');
+  const { code, out, notes } = await printed('debezium', url, { slot: 'shop' });
   expect({ code, notes }).toEqual({ code: 0, notes: '' });
   expect(out).not.toMatch(/s3cr3t/);
   const pairs = properties(out);
@@ -84,7 +91,7 @@ test('debezium: what would be an expression or an escape stays a text', async ()
 });
 
 test('sequin: YAML, with names from the configuration, and the password from the environment', async () => {
-  const { code, out, notes } = await printed('sequin', url, 'shop');
+  const { code, out, notes } = await printed('sequin', url, { slot: 'shop' });
   expect({ code, notes }).toEqual({ code: 0, notes: '' });
   expect(out).not.toMatch(/s3cr3t/);
   const config = parse(out) as Record<string, Array<Record<string, unknown>>>;
@@ -146,7 +153,7 @@ test('every column that is named is one of the outbox, and the outbox has no oth
 test('each has a slot of its own, with a name that PostgreSQL takes whole', async () => {
   const slots: string[] = [];
   for (const relay of ['debezium', 'sequin']) {
-    const { out } = await printed(relay, 'postgres://a@[::1]/b', 'x'.repeat(63));
+    const { out } = await printed(relay, 'postgres://a@[::1]/b', { slot: 'x'.repeat(63) });
     const slot = /x+_[a-z]+/.exec(out)?.[0] ?? '';
     expect(slot).toHaveLength(63);
     expect(out).toContain('::1');
@@ -154,6 +161,20 @@ test('each has a slot of its own, with a name that PostgreSQL takes whole', asyn
     slots.push(slot);
   }
   expect(new Set(slots).size).toBe(2);
+});
+
+test.each(['debezium', 'sequin'])('%s with --json: the same text in one object', async (relay) => {
+  const [{ out: config }, { code, out, notes }] = [
+    await printed(relay, url),
+    await printed(relay, url, { flags: ['--json'] }),
+  ];
+  expect({ code, notes }).toEqual({ code: 0, notes: '' });
+  expect(config).toContain('event_runtime.outbox');
+  expect(out.split('\n')).toHaveLength(1);
+  expect(JSON.parse(out)).toEqual({ relay, config });
+  const failed = await printed(relay, '', { flags: ['--json'] });
+  expect(failed).toMatchObject({ code: 2, notes: '' });
+  expect(JSON.parse(failed.out)).toMatchObject({ error: { code: 'ER5001' } });
 });
 
 test('without a URL it is a usage error', async () => {

@@ -11,6 +11,10 @@ import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 const table = `create table public.shop_events (
   id uuid primary key default gen_random_uuid(), tenant text not null, kind text not null, data json not null)`;
+const tablesOfPresets = `create table public."PrismaOutbox" (
+  "eventId" uuid primary key, "tenantId" text not null, "eventType" text not null, payload jsonb not null);
+create table public.organization_outbox (id uuid primary key, event_name text not null, event_type text not null,
+  payload jsonb not null, organization_id text not null)`;
 const attach = [
   ...['tables', 'attach', 'shop_events', '--map', 'event_type=kind', 'payload=data', 'tenant=tenant'],
   ...['event_id=id', 'entity_key=kind'],
@@ -74,6 +78,26 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(await events(fixture.sql)).toBe(1);
     const gone = await fixture.run(['tables', 'detach', 'shop_events']);
     expect(gone).toMatchObject({ code: 1, notes: expect.stringContaining('ER1404') });
+  });
+
+  test.each([
+    ['shop_events', ['--map', 'event_type=kind', 'payload=data', 'tenant=tenant', 'event_id=id']],
+    ['"PrismaOutbox"', ['--preset', 'prisma-outbox']],
+    ['organization_outbox', ['--preset', 'organization-outbox']],
+  ])('%s, no entity_key: a warning, also before anything is done', async (name, flags) => {
+    await using fixture = await create();
+    await fixture.sql.query(tablesOfPresets);
+    const warning = 'no entity_key is mapped: no order between events';
+    const words = ['tables', 'attach', name, ...flags];
+    for (const dryRun of [['--dry-run'], []]) {
+      const told = await fixture.run([...words, ...dryRun]);
+      expect(told).toMatchObject({ code: 0, notes: `! ${warning}` });
+      expect(told.out).not.toContain(warning);
+      if (dryRun.length === 0) await fixture.run(['tables', 'detach', name]);
+      const json = await fixture.run([...words, ...dryRun, '--json']);
+      expect(json).toMatchObject({ code: 0, notes: '' });
+      expect(json.json()).toMatchObject({ attached: dryRun.length === 0, warnings: [warning] });
+    }
   });
 
   const good = ['event_type=kind', 'payload=data', 'tenant=tenant'];

@@ -183,7 +183,7 @@ export function shapeWarnings(mapping: Mapping, { columns, table }: TableShape):
       }
     }
   }
-  if (!('entity_key' in mapping)) warnings.push('entity_key is not mapped: events have no order to keep');
+  if (!('entity_key' in mapping)) warnings.push('no entity_key is mapped: no order between events');
   return warnings;
 }
 
