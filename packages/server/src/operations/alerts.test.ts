@@ -24,8 +24,13 @@ async function rules(): Promise<Rule[]> {
     }));
 }
 
-test('each rule asks for metrics and labels that there are, and each has its chapter', async () => {
-  const doctor = await page('doctor.md');
+/** The chapters of a page by their anchors, headings included. */
+async function chapters(name: string): Promise<Map<string, string>> {
+  const texts = (await page(name)).split('### <a id="').slice(1);
+  return new Map(texts.map((text) => [text.slice(0, text.indexOf('"')), text.split('\n## ')[0] ?? '']));
+}
+
+test('each rule asks for metrics and labels that there are', async () => {
   const found = await rules();
   expect(found.length).toBeGreaterThanOrEqual(14);
   expect(new Set(found.map(({ alert }) => alert)).size).toBe(found.length);
@@ -42,9 +47,39 @@ test('each rule asks for metrics and labels that there are, and each has its cha
       if (label !== 'instance') expect(metrics[name].labels, alert).toContain(label);
     }
     expect(text).toMatch(/severity: (page|ticket) /);
-    const anchor = /page: 'doctor\.md#(er\d{4})'/.exec(text)?.[1];
-    expect(doctor, alert).toContain(`<a id="${anchor}"></a>`);
     expect(expr.split('(').length, alert).toBe(expr.split(')').length);
+  }
+});
+
+test('each rule leads to a chapter that names it, and no other chapter does', async () => {
+  const pages = new Map([
+    ['doctor.md', await chapters('doctor.md')],
+    ['alerts.md', await chapters('alerts.md')],
+  ]);
+  const leads: string[] = [];
+  for (const { alert, text } of await rules()) {
+    const [, name = '', anchor = ''] = / page: '(\w+\.md)#(\w+)' \}$/m.exec(text) ?? [];
+    expect(pages.get(name)?.has(anchor), `${alert} leads to a chapter`).toBe(true);
+    leads.push(`${name}#${anchor}: ${alert}`);
+  }
+  // A chapter says of itself whose it is: with its heading, or with what stands below that.
+  const named = [...pages].flatMap(([name, found]) =>
+    [...found].flatMap(([anchor, text]) => {
+      const [heading = '', below = ''] = text.split('\n\n');
+      const own =
+        name === 'alerts.md' ? heading.replace(/^.*<\/a>/, '') : below.replace(/^(?!Alerts?: ).*/s, '');
+      return (own.match(/EventRuntime\w+/g) ?? []).map((alert) => `${name}#${anchor}: ${alert}`);
+    }),
+  );
+  expect(named.toSorted()).toEqual(leads.toSorted());
+});
+
+test('what only the metrics tell has a chapter that says what to look at', async () => {
+  const own = await chapters('alerts.md');
+  expect(own.size).toBeGreaterThan(0);
+  for (const [anchor, text] of own) {
+    expect(anchor).toBe(/<\/a>(\w+)/.exec(text)?.[1]?.toLowerCase());
+    for (const word of ['Means', 'Look', 'Mend']) expect(text, anchor).toContain(`**${word}** `);
   }
 });
 
@@ -58,15 +93,11 @@ test('every state of the slot that a rule names is one that is exported', async 
 });
 
 test('every code of the database, of its set-up and of operating it has a chapter that says what to look at', async () => {
-  const chapters = new Map(
-    (await page('doctor.md'))
-      .split('### <a id="')
-      .slice(1)
-      .map((text) => [text.slice(0, text.indexOf('"')).toUpperCase(), text]),
-  );
+  const found = await chapters('doctor.md');
   const codes = Object.keys(runtimeErrors).filter((code) => code.startsWith('ER1'));
-  expect([...chapters.keys()].toSorted()).toEqual(codes.toSorted());
-  for (const [code, text] of chapters) {
+  expect([...found.keys()].toSorted()).toEqual(codes.map((code) => code.toLowerCase()).toSorted());
+  for (const [anchor, text] of found) {
+    const code = anchor.toUpperCase();
     expect(text).toContain(`></a>${code}: `);
     // What commands refuse is a sentence each.
     if (/^ER(?:13(?:18|19|20)|140[123457])$/.test(code)) continue;
