@@ -65,36 +65,56 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(relay.state).toBe('running');
   });
 
-  test('the slot is dropped: the table serves, a new slot is made, nothing is lost, order kept', async () => {
-    const consumer = new Consumer();
-    const relay = fixture.relay([consumer.source]);
-    await relay.start();
-    await fixture.live(relay);
-    await fixture.emit({ eventType: 'before' });
-    await consumer.has(1);
-    await relay.stop();
-    await fixture.dropSlot();
-    await fixture.emit({ eventType: 'without a slot' });
-    // Making a slot waits for it.
-    const other = await fixture.database.connect();
-    await other.query('begin');
-    await other.query('select pg_current_xact_id()');
-    const next = fixture.relay([consumer.source]);
-    await next.start();
-    await fixture.emit({ eventType: 'while the slot is made' });
-    await distinct(consumer, 3);
-    expect(next.status).toMatchObject([{ sink: 'consumer', mode: 'catching-up' }]);
-    await other.query('commit');
-    await fixture.live(next);
-    await fixture.emit({ eventType: 'with the new slot' });
-    await distinct(consumer, 4);
-    expect([...new Set(consumer.types)]).toEqual([
-      'before',
-      'without a slot',
-      'while the slot is made',
-      'with the new slot',
-    ]);
-  });
+  test.each(['open', 'prepared'] as const)(
+    'the slot is dropped: the table serves while a transaction is %s, a new slot is made, nothing is lost, order kept',
+    async (state) => {
+      const consumer = new Consumer();
+      const relay = fixture.relay([consumer.source]);
+      await relay.start();
+      await fixture.live(relay);
+      await fixture.emit({ eventType: 'before' });
+      await consumer.has(1);
+      await relay.stop();
+      await fixture.dropSlot();
+      await fixture.emit({ eventType: 'without a slot' });
+      // Making a slot waits for it.
+      const other = await fixture.database.connect();
+      await other.query('begin');
+      for (const eventType of ['late 1', 'late 2']) {
+        await fixture.emit({ eventType, entityKey: 'other' }, other);
+      }
+      const prepared = state === 'prepared' ? ` prepared 'other ${fixture.database.name}'` : '';
+      if (state === 'prepared') await other.query(`prepare transaction 'other ${fixture.database.name}'`);
+      const lines = fixture.logs.length;
+      const said = (): unknown[] => fixture.logs.slice(lines).map((line) => line['event']);
+      try {
+        const next = fixture.relay([consumer.source]);
+        await next.start();
+        await fixture.logged('relay.slot.creating', { after: lines });
+        await fixture.emit({ eventType: 'while the slot is made' });
+        await distinct(consumer, 3);
+        expect(next.status).toMatchObject([{ sink: 'consumer', mode: 'catching-up' }]);
+        expect(said()).not.toContain('relay.slot.created');
+        await other.query(`commit${prepared}`);
+        await distinct(consumer, 5);
+        await fixture.live(next);
+      } finally {
+        // Or the database could not be dropped.
+        await other.query(`rollback${prepared}`).catch(() => undefined);
+      }
+      await fixture.emit({ eventType: 'with the new slot' });
+      await distinct(consumer, 6);
+      expect(firstArrivals(byEntity(consumer.events))).toEqual(await stored(fixture));
+      expect([...new Set(consumer.types)]).toEqual([
+        'before',
+        'without a slot',
+        'while the slot is made',
+        'late 1',
+        'late 2',
+        'with the new slot',
+      ]);
+    },
+  );
 
   test('events that were there before the first start are delivered from the table', async () => {
     for (const eventType of ['one', 'two']) await fixture.emit({ eventType });
