@@ -51,8 +51,14 @@ export class Failover implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  /** @param options `ahead`: the relay may be sent what the standby has not, also from PostgreSQL 17 on */
-  static async create(name: string, options: { readonly ahead?: boolean } = {}): Promise<Failover> {
+  /**
+   * @param options `ahead`: the relay may be sent what the standby has not, also from PostgreSQL 17 on; `carried`: false
+   *   where the standby gets no slot that it could go on from, as when it has not come to that yet
+   */
+  static async create(
+    name: string,
+    options: { readonly ahead?: boolean; readonly carried?: boolean } = {},
+  ): Promise<Failover> {
     await using stack = new AsyncDisposableStack();
     const settings = { fsync: 'off', max_slot_wal_keep_size: '2GB', wal_receiver_status_interval: '1' };
     const primary = stack.use(await EmbeddedPostgres.start({ package: name, settings }));
@@ -64,7 +70,14 @@ export class Failover implements AsyncDisposable {
     ];
     const address = stack.use(await FaultProxy.start({ target: { host: '127.0.0.1', port: wire.port } }));
     const standby = stack.use(
-      await primary.standby({ slot: 'standby', primary: { host: '127.0.0.1', port: stream.port } }),
+      await primary.standby({
+        slot: 'standby',
+        primary: { host: '127.0.0.1', port: stream.port },
+        // PostgreSQL 15 does not know the setting.
+        ...(options.carried === false && name === 'embedded-postgres'
+          ? { settings: { sync_replication_slots: 'off' } }
+          : {}),
+      }),
     );
     if (name === 'embedded-postgres' && options.ahead !== true) {
       await fixture.sql.query("alter system set synchronized_standby_slots = 'standby'");
