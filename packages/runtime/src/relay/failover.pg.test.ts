@@ -111,22 +111,29 @@ describe.each([
     await primary.kill();
   });
 
-  test('started at a standby: refused until that is promoted', { timeout }, async () => {
-    await using failover = await Failover.create(name);
-    const { fixture, primary, standby, address } = failover;
-    await write(fixture.sql, { events: 10 });
-    await failover.caughtUp();
-    address.retarget(new URL(standby.url));
-    const consumer = new Consumer();
-    const relay = failover.relay([consumer]);
-    const started = relay.start();
-    await failover.reconnecting(0, 'ER1208');
-    await failover.reconnecting(fixture.logs.length, 'ER1208');
-    expect(consumer.events).toEqual([]);
-    await primary.kill();
-    await standby.promote();
-    await started;
-    await failover.delivered();
-    expect(await failover.judge(consumer)).toMatchObject({ ...faultless, taken: 0, invented: 0 });
-  });
+  test.each(['wal', 'table'] as const)(
+    'started at a standby, to read from the %s: refused until that is promoted',
+    {
+      timeout,
+    },
+    async (source) => {
+      await using failover = await Failover.create(name);
+      const { fixture, primary, standby, address } = failover;
+      await write(fixture.sql, { events: 10 });
+      await failover.caughtUp();
+      address.retarget(new URL(standby.url));
+      const consumer = new Consumer();
+      const relay = failover.relay([consumer], { source });
+      const started = relay.start();
+      await failover.reconnecting(0, 'ER1208');
+      await failover.reconnecting(fixture.logs.length, 'ER1208');
+      expect(consumer.events).toEqual([]);
+      await primary.kill();
+      await standby.promote();
+      await started;
+      await failover.delivered();
+      expect(fixture.logs.some((line) => line['event'] === 'relay.slot.creating')).toBe(source === 'wal');
+      expect(await failover.judge(consumer)).toMatchObject({ ...faultless, taken: 0, invented: 0 });
+    },
+  );
 });

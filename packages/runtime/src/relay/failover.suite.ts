@@ -86,14 +86,15 @@ export class Failover implements AsyncDisposable {
     return new Failover({ primary, standby, fixture, address, wire, stream }, stack.move());
   }
 
-  relay(consumers: readonly Consumer[], options: Partial<RelayOptions> = shortTimes): Relay {
+  /** With short times. */
+  relay(consumers: readonly Consumer[], options: Partial<RelayOptions> = {}): Relay {
     return this.relayInto(
       consumers.map(({ source }) => source),
-      options,
+      { ...shortTimes, ...options },
     );
   }
 
-  relayInto(sinks: readonly SinkSource[], options: Partial<RelayOptions> = shortTimes): Relay {
+  relayInto(sinks: readonly SinkSource[], options: Partial<RelayOptions>): Relay {
     return this.fixture.relay(sinks, { connectionString: this.address.url(this.fixture.url), ...options });
   }
 
