@@ -14,10 +14,7 @@ describe.each([
 
   test.each([
     ...(slots ? [{ how: 'on from the failover slot', carried: true }] : []),
-    {
-      how: `on from the table, with a new slot${slots ? ', for the standby has none yet' : ''}`,
-      carried: false,
-    },
+    { how: `on from the table, ${slots ? 'no slot is there yet' : 'with a new slot'}`, carried: false },
   ])('the primary is killed under load: $how', { timeout }, async ({ how, carried }) => {
     await using failover = await Failover.create(name, { carried });
     const { fixture, primary, standby, address, stream } = failover;
