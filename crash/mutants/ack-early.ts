@@ -14,8 +14,8 @@ export const ackEarly: Mutant = {
     },
     {
       file: 'runtime/dist/relay/lead.js',
-      find: 'confirmed <= position.lsn',
-      replace: 'true',
+      find: 'confirmed <= position.lsn && changedBy',
+      replace: 'changedBy',
     },
   ],
 };
