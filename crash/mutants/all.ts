@@ -2,6 +2,7 @@ import { ackEarly } from './ack-early.ts';
 import { checkpointFirst } from './checkpoint-first.ts';
 import type { Mutant } from './mutant.ts';
 import { noFencing } from './no-fencing.ts';
+import { relayReorders } from './relay-reorders.ts';
 import { retryReorders } from './retry-reorders.ts';
 import { seamLsnFilter } from './seam-lsn-filter.ts';
 import { cursorBySeq, publishUnflushed, xminGateOff } from './table-reader.ts';
@@ -10,6 +11,7 @@ import { cursorBySeq, publishUnflushed, xminGateOff } from './table-reader.ts';
 export const mutants: readonly Mutant[] = [
   ackEarly,
   checkpointFirst,
+  relayReorders,
   retryReorders,
   seamLsnFilter,
   xminGateOff,
