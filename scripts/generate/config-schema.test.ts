@@ -66,6 +66,7 @@ describe.each([
   ['a sink without its path', { sinks: [{ type: 'file', name: 'a' }] }],
   ['a sink with more', { sinks: [{ type: 'webhooks', name: 'a' }] }],
   ['null', { relay: { name: null } }],
+  ['text for a function', { retention: { archive: './archive.ts' } }],
 ])('refused by the schema and by the product: %s', (_what, content) => {
   test('both', async () => {
     expect(schema.safeParse(content).success).toBe(false);

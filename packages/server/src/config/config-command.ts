@@ -6,6 +6,7 @@ import type { EffectiveSetting } from './effective-setting.ts';
 import { type GivenSettings, type LoadedSettings, loadSettings } from './load-configuration.ts';
 import { describeOrigin } from './origin.ts';
 import { configurationError } from './problem.ts';
+import type { OpenSetting } from './setting.ts';
 import { suspectVariables } from './suspect-variables.ts';
 
 /**
@@ -58,12 +59,17 @@ function describeSettings({ file, settings, problems }: LoadedSettings): Setting
     settings: settings.map(({ path, setting, state, value, origin, references }) => ({
       path,
       state,
-      value: setting.secret ? null : (value ?? null),
+      value: setting.secret ? null : printable(setting, value),
       origin,
       ...(setting.secret && { references }),
     })),
     problems,
   };
+}
+
+/** JSON has no functions. */
+function printable(setting: OpenSetting<unknown>, value: unknown): unknown {
+  return typeof value === 'function' ? setting.kind.show(value) : (value ?? null);
 }
 
 function settingLines({ settings, file }: LoadedSettings, { colors }: Terminal): string[] {

@@ -34,7 +34,8 @@ export function configSchema(): JsonSchema {
 function schemaOf(setting: Setting<unknown>): JsonSchema {
   const description = `${setting.about} Since ${setting.since}.`;
   if (!setting.secret) {
-    const byDefault = 'value' in setting.default ? { default: inFile(setting.default.value, setting) } : {};
+    const given = 'value' in setting.default ? setting.default.value : undefined;
+    const byDefault = given === undefined ? {} : { default: inFile(given, setting) };
     return { description, ...setting.kind.schema, ...byDefault };
   }
   const reference: JsonSchema = { type: 'string', pattern: referencePattern };

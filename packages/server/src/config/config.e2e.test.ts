@@ -20,7 +20,8 @@ beforeAll(async () => {
     join(directory, 'event-runtime.config.ts'),
     `import { type ConfigurationFile, defineConfig } from 'event-runtime';
      const roles: ConfigurationFile['roles'] = ['relay'];
-     export default defineConfig({ databaseUrl: 'env:MY_URL', roles, relay: { name: 'from_file' } });`,
+     export default defineConfig({ databaseUrl: 'env:MY_URL', roles, relay: { name: 'from_file' },
+       retention: { archive: async () => undefined } });`,
   );
 });
 afterAll(async () => await rm(directory, { recursive: true }));
@@ -50,6 +51,7 @@ test('a TypeScript file with defineConfig, in the working directory, and its ori
     value: 'from_file',
     origin: { kind: 'file', name: 'event-runtime.config.ts' },
   });
+  expect(settings.find(({ path }) => path === 'retention.archive')).toMatchObject({ value: 'a function' });
   expect(settings[0]).toMatchObject({ references: ['env:MY_URL'] });
 });
 

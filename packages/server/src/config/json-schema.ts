@@ -13,6 +13,8 @@ export interface JsonSchema {
   readonly minItems?: number;
   readonly items?: JsonSchema;
   readonly anyOf?: readonly JsonSchema[];
+  /** `{}`: no value is allowed. */
+  readonly not?: Readonly<Record<string, never>>;
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
   readonly additionalProperties?: false;

@@ -172,6 +172,13 @@ const refusals: ReadonlyArray<readonly [string, Sources, readonly string[]]> = [
     ['retention.maxDays is 90, by default; it must not be less than retention.outboxDays, which is 91.'],
   ],
   [
+    'the name of a module for a function',
+    { file: { retention: { archive: './archive.ts' } } },
+    [
+      'retention.archive is "./archive.ts", from conf.json; it must be a function, which only a configuration file in TypeScript or JavaScript can give.',
+    ],
+  ],
+  [
     'a URL of something else',
     { env: { DATABASE_URL: 'mysql://user:hunter2@host/db' } },
     [

@@ -1,4 +1,5 @@
 import type { Configuration } from './configuration.ts';
+import { archiveFunction } from './kinds/archive-function.ts';
 import { byteSize } from './kinds/byte-size.ts';
 import { duration } from './kinds/duration.ts';
 import { listOf } from './kinds/list-of.ts';
@@ -15,7 +16,13 @@ import type { Setting } from './setting.ts';
 export type SettingPath = PathsOf<Configuration>;
 
 type PathsOf<T> = {
-  [Key in keyof T & string]: T[Key] extends readonly unknown[] | string | number | boolean
+  [Key in keyof T & string]: T[Key] extends
+    | readonly unknown[]
+    | string
+    | number
+    | boolean
+    | ((...args: never) => unknown)
+    | undefined
     ? Key
     : `${Key}.${PathsOf<T[Key]>}`;
 }[keyof T & string];
@@ -198,6 +205,16 @@ const settingsTable: { readonly [Path in SettingPath]: Setting<SettingValue<Path
     kind: days,
     default: { value: 30 },
     about: 'How long idempotency keys are kept.',
+    since: '0.1.0',
+  },
+  'retention.archive': {
+    flag: null,
+    env: null,
+    secret: false,
+    kind: archiveFunction,
+    default: { value: undefined },
+    about:
+      'Is given each partition of the outbox before it is dropped; while it fails, the partition stays. Every replica with the role `relay` needs it.',
     since: '0.1.0',
   },
   'webhooks.egressAllow': {

@@ -12,6 +12,12 @@ test.each([
   ]);
 });
 
+test('one named after a setting that only a file can give', () => {
+  expect(suspectVariables({ EVENT_RUNTIME_RETENTION_ARCHIVE: './archive.ts' })).toEqual([
+    'The variable EVENT_RUNTIME_RETENTION_ARCHIVE has no effect: only a configuration file can give retention.archive.',
+  ]);
+});
+
 test('the real names, and those that others set, are no matter', () => {
   const real = settingRows.flatMap(([, { env }]) => env ?? []);
   // The last four: what a container platform sets for a service of the name event-runtime.

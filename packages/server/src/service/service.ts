@@ -62,6 +62,7 @@ export function createService(options: ServiceOptions): EventService {
     logger,
     outboxDays: retention.outboxDays,
     maxDays: retention.maxDays,
+    ...(retention.archive === undefined ? {} : { archive: retention.archive }),
   });
   const services: Readonly<Record<Role, readonly Service[]>> = {
     relay: [upkeep, keeping, relay],

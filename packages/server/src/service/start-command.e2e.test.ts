@@ -1,55 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Program } from '../program.suite.ts';
 
-const program = new URL('../../bin/event-runtime.js', import.meta.url).pathname;
 const key = randomBytes(32).toString('base64');
 
-/** A real process of the program as built. */
-class Program {
-  out = '';
-  errors = '';
-  readonly #child: ChildProcess;
-  readonly #exit: Promise<unknown[]>;
-
-  constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [program, ...args], {
-      env: { PATH: process.env['PATH'], NO_COLOR: '1', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
-    this.#child.stderr?.on('data', (chunk: Buffer) => (this.errors += chunk.toString()));
-    this.#exit = once(this.#child, 'close');
-    started.push(this);
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
-  }
-
-  /** Resolves when it has written this. */
-  async says(stream: 'out' | 'errors', text: string): Promise<void> {
-    while (!this[stream].includes(text)) {
-      const source = stream === 'out' ? this.#child.stdout : this.#child.stderr;
-      const ended = this.#exit.then(() => {
-        if (this[stream].includes(text)) return;
-        throw new Error(`it ended without ${text}:\n${this.out}\n${this.errors}`);
-      });
-      await Promise.race([once(source!, 'data'), ended]);
-    }
-  }
-
-  async exit(): Promise<number | null> {
-    const [code] = await this.#exit;
-    return code as number | null;
-  }
-}
-
-let started: Program[] = [];
 let server: EmbeddedPostgres;
 
 beforeAll(async () => {
@@ -58,27 +16,21 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.stop();
 });
-afterEach(async () => {
-  for (const each of started) each.kill('SIGKILL');
-  await Promise.all(started.map((each) => each.exit()));
-  started = [];
-});
-
 const settings = (url: string): Record<string, string> => ({
   DATABASE_URL: url,
   EVENT_RUNTIME_SECRET_KEY: key,
 });
 
 test('start before migrate: exit 1 and the command to run; then it serves, and SIGTERM ends it with exit 0', async () => {
-  const early = new Program(['start'], settings(server.url));
+  await using early = new Program(['start'], { env: settings(server.url) });
   expect(await early.exit()).toBe(1);
   expect(early.errors).toMatch(/ER1101[\s\S]*npx event-runtime migrate/);
 
-  const migration = new Program(['migrate', '--json'], { DATABASE_URL: server.url });
+  await using migration = new Program(['migrate', '--json'], { env: { DATABASE_URL: server.url } });
   expect(await migration.exit()).toBe(0);
   expect(JSON.parse(migration.out)).toMatchObject({ version: expect.any(Number) });
 
-  const service = new Program(['start'], settings(server.url));
+  await using service = new Program(['start'], { env: settings(server.url) });
   await service.says('out', '"event":"service.started"');
   const client = new pg.Client({ connectionString: server.url });
   await client.connect();
@@ -104,11 +56,11 @@ test('start before migrate: exit 1 and the command to run; then it serves, and S
 });
 
 test('a missing setting: exit 2 and a message for a person, or one object for a program', async () => {
-  const person = new Program(['start'], { EVENT_RUNTIME_SECRET_KEY: key });
+  await using person = new Program(['start'], { env: { EVENT_RUNTIME_SECRET_KEY: key } });
   expect(await person.exit()).toBe(2);
   expect(person.out).toBe('');
   expect(person.errors).toMatch(/ER5001[\s\S]*databaseUrl is missing[\s\S]*→ Set DATABASE_URL=postgres:/);
-  const json = new Program(['start', '--json'], { EVENT_RUNTIME_SECRET_KEY: key });
+  await using json = new Program(['start', '--json'], { env: { EVENT_RUNTIME_SECRET_KEY: key } });
   expect(await json.exit()).toBe(2);
   expect(JSON.parse(json.out)).toMatchObject({ error: { code: 'ER5001', retryable: false } });
 });
@@ -139,7 +91,7 @@ async function silentHost(): Promise<
 
 test('a database that never answers: SIGTERM still ends it, with exit 0', async () => {
   await using host = await silentHost();
-  const service = new Program(['start'], settings(host.url));
+  await using service = new Program(['start'], { env: settings(host.url) });
   await host.asked;
   service.kill('SIGTERM');
   const at = performance.now();
@@ -149,7 +101,7 @@ test('a database that never answers: SIGTERM still ends it, with exit 0', async 
 
 test('a second signal ends it at once', async () => {
   await using host = await silentHost();
-  const service = new Program(['start'], settings(host.url));
+  await using service = new Program(['start'], { env: settings(host.url) });
   await host.asked;
   service.kill('SIGTERM');
   await service.says('errors', 'once more ends at once');
