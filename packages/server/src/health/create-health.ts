@@ -21,7 +21,7 @@ export interface HealthOptions {
 /** Health and metrics of this process. To be started first and stopped last: it says how the others stand. */
 export function createHealth(options: HealthOptions): HealthServer {
   const { configuration, logger, parts, relay, freshMs, patienceMs } = options;
-  const { databaseUrl: connectionString, http } = configuration;
+  const { databaseUrl: connectionString, http, roles } = configuration;
   const { name, slot, source, shards } = configuration.relay;
   return new HealthServer({
     host: http.host,
@@ -39,7 +39,7 @@ export function createHealth(options: HealthOptions): HealthServer {
       const meter = new ProcessMeter();
       return {
         readiness: async () =>
-          readiness({ parts, view: await watch.view(), activity: relay?.activity ?? null }),
+          readiness({ roles, parts, view: await watch.view(), activity: relay?.activity ?? null }),
         metrics: async () =>
           collectMetrics({
             view: await watch.view(),

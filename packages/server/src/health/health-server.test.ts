@@ -8,7 +8,14 @@ import { expect, test } from 'vitest';
 import { HealthServer, type HealthServerOptions } from './health-server.ts';
 import type { Readiness } from './readiness.ts';
 
-const ready: Readiness = { ready: true, holds: ['*'], standby: false, reasons: [], attention: [] };
+const ready: Readiness = {
+  ready: true,
+  roles: ['relay'],
+  holds: ['*'],
+  standby: false,
+  reasons: [],
+  attention: [],
+};
 
 interface Fixture extends AsyncDisposable {
   readonly server: HealthServer;
@@ -91,7 +98,14 @@ test('nothing else: other methods, other paths, whatever Host says', async () =>
 test('not ready is 503, with the reasons', async () => {
   const reasons = [{ code: 'ER1001', what: 'gone', remedy: 'look' }];
   await using health = fixture({
-    answer: async () => ({ ready: false, holds: [], standby: false, reasons, attention: [] }),
+    answer: async () => ({
+      ready: false,
+      roles: ['relay'],
+      holds: [],
+      standby: false,
+      reasons,
+      attention: [],
+    }),
   });
   await health.server.start();
   const { status, body } = await health.get('/readyz');

@@ -5,6 +5,7 @@ import type { DatabaseView } from './database-view.ts';
 import { readiness } from './readiness.ts';
 
 const up: DatabaseView = { state: 'up', report: {} as RelayReport };
+const roles = ['relay'] as const;
 const parts = [{ name: 'relay', state: 'running' }] as const;
 const leases = (
   held: boolean,
@@ -15,18 +16,19 @@ const leases = (
 });
 
 test('a replica that has the lease, one that stands by, one that is no relay: all are ready', () => {
-  expect(readiness({ parts, view: up, activity: leases(true) })).toEqual({
+  expect(readiness({ roles, parts, view: up, activity: leases(true) })).toEqual({
     ready: true,
+    roles,
     holds: ['*'],
     standby: false,
     reasons: [],
     attention: [],
   });
-  expect(readiness({ parts, view: up, activity: leases(false) })).toMatchObject({
+  expect(readiness({ roles, parts, view: up, activity: leases(false) })).toMatchObject({
     ready: true,
     standby: true,
   });
-  expect(readiness({ parts, view: up, activity: null })).toMatchObject({
+  expect(readiness({ roles, parts, view: up, activity: null })).toMatchObject({
     ready: true,
     standby: false,
     holds: [],
@@ -40,7 +42,7 @@ test.each([
   ['stopped', /relay is stopped/],
   ['failed', /relay has failed/],
 ] as const)('a part that is %s is a reason', (state, what) => {
-  const answer = readiness({ parts: [{ name: 'relay', state }], view: up, activity: leases(true) });
+  const answer = readiness({ roles, parts: [{ name: 'relay', state }], view: up, activity: leases(true) });
   expect(answer).toMatchObject({ ready: false, standby: false });
   expect(answer.reasons).toEqual(
     [{ code: null, what: expect.stringMatching(what), remedy: expect.anything() }].map((reason) =>
@@ -56,10 +58,10 @@ test('a schema that is too old, or too new', () => {
     schema: { ...schema, state },
   });
   const codes = (['missing', 'behind', 'incompatible'] as const).map(
-    (state) => readiness({ parts, view: view(state), activity: null }).reasons[0]?.code,
+    (state) => readiness({ roles, parts, view: view(state), activity: null }).reasons[0]?.code,
   );
   expect(codes).toEqual(['ER1101', 'ER1101', 'ER1102']);
-  expect(readiness({ parts, view: view('behind'), activity: null }).reasons[0]).toMatchObject({
+  expect(readiness({ roles, parts, view: view('behind'), activity: null }).reasons[0]).toMatchObject({
     what: expect.stringContaining('version 3'),
     remedy: expect.stringContaining('event-runtime migrate'),
   });
@@ -68,6 +70,7 @@ test('a schema that is too old, or too new', () => {
 test('a database that is down is named, without what the driver says of hosts and roles', () => {
   const driver = new Error('connect ECONNREFUSED 10.1.2.3:5432');
   const ours = readiness({
+    roles,
     parts,
     view: { state: 'down', error: serverError('ER1001', { cause: driver }) },
     activity: null,
@@ -78,7 +81,7 @@ test('a database that is down is named, without what the driver says of hosts an
   const refused = Object.assign(new Error('password authentication failed for user "secret_role"'), {
     severity: 'FATAL',
   });
-  const servers = readiness({ parts, view: { state: 'down', error: refused }, activity: null });
+  const servers = readiness({ roles, parts, view: { state: 'down', error: refused }, activity: null });
   expect(servers.ready).toBe(false);
   expect(JSON.stringify([ours, servers])).not.toMatch(/10\.1\.2\.3|secret_role/);
 });
@@ -88,7 +91,7 @@ test('a slot that somebody else reads: ready, for the table serves; it says who 
     detail: 'Slot s is read by process 7 ("debezium").',
     cause: new Error('must be a member of secret_role'),
   });
-  const answer = readiness({ parts, view: up, activity: { ...leases(true), trouble } });
+  const answer = readiness({ roles, parts, view: up, activity: { ...leases(true), trouble } });
   expect(answer).toMatchObject({ ready: true, reasons: [] });
   expect(answer.attention).toEqual([
     {

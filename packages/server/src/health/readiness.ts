@@ -1,5 +1,6 @@
 import type { RelayActivity, ServiceState } from '@event-runtime/runtime';
 import { describeError } from '../cli/render-error.ts';
+import type { Configuration } from '../config/configuration.ts';
 import { serverError } from '../server-error.ts';
 import type { DatabaseView } from './database-view.ts';
 
@@ -15,6 +16,8 @@ export interface UnreadyReason {
 /** What `GET /readyz` answers. */
 export interface Readiness {
   readonly ready: boolean;
+  /** What this process is there for, as it is configured. */
+  readonly roles: Configuration['roles'];
   /** The leases that this process holds: `*` reads the WAL for all sinks. Empty and ready: it stands by. */
   readonly holds: readonly string[];
   readonly standby: boolean;
@@ -25,6 +28,7 @@ export interface Readiness {
 }
 
 export interface ReadinessFacts {
+  readonly roles: Configuration['roles'];
   readonly parts: ReadonlyArray<{ readonly name: string; readonly state: ServiceState }>;
   readonly view: DatabaseView;
   /** Null: this process is no relay. */
@@ -35,7 +39,7 @@ export interface ReadinessFacts {
  * Whether a process does its part, or could. A slot that is missing, being made or lost, or that somebody else reads, is
  * no reason against it: the table serves meanwhile. Neither is a sink that fails: another process would not fare better.
  */
-export function readiness({ parts, view, activity }: ReadinessFacts): Readiness {
+export function readiness({ roles, parts, view, activity }: ReadinessFacts): Readiness {
   const reasons = [...parts.flatMap(partReason), ...databaseReason(view)];
   const holds = (activity?.leases ?? [])
     .filter(({ held }) => held)
@@ -44,6 +48,7 @@ export function readiness({ parts, view, activity }: ReadinessFacts): Readiness 
   const trouble = activity?.trouble ?? null;
   return {
     ready,
+    roles,
     holds,
     standby: ready && activity !== null && holds.length === 0,
     reasons,
