@@ -17,7 +17,7 @@ create table public.organization_outbox (id uuid primary key, event_name text no
   payload jsonb not null, organization_id text not null)`;
 const attach = [
   ...['tables', 'attach', 'shop_events', '--map', 'event_type=kind', 'payload=data', 'tenant=tenant'],
-  ...['event_id=id', 'entity_key=kind'],
+  ...['event_id=id', 'entity_key=kind', 'header.rowid=id'],
 ];
 const insert = "insert into public.shop_events (tenant, kind, data) values ('acme', 'a', '{}')";
 const pgDump = inject('pgDump');
@@ -58,6 +58,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
             tenant: { columns: ['tenant'] },
             event_id: { columns: ['id'] },
             entity_key: { columns: ['kind'] },
+            'header.rowid': { columns: ['id'] },
           },
           trigger: 'enabled',
           disabled: [],
@@ -224,7 +225,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
       const during = [...(await rows())].filter((id) => !before.has(id));
       expect(await fixture.run(['tables', 'detach', 'shop_events'])).toMatchObject({ code: 0, notes: '' });
       const kept = await fixture.sql.query<{ key: string }>(
-        'select o.idempotency_key as key from event_runtime.outbox o',
+        "select o.headers->>'rowid' as key from event_runtime.outbox o",
       );
       const keys = new Set(kept.rows.map(({ key }) => key));
       expect(during.length).toBeGreaterThanOrEqual(50);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
 import { runtimeError } from '../../errors/codes.ts';
@@ -51,8 +52,9 @@ export async function planAttachment(
   const problems = general.length > 0 ? general : shapeProblems(mapping, shape);
   if (problems.length > 0) throw invalidMapping(problems);
   await refuseAttached(client, shape);
-  const { schema, name, table } = shape;
-  const attachment = { schema, name, table, mapping, functionName: await freeName(client, shape) };
+  const { schema, name, table, partitioned } = shape;
+  const functionName = await freeName(client, shape);
+  const attachment: Attachment = { schema, name, table, mapping, functionName, partitioned };
   const warnings = shapeWarnings(mapping, shape);
   return { ...attachment, warnings, sql: script(attachmentSql(attachment)) };
 }
@@ -138,12 +140,9 @@ async function refuseAttached(client: ClientBase, { oid, table }: TableShape): P
   if (rows.length > 0) throw runtimeError('ER1403', { detail: `Seen: ${table}.` });
 }
 
-/** For people, who read it in the catalogue; nothing goes by it. */
-async function freeName(client: ClientBase, { schema, name }: TableShape): Promise<string> {
-  const base = `attached_${schema}_${name}`
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9_]+/g, '_')
-    .slice(0, 56);
+/** For people, who read it in the catalogue, and before the keys of the table's events. */
+async function freeName(client: ClientBase, shape: TableShape): Promise<string> {
+  const base = functionBaseName(shape);
   const { rows } = await client.query<{ name: string }>(
     `select p.proname::text as name from pg_catalog.pg_proc p where p.pronamespace = to_regnamespace('event_runtime')`,
   );
@@ -151,6 +150,17 @@ async function freeName(client: ClientBase, { schema, name }: TableShape): Promi
   let free = base;
   for (let n = 2; taken.has(free); n += 1) free = `${base}_${n}`;
   return free;
+}
+
+/** Of letters, digits and `_`, up to 56; another one for each table, also where a name had to be changed or cut for it. */
+function functionBaseName({ schema, name, table }: TableShape): string {
+  const plain = `attached_${schema}_${name}`;
+  if (/^[a-z0-9]+$/.test(schema) && /^[a-z0-9_]+$/.test(name) && plain.length <= 56) return plain;
+  const hash = createHash('sha256').update(table).digest('hex').slice(0, 8);
+  return `${plain
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_]+/g, '_')
+    .slice(0, 47)}_${hash}`;
 }
 
 interface ShortTransaction extends LockPatience {

@@ -16,6 +16,8 @@ export interface Attachment extends AttachmentRecord {
   readonly name: string;
   /** In schema event_runtime. */
   readonly functionName: string;
+  /** An UPDATE may move a row to another partition, which is an INSERT there. */
+  readonly partitioned: boolean;
 }
 
 /**
@@ -32,7 +34,7 @@ export function attachmentSql(attachment: Attachment): readonly string[] {
     `create function ${called}() returns trigger
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-as ${dollarQuoted(triggerBody(mapping))}`,
+as ${dollarQuoted(triggerBody(attachment))}`,
     `comment on function ${called}() is ${pg.escapeLiteral(JSON.stringify(record)).trimStart()}`,
     `revoke all on function ${called}() from public`,
     'reset role',
@@ -63,9 +65,12 @@ export function script(statements: readonly string[]): string {
  * table names: a cast to text may be a function of the type's owner. `format` asks the type's output function, which
  * only a superuser can make.
  */
-function triggerBody(mapping: Mapping): string {
+function triggerBody(attachment: Attachment): string {
+  const { mapping } = attachment;
   const headers = Object.entries(mapping).filter(([name]) => name.startsWith('header.'));
-  const args = Object.entries(mapping).flatMap(([name, source]) => argument(name, { source, mapping }));
+  const args = Object.entries(mapping).flatMap(([name, source]) => argument(name, source));
+  const key = idempotencyKey(attachment);
+  if (key !== undefined) args.push(`idempotency_key => ${key}`);
   if (headers.length > 0) args.push(`headers => ${headersObject(headers)}`);
   return `
 begin
@@ -84,20 +89,10 @@ const casts: Readonly<Record<ColumnKind, string>> = {
   integer: '::pg_catalog.int4',
 };
 
-function argument(
-  name: string,
-  { source, mapping }: { readonly source: FieldSource; readonly mapping: Mapping },
-): string[] {
-  if (name.startsWith('header.')) return [];
+function argument(name: string, source: FieldSource): string[] {
+  if (name.startsWith('header.') || ['event_id', 'idempotency_key'].includes(name)) return [];
   const text = textOf(source);
   switch (name) {
-    case 'event_id':
-      // The event has an id of its own. The row's makes a second event of the same row impossible.
-      return 'idempotency_key' in mapping ? [] : [`idempotency_key => ${text}`];
-    case 'idempotency_key': {
-      const id = mapping['event_id'];
-      return [`${name} => ${id === undefined ? text : `coalesce(${text}, ${textOf(id)})`}`];
-    }
     case 'tenant':
       return [`tenant_id => ${text}`];
     case 'traceparent':
@@ -107,12 +102,36 @@ function argument(
   }
 }
 
+/**
+ * The key that was mapped; where there is none and the table is partitioned, the row's id, so that a row that moves is
+ * no second event. A plain table needs no key for that: there a second row with an id of before is a new one, and an
+ * event that a key would lose. Keys belong to a tenant and to whoever calls emit, so each has the function's name before
+ * it: no other table and no caller of emit has the same.
+ */
+function idempotencyKey({ functionName, mapping, partitioned }: Attachment): string | undefined {
+  const keys: string[] = [];
+  const { event_id: id, idempotency_key: own } = mapping;
+  if (own !== undefined) keys.push(`'${functionName}:key:' || ${joinedKey(own)}`);
+  if (id !== undefined && partitioned) keys.push(`'${functionName}:id:' || ${textOf(id)}`);
+  return keys.length > 1 ? `coalesce(${keys.join(', ')})` : keys[0];
+}
+
+/** As `textOf`, but other columns never make the same text: `~` and `/` in them are written as `~0` and `~1`. */
+function joinedKey(source: FieldSource): string {
+  if ('constant' in source || source.columns.length === 1) return textOf(source);
+  return source.columns
+    .map((column) => `pg_catalog.replace(pg_catalog.replace(${columnText(column)}, '~', '~0'), '/', '~1')`)
+    .join(" || '/' || ");
+}
+
 /** Null where the column is null or empty, and where one of several is. */
 function textOf(source: FieldSource): string {
   if ('constant' in source) return pg.escapeLiteral(source.constant).trimStart();
-  return source.columns
-    .map((column) => `nullif(pg_catalog.format('%s', new.${pg.escapeIdentifier(column)}), '')`)
-    .join(" || '/' || ");
+  return source.columns.map(columnText).join(" || '/' || ");
+}
+
+function columnText(column: string): string {
+  return `nullif(pg_catalog.format('%s', new.${pg.escapeIdentifier(column)}), '')`;
 }
 
 /** Also out of a text of Java properties, as Debezium's extensions write it. What is none is left out: no reason to fail. */

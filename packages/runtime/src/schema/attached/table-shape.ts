@@ -20,6 +20,8 @@ interface Column {
   /** What it can be used for. */
   readonly kinds: readonly ColumnKind[];
   readonly notNull: boolean;
+  /** Whole or not. */
+  readonly number: boolean;
   /** A unique index has it as a key. */
   readonly unique: boolean;
 }
@@ -85,7 +87,13 @@ export async function readTableShape(client: ClientBase, name: string): Promise<
   }>(columnsSql, [row.oid]);
   const columns = rows.map((each): [string, Column] => [
     each.name,
-    { type: each.type, kinds: kindsOf(each), notNull: each.not_null, unique: each.unique },
+    {
+      type: each.type,
+      kinds: kindsOf(each),
+      notNull: each.not_null,
+      number: ['int2', 'int4', 'int8', 'numeric'].includes(each.base),
+      unique: each.unique,
+    },
   ]);
   const { oid, schema, table } = row;
   return { oid, schema, name: row.name, table, partitioned: row.kind === 'p', columns: new Map(columns) };
@@ -150,27 +158,41 @@ export function shapeProblems(mapping: Mapping, shape: TableShape): string[] {
       }
     }
   }
-  // An UPDATE that moves a row to another partition is, for a trigger, an INSERT there.
-  if (shape.partitioned && !neverNull(mapping, shape)) {
-    problems.push(
-      `${shape.table} is partitioned: map event_id or idempotency_key to a column that is NOT NULL, so that a row that ` +
-        'an UPDATE moves to another partition is not a second event',
-    );
-  }
-  return problems;
+  const key = problems.length === 0 ? keyProblem(mapping, shape) : undefined;
+  return key === undefined ? problems : [key];
 }
 
-function neverNull(mapping: Mapping, { columns }: TableShape): boolean {
-  return [mapping['event_id'], mapping['idempotency_key']].some(
-    (source) =>
-      source !== undefined &&
-      'columns' in source &&
-      source.columns.every((name) => columns.get(name)?.notNull === true),
+/** An UPDATE that moves a row to another partition is, for a trigger, an INSERT there. */
+function keyProblem(mapping: Mapping, shape: TableShape): string | undefined {
+  const key = columnsOf(mapping['idempotency_key'], shape);
+  const id = columnsOf(mapping['event_id'], shape);
+  if (!shape.partitioned || neverNull(key)) return undefined;
+  if (!neverNull(id)) {
+    return (
+      `${shape.table} is partitioned: map event_id or idempotency_key to a column that is NOT NULL, so that a row that ` +
+      'an UPDATE moves to another partition is not a second event'
+    );
+  }
+  if (!id.some(({ number }) => number)) return undefined;
+  return (
+    `event_id: ${shape.table} is partitioned, and numbers begin anew (TRUNCATE ... RESTART IDENTITY, a table made ` +
+    'anew): a new row with the number of an earlier one could not be told from that one moved, and would be no event. ' +
+    'Map event_id to a uuid; or map idempotency_key to what is never used again, which is the number if you promise it'
   );
 }
 
+function neverNull(columns: readonly Column[]): boolean {
+  return columns.length > 0 && columns.every(({ notNull }) => notNull);
+}
+
+function columnsOf(source: FieldSource | undefined, { columns }: TableShape): Column[] {
+  if (source === undefined || 'constant' in source) return [];
+  return source.columns.flatMap((name) => columns.get(name) ?? []);
+}
+
 /** What is allowed, and may surprise. */
-export function shapeWarnings(mapping: Mapping, { columns, table }: TableShape): string[] {
+export function shapeWarnings(mapping: Mapping, shape: TableShape): string[] {
+  const { columns, table, partitioned } = shape;
   const warnings: string[] = [];
   for (const [field, source] of columnSources(mapping)) {
     for (const name of source.columns) {
@@ -178,10 +200,17 @@ export function shapeWarnings(mapping: Mapping, { columns, table }: TableShape):
       if (['event_type', 'payload', 'tenant'].includes(field) && column?.notNull === false) {
         warnings.push(`${table}.${name} may be null: an INSERT without ${field} will fail`);
       }
-      if (field === 'event_id' && column?.unique === false) {
+      if (field === 'event_id' && partitioned && column?.unique === false) {
         warnings.push(`no unique index has ${table}.${name}: a second row with the same id will be no event`);
       }
     }
+  }
+  const key = columnsOf(mapping['idempotency_key'], shape);
+  if (key.length > 0 && key.every(({ number }) => number)) {
+    warnings.push(
+      'idempotency_key is a number: where it begins anew (TRUNCATE ... RESTART IDENTITY, a table made anew), rows with ' +
+        'a number of the last 30 days (retention.keyDays) are no events',
+    );
   }
   if (!('entity_key' in mapping)) warnings.push('no entity_key is mapped: no order between events');
   return warnings;
