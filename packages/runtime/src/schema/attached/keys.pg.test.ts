@@ -59,6 +59,26 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     ]);
   });
 
+  test('a moved row is an event again once its key is gone, and where it was there before', async () => {
+    await using fixture = await create();
+    const { sql } = fixture;
+    await sql.query(
+      `create table queue (id uuid not null default gen_random_uuid(), data json, done bool default false) partition by list (done);
+       create table queue_open partition of queue for values in (false);
+       create table queue_done partition of queue for values in (true);
+       insert into queue (data) values ('1')`,
+    );
+    await fixture.attach('queue', [...pairs, 'event_id=id']);
+    await sql.query("insert into queue (data) values ('2'), ('3')");
+    // As the pruner does after retention.keyDays.
+    await sql.query(
+      `delete from event_runtime.outbox_key k using event_runtime.outbox o
+        where o.event_id = k.event_id and o.payload::text = '2'`,
+    );
+    await sql.query('update queue set done = true');
+    expect((await fixture.payloads()).toSorted()).toEqual(['1', '2', '2', '3']);
+  });
+
   test('a partitioned table: the id, or a key before it; a number only where it is promised', async () => {
     await using fixture = await create();
     const { sql } = fixture;
@@ -80,7 +100,10 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(promised.warnings).toContainEqual(
       expect.stringMatching(/^idempotency_key is a number: .* 30 days/),
     );
-    await fixture.attach('queue', [...pairs, 'event_id=id', 'idempotency_key=key']);
+    const plan = await fixture.attach('queue', [...pairs, 'event_id=id', 'idempotency_key=key']);
+    expect(plan.warnings).toContainEqual(
+      expect.stringMatching(/^public\.queue is partitioned: .* 30 days \(retention\.keyDays\)/),
+    );
     const id = '0198c0de-7b8e-7c11-9d0c-0b6b7f4f3b10';
     // The third has the second's id as its key, which is another thing.
     await sql.query(

@@ -205,6 +205,12 @@ export function shapeWarnings(mapping: Mapping, shape: TableShape): string[] {
       }
     }
   }
+  if (partitioned) {
+    warnings.push(
+      `${table} is partitioned: a row that an UPDATE moves to another partition more than 30 days (retention.keyDays) ` +
+        'after it was inserted is an event again; so is one that was inserted before the table was attached',
+    );
+  }
   const key = columnsOf(mapping['idempotency_key'], shape);
   if (key.length > 0 && key.every(({ number }) => number)) {
     warnings.push(
