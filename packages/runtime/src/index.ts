@@ -44,12 +44,12 @@ export {
   attachTable,
   detachTable,
   findAttached,
-  type LockPatience,
   planAttachment,
 } from './schema/attached/attach.ts';
 export { type AttachedTable, attachedTables } from './schema/attached/attached-tables.ts';
 export { type FieldSource, type Mapping, parseMapping } from './schema/attached/mapping.ts';
 export type { TablePreset } from './schema/attached/presets.ts';
+export { inShortTransaction, type LockPatience } from './schema/attached/short-transaction.ts';
 export {
   connectDirect,
   type DirectConnection,

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
 import { runtimeError } from '../../errors/codes.ts';
 import { sqlState } from '../../internal/sql-state.ts';
@@ -7,15 +6,8 @@ import { type AttachedTable, attachedTables } from './attached-tables.ts';
 import { type Attachment, attachedTrigger, attachmentSql, detachmentSql, script } from './attachment-sql.ts';
 import { invalidMapping, type Mapping, mappingProblems } from './mapping.ts';
 import { presetMapping, type TablePreset } from './presets.ts';
+import { inShortTransaction, type LockPatience } from './short-transaction.ts';
 import { readTableShape, shapeProblems, shapeWarnings, type TableShape } from './table-shape.ts';
-
-export interface LockPatience {
-  /** How long one attempt waits for the lock, in milliseconds: so long others wait behind it. Default 500. */
-  readonly lockTimeoutMs?: number | undefined;
-  /** How often it is tried before ER1407, a second apart. Default 20. */
-  readonly attempts?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 export interface AttachmentRequest {
   /** As SQL writes it: `public.outbox_events`, `public."OutboxEvent"`. */
@@ -60,7 +52,7 @@ export async function planAttachment(
 }
 
 /**
- * Makes the trigger. Writers of the table wait while it is made, and for as long as an attempt waits for its lock.
+ * Makes the trigger. Writers of the table wait while it is made, and for as long as an attempt waits for its locks.
  *
  * @param client a session outside of a transaction; its role may SET ROLE to the owner
  * @throws ER1302 a right is missing; ER1403 it was attached meanwhile; ER1407 the lock was not to be had; retryable
@@ -70,7 +62,7 @@ export async function attachTable(
   { plan, ...patience }: LockPatience & { readonly plan: AttachmentPlan },
 ): Promise<void> {
   try {
-    await inShortTransaction(client, { table: plan.table, statements: attachmentSql(plan), ...patience });
+    await runShortly(client, { table: plan.table, statements: attachmentSql(plan), ...patience });
   } catch (cause) {
     // duplicate_object, duplicate_function
     if (!['42710', '42723'].includes(String(sqlState(cause)))) throw cause;
@@ -92,7 +84,21 @@ export async function detachTable(
   }: LockPatience & { readonly attached: Pick<AttachedTable, 'table' | 'functionName'> },
 ): Promise<void> {
   const { table, functionName } = attached;
-  await inShortTransaction(client, { table, statements: detachmentSql(functionName), ...patience });
+  await runShortly(client, { table, statements: detachmentSql(functionName), ...patience });
+}
+
+async function runShortly(
+  client: ClientBase,
+  {
+    table,
+    statements,
+    ...patience
+  }: LockPatience & { readonly table: string; readonly statements: readonly string[] },
+): Promise<void> {
+  const work = async (): Promise<void> => {
+    for (const statement of statements) await client.query(statement);
+  };
+  await inShortTransaction(client, { locked: table, work, ...patience });
 }
 
 /** The attached table of this name. @throws ER1404 none is */
@@ -161,30 +167,4 @@ function functionBaseName({ schema, name, table }: TableShape): string {
     .toLowerCase()
     .replaceAll(/[^a-z0-9_]+/g, '_')
     .slice(0, 47)}_${hash}`;
-}
-
-interface ShortTransaction extends LockPatience {
-  readonly table: string;
-  readonly statements: readonly string[];
-}
-
-async function inShortTransaction(client: ClientBase, work: ShortTransaction): Promise<void> {
-  const { table, statements, lockTimeoutMs = 500, attempts = 20, signal } = work;
-  for (let attempt = 1; ; attempt += 1) {
-    signal?.throwIfAborted();
-    try {
-      await client.query('begin');
-      await client.query("select set_config('lock_timeout', $1, true)", [`${lockTimeoutMs}ms`]);
-      for (const statement of statements) await client.query(statement);
-      await client.query('commit');
-      return;
-    } catch (cause) {
-      await client.query('rollback').catch(() => undefined);
-      if (sqlState(cause) === '42501') throw runtimeError('ER1302', { detail: `Seen: ${table}.`, cause });
-      // lock_not_available, deadlock_detected
-      if (!['55P03', '40P01'].includes(String(sqlState(cause)))) throw cause;
-      if (attempt >= attempts) throw runtimeError('ER1407', { detail: `Seen: ${table}.`, cause });
-    }
-    await sleep(1_000, undefined, signal === undefined ? {} : { signal });
-  }
 }

@@ -55,7 +55,13 @@ export function detachmentSql(functionName: string): readonly string[] {
 
 /** A script for a team's own migrations. */
 export function script(statements: readonly string[]): string {
-  return ['begin', "set local lock_timeout = '1s'", ...statements, 'commit']
+  return [
+    'begin',
+    "set local lock_timeout = '1s'",
+    "set local statement_timeout = '2s'",
+    ...statements,
+    'commit',
+  ]
     .map((each) => `${each};\n`)
     .join('');
 }
