@@ -79,6 +79,37 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect((await fixture.payloads()).toSorted()).toEqual(['1', '2', '2', '3']);
   });
 
+  test('an id is unique by a valid index of all rows that has it as its one key', async () => {
+    await using fixture = await create();
+    const { sql } = fixture;
+    await sql.query(
+      `create table parts (id uuid not null, a uuid not null, data json) partition by hash (id);
+       create table parts_0 partition of parts for values with (modulus 1, remainder 0)`,
+    );
+    const warned = async (): Promise<boolean> => {
+      const mapping = parseMapping([...pairs, 'event_id=id']);
+      const { warnings } = await planAttachment(sql, { table: 'parts', mapping });
+      return warnings.some((each) => each.startsWith('no unique index has public.parts.id alone'));
+    };
+    for (const [index, expected] of [
+      ['index on parts (id)', true],
+      ['unique index on parts (id, a)', true],
+      ['unique index on parts (a, id)', true],
+      ['unique index on parts (id) where a is not null', true],
+      ['unique index on only parts (id)', true],
+      ['unique index on parts (id) include (a)', false],
+    ] as const) {
+      await sql.query(`create ${index.replace(' on', ' tried on')}`);
+      expect([index, await warned()]).toEqual([index, expected]);
+      await sql.query('drop index tried');
+    }
+    await sql.query(
+      `drop table parts; create table parts (id uuid not null, a uuid not null, data json) partition by hash (a);
+       create unique index on parts (a) include (id)`,
+    );
+    expect(await warned()).toBe(true);
+  });
+
   test('a partitioned table: the id, or a key before it; a number only where it is promised', async () => {
     await using fixture = await create();
     const { sql } = fixture;

@@ -22,7 +22,7 @@ interface Column {
   readonly notNull: boolean;
   /** Whole or not. */
   readonly number: boolean;
-  /** A unique index has it as a key. */
+  /** A unique index of all rows has it as its one key. */
   readonly unique: boolean;
 }
 
@@ -64,8 +64,8 @@ with recursive typed as (
 )
 select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as not_null,
        a.attgenerated = 'v' as virtual, t.typname::text as base, t.typcategory::text as category,
-       exists (select from pg_catalog.pg_index i where i.indrelid = a.attrelid and i.indisunique
-                  and a.attnum = any (i.indkey)) as unique
+       exists (select from pg_catalog.pg_index i where i.indrelid = a.attrelid and i.indisunique and i.indisvalid
+                  and i.indnkeyatts = 1 and i.indkey[0] = a.attnum and i.indpred is null) as unique
   from pg_catalog.pg_attribute a
   join typed t on t.attnum = a.attnum and t.typtype <> 'd'
  where a.attrelid = $1
@@ -201,7 +201,9 @@ export function shapeWarnings(mapping: Mapping, shape: TableShape): string[] {
         warnings.push(`${table}.${name} may be null: an INSERT without ${field} will fail`);
       }
       if (field === 'event_id' && partitioned && column?.unique === false) {
-        warnings.push(`no unique index has ${table}.${name}: a second row with the same id will be no event`);
+        warnings.push(
+          `no unique index has ${table}.${name} alone: a second row with the same id will be no event`,
+        );
       }
     }
   }
