@@ -47,6 +47,7 @@ export {
   planAttachment,
 } from './schema/attached/attach.ts';
 export { type AttachedTable, attachedTables } from './schema/attached/attached-tables.ts';
+export { detachmentSql } from './schema/attached/attachment-sql.ts';
 export { type FieldSource, type Mapping, parseMapping } from './schema/attached/mapping.ts';
 export type { TablePreset } from './schema/attached/presets.ts';
 export { inShortTransaction, type LockPatience } from './schema/attached/short-transaction.ts';

@@ -33,7 +33,7 @@ export const tableErrors = {
     retryable: false,
   },
   ER1407: {
-    meaning: 'The lock on the table was not to be had in time.',
+    meaning: 'The locks on the tables were not to be had in time.',
     remedy: 'Nothing is blocked; run it again. A transaction left open for long is the usual cause.',
     retryable: true,
   },

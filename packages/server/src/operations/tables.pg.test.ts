@@ -255,6 +255,29 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     expect(await events(fixture.sql)).toBe(1);
   });
 
+  test('uninstall that waits for a lock keeps the triggers until all of it can go', async () => {
+    await using fixture = await create();
+    await fixture.run(attach);
+    const holder = await fixture.connect();
+    await holder.query('begin; select from event_runtime.outbox');
+    let ended = false;
+    const uninstalled = fixture.run(['uninstall', '--yes']).finally(() => {
+      ended = true;
+    });
+    const waits = async (): Promise<boolean> => {
+      const { rows } = await fixture.sql.query(
+        "select from pg_locks l where l.relation = 'event_runtime.outbox'::regclass and not l.granted",
+      );
+      return ended || rows.length > 0;
+    };
+    await expect.poll(waits, { timeout: 20_000, interval: 20 }).toBe(true);
+    await fixture.sql.query(insert);
+    expect(await events(holder)).toBe(1);
+    await holder.query('commit');
+    expect(await uninstalled).toMatchObject({ code: 0 });
+    expect((await fixture.sql.query('select from pg_trigger where not tgisinternal')).rows).toHaveLength(0);
+  });
+
   test('uninstall takes the trigger, and leaves the table', async () => {
     await using fixture = await create();
     await fixture.run(attach);

@@ -1,4 +1,4 @@
-import { detachTable, dropSlot } from '@event-runtime/runtime';
+import { detachmentSql, dropSlot, inShortTransaction } from '@event-runtime/runtime';
 import type pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
@@ -15,7 +15,8 @@ export interface UninstallOptions extends GivenSettings {
 /**
  * `event-runtime uninstall`: takes slot, publication, schema and roles out of the database.
  *
- * @throws ER5001 neither --dry-run nor --yes; ER1318 a relay is running; ER1319 other objects stand on the schema
+ * @throws ER5001 neither --dry-run nor --yes; ER1318 a relay is running; ER1319 other objects stand on the schema;
+ *   ER1407 a lock was not to be had
  */
 export async function uninstallCommand(
   context: CommandContext,
@@ -53,35 +54,39 @@ function refuse({ running, slots, dependents }: UninstallPlan): void {
 
 /**
  * Slots first: what can be left behind by a failure afterwards is then a schema without a slot, which harms nobody, and
- * not a slot that fills the disk. Then the triggers on tables of others, each with a lock that is not waited for long. The
- * rest is one transaction.
+ * not a slot that fills the disk. The rest is one transaction, so that no table of others is left without its trigger while
+ * everything else stays. Whoever emits, or writes such a table, waits behind it: it is tried with locks that are not waited
+ * for long.
  */
 async function remove(
   client: pg.Client,
   { plan, signal }: { readonly plan: UninstallPlan; readonly signal: AbortSignal },
 ): Promise<void> {
   for (const { name } of plan.slots) await dropSlot(client, { slot: name, timeoutMs: 0, signal });
-  for (const attached of plan.tables) await detachTable(client, { attached, signal });
-  await client.query('begin');
-  try {
-    // Whoever emits would wait behind us.
-    await client.query("set local lock_timeout = '5s'");
-    if (plan.publication) await client.query('drop publication event_runtime');
-    if (plan.schema) await client.query('drop schema event_runtime cascade');
-    if (plan.keptRoles.includes('event_runtime_owner')) {
-      // The one trace of it that is neither in the schema nor goes with the role.
-      await client.query(
-        'alter default privileges for role event_runtime_owner grant execute on functions to public',
-      );
-    }
-    for (const { name } of plan.roles) {
-      if (await hasLeftovers(client, name)) await client.query(`drop owned by ${name}`);
-      await client.query(`drop role ${name}`);
-    }
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined);
-    throw error;
+  await inShortTransaction(client, {
+    locked: ['schema event_runtime', ...plan.tables.map(({ table }) => table)].join(', '),
+    work: async () => await removeRest(client, plan),
+    // To drop all of the schema takes its time without any waiting.
+    statementTimeoutMs: 10_000,
+    signal,
+  });
+}
+
+async function removeRest(client: pg.Client, plan: UninstallPlan): Promise<void> {
+  for (const { functionName } of plan.tables) {
+    for (const statement of detachmentSql(functionName)) await client.query(statement);
+  }
+  if (plan.publication) await client.query('drop publication event_runtime');
+  if (plan.schema) await client.query('drop schema event_runtime cascade');
+  if (plan.keptRoles.includes('event_runtime_owner')) {
+    // The one trace of it that is neither in the schema nor goes with the role.
+    await client.query(
+      'alter default privileges for role event_runtime_owner grant execute on functions to public',
+    );
+  }
+  for (const { name } of plan.roles) {
+    if (await hasLeftovers(client, name)) await client.query(`drop owned by ${name}`);
+    await client.query(`drop role ${name}`);
   }
 }
 
