@@ -84,7 +84,7 @@ test.each([
     const has = async (ids: ReadonlySet<string>): Promise<void> => {
       await eventually(
         async () => new Set(consumer.events.map(({ event }) => event.eventId)),
-        (got) => ids.isSubsetOf(got),
+        (got) => [...ids].every((id) => got.has(id)),
       );
     };
     const relay = fixture.relay([consumer.source], { leaseMs: 2_000 });
@@ -104,7 +104,7 @@ test.each([
       const client = await connect();
       await eventually(
         async () => await client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby'),
-        ({ rows }) => rows[0]?.standby === false,
+        ({ rows: [row] }) => row !== undefined && !row.standby,
       );
       if (way === 'with seq raised') {
         await client.query(
@@ -114,7 +114,7 @@ test.each([
       const added = new Set(await written(client, 100));
       await has(added);
       const ledger = await readLedger(client);
-      expect(new Set(ledger.map(({ eventId }) => eventId))).toEqual(inSnapshot.union(added));
+      expect(new Set(ledger.map(({ eventId }) => eventId))).toEqual(new Set([...inSnapshot, ...added]));
 
       const arrivals = consumer.events.map(({ event }) => event);
       const kept = arrivals
@@ -126,7 +126,8 @@ test.each([
       // What was taken is told from what came instead by its id, and not always by its seq.
       const seqs = (ids: ReadonlySet<string>): Set<bigint> =>
         new Set(arrivals.filter(({ eventId }) => ids.has(eventId)).map(({ seq }) => seq));
-      expect(seqs(added).isDisjointFrom(seqs(taken))).toBe(!reused);
+      const before = seqs(taken);
+      expect([...seqs(added)].some((seq) => before.has(seq))).toBe(reused);
       const changed = fixture.logs.slice(lines).filter((line) => line['event'] === 'relay.timeline.changed');
       expect(changed).toMatchObject(said);
       for (const id of added) taken.add(id);
