@@ -30,6 +30,7 @@ export interface Signals {
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   #wake = deferred();
+  #trouble: unknown;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -37,6 +38,11 @@ export class Dispatcher {
 
   get sink(): Sink {
     return this.#options.sink;
+  }
+
+  /** Why the batch in hand is not taken, while that is tried again; undefined: nothing has failed. */
+  get trouble(): unknown {
+    return this.#trouble;
   }
 
   /** Ends a wait: something has arrived, or has changed. */
@@ -126,18 +132,23 @@ export class Dispatcher {
     call: Signals & { readonly interrupted: () => boolean },
     work: () => Promise<T>,
   ): Promise<T | undefined> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await work();
-      } catch (error) {
-        if (call.stopping.aborted || call.interrupted()) return undefined;
-        if (isTurnedAway(error)) throw error;
-        const delayMs = backoffDelay(attempt);
-        const { sink, logger } = this.#options;
-        logger.warn('relay.sink.retry', { sink: sink.name, error, attempt, delayMs });
-        await this.#pause(delayMs, call);
-        if (call.stopping.aborted || call.interrupted()) return undefined;
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await work();
+        } catch (error) {
+          if (call.stopping.aborted || call.interrupted()) return undefined;
+          if (isTurnedAway(error)) throw error;
+          this.#trouble = error;
+          const delayMs = backoffDelay(attempt);
+          const { sink, logger } = this.#options;
+          logger.warn('relay.sink.retry', { sink: sink.name, error, attempt, delayMs });
+          await this.#pause(delayMs, call);
+          if (call.stopping.aborted || call.interrupted()) return undefined;
+        }
       }
+    } finally {
+      this.#trouble = undefined;
     }
   }
 

@@ -109,6 +109,11 @@ export class Feed {
     return this.#delivered;
   }
 
+  /** See {@link Dispatcher.trouble}. */
+  get trouble(): unknown {
+    return this.#state.dispatcher.trouble;
+  }
+
   get place(): Place | undefined {
     return this.#state.place;
   }

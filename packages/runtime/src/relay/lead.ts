@@ -41,6 +41,8 @@ export interface SinkStatus {
   readonly mode: FeedMode;
   /** Events that were delivered since this process got the lease. */
   readonly delivered: number;
+  /** Why it does not take what it is handed, while that is tried again; undefined: nothing has failed. */
+  readonly trouble: unknown;
 }
 
 /** How much of its memory for the recent WAL a relay uses. */
@@ -80,6 +82,7 @@ export class Lead {
       shard,
       mode: feed.mode,
       delivered: this.#deliveredOf(feed),
+      trouble: feed.trouble,
     }));
   }
 

@@ -39,7 +39,13 @@ export function createHealth(options: HealthOptions): HealthServer {
       const meter = new ProcessMeter();
       return {
         readiness: async () =>
-          readiness({ roles, parts, view: await watch.view(), activity: relay?.activity ?? null }),
+          readiness({
+            roles,
+            parts,
+            view: await watch.view(),
+            activity: relay?.activity ?? null,
+            sinks: relay?.status ?? [],
+          }),
         metrics: async () =>
           collectMetrics({
             view: await watch.view(),

@@ -1,4 +1,4 @@
-import type { RelayReport } from '@event-runtime/runtime';
+import type { RelayReport, SinkStatus } from '@event-runtime/runtime';
 import { expect, test } from 'vitest';
 import { serverError } from '../server-error.ts';
 import type { DatabaseView } from './database-view.ts';
@@ -6,6 +6,7 @@ import { readiness } from './readiness.ts';
 
 const up: DatabaseView = { state: 'up', report: {} as RelayReport };
 const roles = ['relay'] as const;
+const sinks: readonly SinkStatus[] = [];
 const parts = [{ name: 'relay', state: 'running' }] as const;
 const leases = (
   held: boolean,
@@ -16,7 +17,7 @@ const leases = (
 });
 
 test('a replica that has the lease, one that stands by, one that is no relay: all are ready', () => {
-  expect(readiness({ roles, parts, view: up, activity: leases(true) })).toEqual({
+  expect(readiness({ roles, sinks, parts, view: up, activity: leases(true) })).toEqual({
     ready: true,
     roles,
     holds: ['*'],
@@ -24,11 +25,11 @@ test('a replica that has the lease, one that stands by, one that is no relay: al
     reasons: [],
     attention: [],
   });
-  expect(readiness({ roles, parts, view: up, activity: leases(false) })).toMatchObject({
+  expect(readiness({ roles, sinks, parts, view: up, activity: leases(false) })).toMatchObject({
     ready: true,
     standby: true,
   });
-  expect(readiness({ roles, parts, view: up, activity: null })).toMatchObject({
+  expect(readiness({ roles, sinks, parts, view: up, activity: null })).toMatchObject({
     ready: true,
     standby: false,
     holds: [],
@@ -42,7 +43,13 @@ test.each([
   ['stopped', /relay is stopped/],
   ['failed', /relay has failed/],
 ] as const)('a part that is %s is a reason', (state, what) => {
-  const answer = readiness({ roles, parts: [{ name: 'relay', state }], view: up, activity: leases(true) });
+  const answer = readiness({
+    roles,
+    sinks,
+    parts: [{ name: 'relay', state }],
+    view: up,
+    activity: leases(true),
+  });
   expect(answer).toMatchObject({ ready: false, standby: false });
   expect(answer.reasons).toEqual(
     [{ code: null, what: expect.stringMatching(what), remedy: expect.anything() }].map((reason) =>
@@ -58,10 +65,10 @@ test('a schema that is too old, or too new', () => {
     schema: { ...schema, state },
   });
   const codes = (['missing', 'behind', 'incompatible'] as const).map(
-    (state) => readiness({ roles, parts, view: view(state), activity: null }).reasons[0]?.code,
+    (state) => readiness({ roles, sinks, parts, view: view(state), activity: null }).reasons[0]?.code,
   );
   expect(codes).toEqual(['ER1101', 'ER1101', 'ER1102']);
-  expect(readiness({ roles, parts, view: view('behind'), activity: null }).reasons[0]).toMatchObject({
+  expect(readiness({ roles, sinks, parts, view: view('behind'), activity: null }).reasons[0]).toMatchObject({
     what: expect.stringContaining('version 3'),
     remedy: expect.stringContaining('event-runtime migrate'),
   });
@@ -71,6 +78,7 @@ test('a database that is down is named, without what the driver says of hosts an
   const driver = new Error('connect ECONNREFUSED 10.1.2.3:5432');
   const ours = readiness({
     roles,
+    sinks,
     parts,
     view: { state: 'down', error: serverError('ER1001', { cause: driver }) },
     activity: null,
@@ -81,7 +89,7 @@ test('a database that is down is named, without what the driver says of hosts an
   const refused = Object.assign(new Error('password authentication failed for user "secret_role"'), {
     severity: 'FATAL',
   });
-  const servers = readiness({ roles, parts, view: { state: 'down', error: refused }, activity: null });
+  const servers = readiness({ roles, sinks, parts, view: { state: 'down', error: refused }, activity: null });
   expect(servers.ready).toBe(false);
   expect(JSON.stringify([ours, servers])).not.toMatch(/10\.1\.2\.3|secret_role/);
 });
@@ -91,7 +99,7 @@ test('a slot that somebody else reads: ready, for the table serves; it says who 
     detail: 'Slot s is read by process 7 ("debezium").',
     cause: new Error('must be a member of secret_role'),
   });
-  const answer = readiness({ roles, parts, view: up, activity: { ...leases(true), trouble } });
+  const answer = readiness({ roles, sinks, parts, view: up, activity: { ...leases(true), trouble } });
   expect(answer).toMatchObject({ ready: true, reasons: [] });
   expect(answer.attention).toEqual([
     {
@@ -101,4 +109,27 @@ test('a slot that somebody else reads: ready, for the table serves; it says who 
     },
   ]);
   expect(JSON.stringify(answer)).not.toContain('secret_role');
+});
+
+test('a sink that fails: ready, and under attention by name, with its code; what is no error of ours is not repeated', () => {
+  const status = { shard: 0, mode: 'live', delivered: 0 } as const;
+  const failing = [
+    { ...status, sink: 'well', trouble: undefined },
+    { ...status, sink: 'full', trouble: serverError('ER4011', { detail: '/srv/events' }) },
+    { ...status, sink: 'own', trouble: new Error('refused for secret_role') },
+  ];
+  const answer = readiness({ roles, parts, view: up, activity: leases(true), sinks: failing });
+  expect(answer).toMatchObject({ ready: true, reasons: [] });
+  expect(answer.attention).toEqual([
+    {
+      code: 'ER4011',
+      what: expect.stringMatching(/^Sink full: .*\/srv\/events/),
+      remedy: expect.stringContaining('path'),
+    },
+    {
+      code: 'ER1316',
+      what: expect.stringContaining('Sink own'),
+      remedy: expect.stringContaining('relay.sink.retry'),
+    },
+  ]);
 });

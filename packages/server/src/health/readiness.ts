@@ -1,4 +1,4 @@
-import type { RelayActivity, ServiceState } from '@event-runtime/runtime';
+import type { RelayActivity, ServiceState, SinkStatus } from '@event-runtime/runtime';
 import { describeError } from '../cli/render-error.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { serverError } from '../server-error.ts';
@@ -23,7 +23,10 @@ export interface Readiness {
   readonly standby: boolean;
   /** Empty when it is ready. */
   readonly reasons: readonly UnreadyReason[];
-  /** What somebody has to mend although it is ready: why the slot is not read, and the table serves instead. */
+  /**
+   * What somebody has to mend although it is ready: why the slot is not read, and the table serves instead; which sink
+   * takes nothing, and why.
+   */
   readonly attention: readonly UnreadyReason[];
 }
 
@@ -33,13 +36,15 @@ export interface ReadinessFacts {
   readonly view: DatabaseView;
   /** Null: this process is no relay. */
   readonly activity: RelayActivity | null;
+  /** The sinks that this process feeds. */
+  readonly sinks: readonly SinkStatus[];
 }
 
 /**
  * Whether a process does its part, or could. A slot that is missing, being made or lost, or that somebody else reads, is
  * no reason against it: the table serves meanwhile. Neither is a sink that fails: another process would not fare better.
  */
-export function readiness({ roles, parts, view, activity }: ReadinessFacts): Readiness {
+export function readiness({ roles, parts, view, activity, sinks }: ReadinessFacts): Readiness {
   const reasons = [...parts.flatMap(partReason), ...databaseReason(view)];
   const holds = (activity?.leases ?? [])
     .filter(({ held }) => held)
@@ -52,7 +57,7 @@ export function readiness({ roles, parts, view, activity }: ReadinessFacts): Rea
     holds,
     standby: ready && activity !== null && holds.length === 0,
     reasons,
-    attention: trouble === null ? [] : [reasonOf(trouble)],
+    attention: [...(trouble === null ? [] : [reasonOf(trouble)]), ...sinks.flatMap(sinkReason)],
   };
 }
 
@@ -76,6 +81,19 @@ function databaseReason(view: DatabaseView): UnreadyReason[] {
   const { state, version, known } = view.schema;
   const code = state === 'incompatible' ? 'ER1102' : 'ER1101';
   return [reasonOf(serverError(code, { detail: `It has version ${version}, this program ${known}.` }))];
+}
+
+function sinkReason({ sink, trouble }: SinkStatus): UnreadyReason[] {
+  if (trouble === undefined) return [];
+  const { code, what, remedy } = reasonOf(trouble);
+  if (code !== null) return [{ code, what: `Sink ${sink}: ${what}`, remedy }];
+  return [
+    {
+      code: 'ER1316',
+      what: `Sink ${sink} does not take its batch.`,
+      remedy: 'Read the log: `relay.sink.retry`.',
+    },
+  ];
 }
 
 /** The meaning alone for an error of ours, no cause: a driver's text may name hosts and roles, and anybody may ask. */

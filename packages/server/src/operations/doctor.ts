@@ -12,6 +12,7 @@ import {
 } from './schema-checks.ts';
 import { serverChecks } from './server-checks.ts';
 import { readServerFacts } from './server-facts.ts';
+import { sinkFileChecks } from './sink-file-checks.ts';
 import type { RelaySettings } from './site.ts';
 import { tableChecks } from './table-checks.ts';
 
@@ -67,6 +68,7 @@ async function checksOf(client: pg.Client, options: DoctorOptions): Promise<Chec
     ...(usable ? await tableChecks(client) : []),
     await oldTransactionCheck(client, limits.transactionSeconds ?? 300),
     ...(report === undefined ? [] : reportChecks(report, { source, limits })),
+    ...(await sinkFileChecks(settings.files, report?.sinks ?? [])),
   ];
 }
 

@@ -71,6 +71,7 @@ export class OperationsFixture implements AsyncDisposable {
       source: 'wal',
       shards: 1,
       failover: true,
+      files: [],
     };
   }
 

@@ -3,6 +3,7 @@ import type { SettingPath } from '../config/settings-table.ts';
 /** The settings that operators' commands take. */
 export const relaySettingPaths: readonly SettingPath[] = [
   'databaseUrl',
+  'sinks',
   'relay.name',
   'relay.slot',
   'relay.source',

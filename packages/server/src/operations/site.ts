@@ -1,6 +1,7 @@
 import { connectDirect } from '@event-runtime/runtime';
 import type pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
+import type { ConfiguredFile } from '../config/configured-sink.ts';
 import { type GivenSettings, loadConfiguration } from '../config/load-configuration.ts';
 import { relaySettingPaths } from './relay-setting-paths.ts';
 
@@ -14,11 +15,13 @@ export interface RelaySettings {
   readonly shards: number;
   /** Whether the slot shall be carried over to standbys. */
   readonly failover: boolean;
+  /** The sinks that are files, as they are configured here. */
+  readonly files: readonly ConfiguredFile[];
 }
 
 /** Reads those settings. @throws ER5001 with everything that is missing or not valid */
 export async function relaySettings(context: CommandContext, given: GivenSettings): Promise<RelaySettings> {
-  const { databaseUrl, relay } = await loadConfiguration({
+  const { databaseUrl, relay, sinks } = await loadConfiguration({
     given,
     env: context.env,
     signal: context.signal,
@@ -31,6 +34,7 @@ export async function relaySettings(context: CommandContext, given: GivenSetting
     source: relay.source,
     shards: relay.source === 'table' ? relay.shards : 1,
     failover: relay.failover,
+    files: sinks.filter((sink) => sink.type === 'file'),
   };
 }
 

@@ -8,6 +8,7 @@ import { checkLines } from './doctor-command.ts';
 import { bytesText, countText, secondsText } from './quantities.ts';
 import { primaryCheck, replicasOf, reportChecks } from './report-checks.ts';
 import { schemaCheck } from './schema-checks.ts';
+import { sinkFileChecks } from './sink-file-checks.ts';
 import { openSite } from './site.ts';
 import { table } from './table.ts';
 import { tableChecks } from './table-checks.ts';
@@ -26,6 +27,7 @@ export async function statusCommand(context: CommandContext, given: GivenSetting
     ...(report === undefined
       ? []
       : [...primaryCheck(report.server.inRecovery), ...reportChecks(report, { source })]),
+    ...(await sinkFileChecks(site.files, report?.sinks ?? [])),
   ];
   const attention = checks.filter(({ state }) => state !== 'ok');
   if (json) terminal.out(JSON.stringify({ report: report ?? null, tables, attention }));

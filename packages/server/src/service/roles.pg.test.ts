@@ -109,10 +109,10 @@ class Replica {
     return (await (await fetch(`http://127.0.0.1:${this.#port}/readyz`)).json()) as Readiness;
   }
 
-  /** In peace: it finishes what it has begun. */
-  async stop(): Promise<void> {
+  /** In peace: it finishes what it has begun. @returns its exit code */
+  async stop(): Promise<number | null> {
     this.#program.kill('SIGTERM');
-    expect(await this.#program.exit()).toBe(0);
+    return await this.#program.exit();
   }
 }
 
@@ -130,7 +130,7 @@ test('a process of each role: the relay captures and posts nothing, the delivere
   const alone = await until(({ slots, leases }) => slots.includes(true) && leases.length > 0);
   expect(alone).toMatchObject({ leases: ['*'], delivererUntil: null });
   expect(await first.readyz()).toMatchObject({ ready: true, roles: ['relay'], holds: ['*'] });
-  await first.stop();
+  expect(await first.stop()).toBe(0);
   expect(site.receiver.requests).toEqual([]);
   expect(await site.stored()).toMatchObject({ deliveries: 2, leases: [] });
 
@@ -160,6 +160,5 @@ test('a process of each role: the relay captures and posts nothing, the delivere
   expect(types()).toEqual(['first', 'second', 'third']);
   const both = await until(({ slots, leases }) => slots.includes(true) && leases.length > 1);
   expect(both.leases).toEqual(['#webhooks', '*']);
-  await second.stop();
-  await webhooks.stop();
+  expect([await second.stop(), await webhooks.stop()]).toEqual([0, 0]);
 });

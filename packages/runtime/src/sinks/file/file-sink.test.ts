@@ -266,6 +266,10 @@ test('what cannot be a file is refused', async () => {
   for (const wrong of [directory, join(directory, 'missing', 'file'), fifo, '/dev/full']) {
     await expect(FileSink.open({ name: 'log', path: wrong })).rejects.toMatchObject({ code: 'ER4011' });
   }
+  const unplaced = join(directory, 'missing', 'file');
+  await expect(FileSink.open({ name: 'log', path: unplaced })).rejects.toMatchObject({
+    remedy: expect.stringContaining(`mkdir -p '${join(directory, 'missing')}'`),
+  });
 });
 
 test('the reader names the line that no sink wrote, and does not quote it', async () => {

@@ -67,7 +67,7 @@ export class FileSink implements Sink {
     } catch (cause) {
       options.signal?.throwIfAborted();
       if (isTurnedAway(cause)) throw cause;
-      throw runtimeError('ER4011', { detail: options.path, cause });
+      throw runtimeError('ER4011', { detail: options.path, cause, ...remedyFor(cause, options.path) });
     }
   }
 
@@ -125,6 +125,14 @@ export class FileSink implements Sink {
     this.#repairTo = undefined;
     return end;
   }
+}
+
+/** What to do where that is known better than for the code as a whole. */
+function remedyFor(cause: unknown, path: string): { readonly remedy?: string } {
+  if (!(cause instanceof Error) || !('code' in cause) || cause.code !== 'ENOENT') return {};
+  return {
+    remedy: `Its folder is not there: mkdir -p '${dirname(path)}', or correct the path; the batch is handed over again.`,
+  };
 }
 
 /** What stands behind our own lines may be another's. */
