@@ -2,7 +2,8 @@
 export const tableErrors = {
   ER1401: {
     meaning: 'The table cannot be attached.',
-    remedy: 'Name a table, plain or partitioned, of your own: schema.table, written as in SQL.',
+    remedy:
+      'Do what the detail says. It must be a table, plain or partitioned, of your own: schema.table, written as in SQL.',
     retryable: false,
   },
   ER1402: {

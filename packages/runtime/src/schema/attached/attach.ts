@@ -7,7 +7,13 @@ import { type Attachment, attachedTrigger, attachmentSql, detachmentSql, script 
 import { invalidMapping, type Mapping, mappingProblems } from './mapping.ts';
 import { presetMapping, type TablePreset } from './presets.ts';
 import { inShortTransaction, type LockPatience } from './short-transaction.ts';
-import { readTableShape, shapeProblems, shapeWarnings, type TableShape } from './table-shape.ts';
+import {
+  namesNothing,
+  readTableShape,
+  shapeProblems,
+  shapeWarnings,
+  type TableShape,
+} from './table-shape.ts';
 
 export interface AttachmentRequest {
   /** As SQL writes it: `public.outbox_events`, `public."OutboxEvent"`. */
@@ -43,7 +49,7 @@ export async function planAttachment(
   const general = mappingProblems(mapping);
   const problems = general.length > 0 ? general : shapeProblems(mapping, shape);
   if (problems.length > 0) throw invalidMapping(problems);
-  await refuseAttached(client, shape);
+  await refuseTriggers(client, shape.table);
   const { schema, name, table, partitioned } = shape;
   const functionName = await freeName(client, shape);
   const attachment: Attachment = { schema, name, table, mapping, functionName, partitioned };
@@ -55,7 +61,8 @@ export async function planAttachment(
  * Makes the trigger. Writers of the table wait while it is made, and for as long as an attempt waits for its locks.
  *
  * @param client a session outside of a transaction; its role may SET ROLE to the owner
- * @throws ER1302 a right is missing; ER1403 it was attached meanwhile; ER1407 the lock was not to be had; retryable
+ * @throws ER1302 a right is missing; ER1401, ER1403 a trigger or function was made meanwhile; ER1407 the lock was not to be
+ *   had; retryable
  */
 export async function attachTable(
   client: ClientBase,
@@ -66,7 +73,9 @@ export async function attachTable(
   } catch (cause) {
     // duplicate_object, duplicate_function
     if (!['42710', '42723'].includes(String(sqlState(cause)))) throw cause;
-    throw runtimeError('ER1403', { detail: `Seen: ${plan.table}.`, cause });
+    await refuseTriggers(client, plan.table);
+    const detail = `Function event_runtime.${plan.functionName} was made meanwhile: run it again.`;
+    throw runtimeError('ER1401', { detail, cause });
   }
 }
 
@@ -111,7 +120,10 @@ export async function findAttached(client: ClientBase, name: string): Promise<At
         where c.oid = to_regclass($1)`,
       [name],
     )
-    .catch(() => ({ rows: [] }));
+    .catch((cause: unknown) => {
+      if (!namesNothing(cause)) throw cause;
+      return { rows: [] };
+    });
   const wanted = rows[0]?.table ?? name;
   const found = all.find(({ table }) => table === wanted) ?? all.find(({ table }) => table === name);
   if (found !== undefined) return found;
@@ -136,14 +148,31 @@ async function checkReady(client: ClientBase): Promise<void> {
   if (!may) throw runtimeError('ER1302', { detail: `${role} may not SET ROLE event_runtime_owner.` });
 }
 
-/** Also where the trigger of this name is of another schema: there can be one of a name. */
-async function refuseAttached(client: ClientBase, { oid, table }: TableShape): Promise<void> {
-  const { rows } = await client.query(
-    `select from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-      where t.tgrelid = $1 and (t.tgname = $2 or p.pronamespace = to_regnamespace('event_runtime'))`,
-    [oid, attachedTrigger],
+/**
+ * There can be one trigger of a name, on the table and on each of its partitions.
+ *
+ * @throws ER1403 the table is attached; ER1401 it or a partition has another trigger in the way
+ */
+async function refuseTriggers(client: ClientBase, table: string): Promise<void> {
+  const { rows } = await client.query<{ table: string; ours: boolean }>(
+    `select format('%I.%I', n.nspname, c.relname) as table, p.pronamespace = to_regnamespace('event_runtime') as ours
+       from (select $1::regclass as oid union select relid from pg_partition_tree($1::regclass)) r
+       join pg_catalog.pg_trigger t on t.tgrelid = r.oid
+       join pg_catalog.pg_proc p on p.oid = t.tgfoid
+       join pg_catalog.pg_class c on c.oid = r.oid
+       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where t.tgname = $2 or p.pronamespace = to_regnamespace('event_runtime')
+      order by c.oid <> $1::regclass, 1`,
+    [table, attachedTrigger],
   );
-  if (rows.length > 0) throw runtimeError('ER1403', { detail: `Seen: ${table}.` });
+  const found = rows[0];
+  if (found === undefined) return;
+  if (!found.ours) {
+    const detail = `${found.table} has a trigger ${attachedTrigger} that is not ours: rename it.`;
+    throw runtimeError('ER1401', { detail });
+  }
+  if (found.table === table) throw runtimeError('ER1403', { detail: `Seen: ${table}.` });
+  throw runtimeError('ER1401', { detail: `Its partition ${found.table} is attached: detach that first.` });
 }
 
 /** For people, who read it in the catalogue, and before the keys of the table's events. */

@@ -103,11 +103,17 @@ async function findTable(client: ClientBase, name: string): Promise<TableRow | u
   try {
     return (await client.query<TableRow>(tableSql, [name])).rows[0];
   } catch (cause) {
-    // It is no name as SQL writes it (syntax_error, invalid_name), which PostgreSQL 16 takes for one that there is not; or
-    // it names another database (feature_not_supported).
-    if (!['42601', '42602', '0A000'].includes(String(sqlState(cause)))) throw cause;
+    if (!namesNothing(cause)) throw cause;
     return undefined;
   }
+}
+
+/**
+ * Whether to_regclass failed because of what it was given: it is no name as SQL writes it (syntax_error, invalid_name),
+ * which PostgreSQL 16 takes for one that there is not; or it names another database (feature_not_supported).
+ */
+export function namesNothing(cause: unknown): boolean {
+  return ['42601', '42602', '0A000'].includes(String(sqlState(cause)));
 }
 
 const kindNames: Readonly<Record<string, string>> = {
