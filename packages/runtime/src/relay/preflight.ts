@@ -65,8 +65,9 @@ async function checkWalBound({ pool, unboundedWal, logger, signal }: PreflightOp
     signal,
   );
   if (rows[0]?.bound !== '-1') return;
-  if (unboundedWal !== 'warn') throw runtimeError('ER1203');
-  logger.warn('relay.slot.unbounded');
+  const error = runtimeError('ER1203');
+  if (unboundedWal !== 'warn') throw error;
+  logger.warn('relay.slot.unbounded', { error });
 }
 
 async function checkSchema(pool: Pool): Promise<void> {

@@ -185,6 +185,20 @@ test('a database without a logical WAL is told what to change', async () => {
   expect(await dev.end()).toBe(1);
 });
 
+test('a server whose slots may keep WAL without bound: it warns, with the code and the statement, and goes on', async () => {
+  await using server = await EmbeddedPostgres.start({ settings: { max_slot_wal_keep_size: '-1' } });
+  await using dev = new Dev({ DATABASE_URL: server.url });
+  await dev.line(/! relay\.slot\.unbounded/);
+  await dev.line(/ER1203/);
+  await dev.line(/ALTER SYSTEM SET max_slot_wal_keep_size/);
+  await dev.line(/Emit one:/);
+  await query(server.url, emit('{"n": 1}'));
+  await dev.line(/✓ order\.placed/);
+  expect(await dev.end('SIGINT')).toBe(0);
+  // Nothing is left that could fill the disk.
+  expect(await query(server.url, slots)).toEqual([]);
+});
+
 test('without DATABASE_URL it brings its own PostgreSQL, shows an event by itself and leaves no files', async () => {
   await using dev = new Dev({});
   const connect = await dev.line(/Connect {4}DATABASE_URL=/);
