@@ -40,7 +40,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     const dry = await fixture.run([...attach, '--dry-run']);
     expect(dry).toMatchObject({ code: 0, notes: '' });
     expect(dry.out).toMatch(
-      /^begin;\nset local lock_timeout = '1s';\nset local statement_timeout = '2s';\n[\s\S]*\ncommit;$/,
+      /^(?:-- .*\n)+begin;\nset local lock_timeout = '1s';\nset local statement_timeout = '2s';\n[\s\S]*\ncommit;$/,
     );
     expect((await fixture.run(['tables'])).out).toBe('No table is attached.');
     const done = await fixture.run(attach);

@@ -3,6 +3,7 @@ import { describe, expect, inject, test } from 'vitest';
 import { detachTable, findAttached, planAttachment } from './attach.ts';
 import { AttachedFixture } from './attached-fixture.suite.ts';
 import { attachedTables } from './attached-tables.ts';
+import { detachmentSql } from './attachment-sql.ts';
 import { parseMapping } from './mapping.ts';
 
 const table = `create table public.shop_events (
@@ -329,5 +330,31 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await application.end();
     expect(await fixture.events()).toHaveLength(1);
     expect(await failure(fixture.attach('shop_events', mapped))).toMatchObject({ code: 'ER1403' });
+  });
+
+  test('without its begin and commit, the script leaves the role of the transaction around it as it was', async () => {
+    await using fixture = await create();
+    const { sql, role } = fixture;
+    await sql.query(table);
+    const plan = await planAttachment(sql, { table: 'shop_events', mapping: parseMapping(mapped) });
+    await sql.query(`grant event_runtime_owner to ${role}; grant trigger, insert on shop_events to ${role}`);
+    expect(plan.sql).toContain('-- A transaction of its own. Where your migration tool');
+    const within = plan.sql.replace('\nbegin;\n', '\n').replace('\ncommit;\n', '\n');
+    const roleNow = async (): Promise<unknown> =>
+      (await sql.query("select current_setting('role') as role")).rows[0];
+    await sql.query(`set role ${role}`);
+    await sql.query('begin');
+    await sql.query(within);
+    expect(await roleNow()).toEqual({ role });
+    await sql.query(`insert into shop_events (tenant, data) values ('acme', '{}')`);
+    await sql.query('commit');
+    expect(await roleNow()).toEqual({ role });
+    await sql.query('reset role');
+    expect(await fixture.events()).toHaveLength(1);
+    await sql.query('begin');
+    for (const statement of detachmentSql(plan.functionName)) await sql.query(statement);
+    expect(await roleNow()).toEqual({ role: 'none' });
+    await sql.query('commit');
+    expect(await attachedTables(sql)).toEqual([]);
   });
 });

@@ -20,6 +20,13 @@ export interface Attachment extends AttachmentRecord {
   readonly partitioned: boolean;
 }
 
+/** RESET ROLE would forget a role that the session was given before, and outlast the transaction. */
+const asOwner = [
+  "select set_config('event_runtime.role_before', current_setting('role'), true)",
+  'set local role event_runtime_owner',
+];
+const asBefore = "select set_config('role', current_setting('event_runtime.role_before'), true)";
+
 /**
  * The statements that attach a table, in their order; to be run in one transaction, by a role that may SET ROLE to
  * event_runtime_owner and has TRIGGER on the table. The last one waits for open writers of the table, and new ones wait
@@ -30,14 +37,14 @@ export function attachmentSql(attachment: Attachment): readonly string[] {
   const called = `event_runtime.${pg.escapeIdentifier(functionName)}`;
   const record: AttachmentRecord = { table, mapping };
   return [
-    'set local role event_runtime_owner',
+    ...asOwner,
     `create function ${called}() returns trigger
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as ${dollarQuoted(triggerBody(attachment))}`,
     `comment on function ${called}() is ${pg.escapeLiteral(JSON.stringify(record)).trimStart()}`,
     `revoke all on function ${called}() from public`,
-    'reset role',
+    asBefore,
     `create trigger ${attachedTrigger}
 after insert on ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}
 for each row execute function ${called}()`,
@@ -46,25 +53,18 @@ for each row execute function ${called}()`,
 
 /** With the function goes its trigger, and with that the triggers of partitions. */
 export function detachmentSql(functionName: string): readonly string[] {
-  return [
-    'set local role event_runtime_owner',
-    `drop function event_runtime.${pg.escapeIdentifier(functionName)}() cascade`,
-    'reset role',
-  ];
+  return [...asOwner, `drop function event_runtime.${pg.escapeIdentifier(functionName)}() cascade`, asBefore];
 }
 
 /** A script for a team's own migrations. */
 export function script(statements: readonly string[]): string {
-  return [
-    'begin',
-    "set local lock_timeout = '1s'",
-    "set local statement_timeout = '2s'",
-    ...statements,
-    'commit',
-  ]
-    .map((each) => `${each};\n`)
-    .join('');
+  const all = ['begin', "set local lock_timeout = '1s'", "set local statement_timeout = '2s'", ...statements];
+  return `${scriptNote}${[...all, 'commit'].map((each) => `${each};\n`).join('')}`;
 }
+
+const scriptNote = `-- A transaction of its own. Where your migration tool runs each migration in one, leave out begin and commit: this commit
+-- would end the tool's. The two timeouts then hold to the end of that one.
+`;
 
 /**
  * Runs with the rights of the schema's owner on rows of whoever owns the table. So it casts nothing whose type the
