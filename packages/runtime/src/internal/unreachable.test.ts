@@ -11,6 +11,8 @@ test.each([
   ['SELF_SIGNED_CERT_IN_CHAIN', 'sslrootcert='],
   ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'sslrootcert='],
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'sslrootcert='],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', "a name that the server's certificate is for"],
+  ['CERT_HAS_EXPIRED', "Renew the server's certificate"],
   ['EAI_AGAIN', 'the host in DATABASE_URL'],
   ['57P03', 'the server is starting'],
   ['ETIMEDOUT', 'Check DATABASE_URL, that PostgreSQL is running'],
@@ -22,6 +24,12 @@ test.each([
     cause,
     remedy: expect.stringContaining(remedy),
   });
+});
+
+test('a file that the URL names is told from a socket that is not there', () => {
+  const missing = (syscall: string): Error => Object.assign(coded('ENOENT'), { syscall });
+  expect(unreachable(missing('open')).remedy).toContain('sslrootcert');
+  expect(unreachable(missing('connect')).remedy).toContain('Check DATABASE_URL');
 });
 
 test('what was said is told, of every address that was tried', () => {

@@ -5,6 +5,7 @@ import { sqlState } from './sql-state.ts';
 
 const authority =
   "Name the authority that signed the server's certificate: `?sslmode=verify-full&sslrootcert=/path/ca.pem` at the end of DATABASE_URL.";
+const expired = "Renew the server's certificate (the old one is over), or look at this machine's clock.";
 const hostUnknown = 'Correct the host in DATABASE_URL: nobody here knows one of that name.';
 
 /** What to do, by SQLSTATE or by the code of Node's error, where that is more than the catalogue says. */
@@ -26,6 +27,10 @@ const remedies: ReadonlyMap<string, string> = new Map(
     SELF_SIGNED_CERT_IN_CHAIN: authority,
     UNABLE_TO_GET_ISSUER_CERT_LOCALLY: authority,
     UNABLE_TO_VERIFY_LEAF_SIGNATURE: authority,
+    ERR_TLS_CERT_ALTNAME_INVALID:
+      "Give the host in DATABASE_URL by a name that the server's certificate is for: what it says has them.",
+    CERT_HAS_EXPIRED: expired,
+    CERT_NOT_YET_VALID: expired,
   }),
 );
 
@@ -41,14 +46,23 @@ export function unreachable(cause: unknown): EventRuntimeError {
   if (isEventRuntimeError(cause)) return cause;
   if (isPoolersRefusal(cause)) return poolerError(cause);
   const said = messageOf(cause);
-  const remedy = withoutTls.test(said)
-    ? 'Take sslmode out of DATABASE_URL, or switch TLS on in the server (`ssl = on`).'
-    : remedies.get(String(sqlState(cause)));
+  const remedy = remedyOf(cause);
   return runtimeError('ER1001', {
     detail: `It says: ${said}.`,
     cause,
     ...(remedy === undefined ? {} : { remedy }),
   });
+}
+
+function remedyOf(cause: unknown): string | undefined {
+  if (withoutTls.test(messageOf(cause))) {
+    return 'Take sslmode out of DATABASE_URL, or switch TLS on in the server (`ssl = on`).';
+  }
+  // The driver reads the files that the URL names before it connects.
+  if (cause instanceof Error && Reflect.get(cause, 'syscall') === 'open') {
+    return 'Correct the path in DATABASE_URL (sslrootcert, sslcert or sslkey), or let this program read the file.';
+  }
+  return remedies.get(String(sqlState(cause)));
 }
 
 /** Whether a server answered an attempt to connect with no: nothing that was asked of it had a part in that. */

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { runtimeError } from '../errors/codes.ts';
+import { clientOf } from '../internal/client-of.ts';
 import { refusePooler } from '../internal/pooler.ts';
 import { type Lsn, parseLsn } from './lsn.ts';
 import { connectError } from './server-error.ts';
@@ -72,7 +73,7 @@ export class ReplicationConnection implements AsyncDisposable {
       connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
       keepAlive: true,
     };
-    const client = new pg.Client(config);
+    const client = clientOf(config);
     // Without a listener, the end of a connection that nobody is querying is an uncaught exception.
     client.on('error', () => undefined);
     const abort = (): void => {

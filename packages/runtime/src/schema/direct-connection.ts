@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { clientOf } from '../internal/client-of.ts';
 import { refusePooler } from '../internal/pooler.ts';
 import { unreachable } from '../internal/unreachable.ts';
 
@@ -22,7 +23,7 @@ export interface DirectConnection extends AsyncDisposable {
  */
 export async function connectDirect(options: DirectConnectionOptions): Promise<DirectConnection> {
   options.signal?.throwIfAborted();
-  const client = new pg.Client({
+  const client = clientOf({
     connectionString: options.connectionString,
     application_name: options.applicationName,
     client_encoding: 'UTF8',
