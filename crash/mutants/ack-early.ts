@@ -5,7 +5,7 @@ export const ackEarly: Mutant = {
   name: 'ack-early',
   about: 'the server may forget a transaction before the sinks have it durably',
   sources: 'wal',
-  kills: 16,
+  kills: 32,
   patches: [
     {
       file: 'runtime/dist/relay/window.js',
