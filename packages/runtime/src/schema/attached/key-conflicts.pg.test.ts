@@ -54,10 +54,12 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await one.query('begin');
     await insert(one, 'b');
     await insert(two, 'c');
-    const ended = await Promise.all([
-      refusal(insert(one, 'c')).finally(async () => await one.query('rollback')),
-      refusal(insert(two, 'b')).finally(async () => await two.query('rollback')),
-    ]);
+    const last = async (client: pg.Client, key: string): Promise<unknown> => {
+      const ended = await refusal(insert(client, key));
+      await client.query('rollback');
+      return ended;
+    };
+    const ended = await Promise.all([last(one, 'c'), last(two, 'b')]);
     expect(ended).toContainEqual(expect.objectContaining({ code: '40P01' }));
   });
 });

@@ -220,9 +220,9 @@ export function shapeWarnings(mapping: Mapping, shape: TableShape): string[] {
     );
   }
   const key = columnsOf(mapping['idempotency_key'], shape);
-  if (key.length > 0 && key.every(({ number }) => number)) {
+  if (key.some(({ number }) => number)) {
     warnings.push(
-      'idempotency_key is a number: where it begins anew (TRUNCATE ... RESTART IDENTITY, a table made anew), rows with ' +
+      'idempotency_key has a number: where it begins anew (TRUNCATE ... RESTART IDENTITY, a table made anew), rows with ' +
         'a number of the last 30 days (retention.keyDays) are no events',
     );
   }
