@@ -1,5 +1,6 @@
 import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import { runtimeError } from '../errors/codes.ts';
+import { sqlState } from '../internal/sql-state.ts';
 import { retrying } from '../lifecycle/retrying.ts';
 import {
   adoptCluster,
@@ -158,7 +159,13 @@ export class Lead {
       signals.ready();
       await session.run(signals);
     } catch (error) {
-      if (!isEventRuntimeError(error) || error.code !== 'ER1204') throw error;
+      if (!isEventRuntimeError(error)) throw error;
+      // A slot that a backup of files brought along, without its WAL: the server does not call it lost.
+      if (error.code === 'ER1202' && sqlState(error.cause) === '58P01') {
+        keeper?.condemn('its WAL is not there');
+        throw runtimeError('ER3004', { detail: error.message, cause: error });
+      }
+      if (error.code !== 'ER1204') throw error;
       // The server cannot decode what was written while there was none, now or later.
       keeper?.condemn('its publication was missing');
       throw runtimeError('ER1212', { detail: error.message, cause: error });
