@@ -10,6 +10,8 @@ const restores: ReadonlyArray<readonly [what: string, target: Target, life: 'sto
   ['a named restore point', 'recovery_target_name', 'stopped'],
   ['a time', 'recovery_target_time', 'left running'],
   ['a transaction', 'recovery_target_xid', 'left running'],
+  // A copy of the disk has the slot of that time, whose WAL is there or not.
+  ['a restore point, from a copy with its slot', 'recovery_target_name', 'stopped'],
 ];
 
 describe.each([
@@ -20,7 +22,7 @@ describe.each([
     'restored to %s (%s), the relay %s: all that the database has is delivered, in order',
     // Two clusters are made, one of them from an archive.
     { timeout: 120_000 },
-    async (_what, target, life) => {
+    async (what, target, life) => {
       await using place = await PointInTime.create(name);
       const { fixture, primary, address } = place;
       const [live, paused] = [new Consumer('live'), new Consumer('paused')];
@@ -30,6 +32,11 @@ describe.each([
       place.startWriting(3);
       await place.writes(50);
       const backup = await primary.backup();
+      if (what.endsWith('slot')) {
+        await fixture.rows(
+          `copy (select) to program 'cp -r pg_replslot/. ${backup.dataDirectory}/pg_replslot/'`,
+        );
+      }
       await fixture.rows(`update event_runtime.relay_checkpoint set paused_at = now() where sink = 'paused'`);
       await eventually(
         async () => relay.status.find(({ sink }) => sink === 'paused')?.mode,
