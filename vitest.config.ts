@@ -37,7 +37,8 @@ export default defineConfig({
           include: ['packages/*/src/**/*.pg.test.ts', 'bench/**/*.pg.test.ts'],
           globalSetup: ['test/postgres-setup.ts', 'test/programs-setup.ts'],
           pool: 'forks',
-          maxWorkers: 2,
+          // Most of a test's time is waiting: for a lease, a poll, a server to start.
+          maxWorkers: 3,
         },
       },
       {

@@ -33,33 +33,47 @@ describe('npm run bench -- relay', () => {
   test('against the product itself: pairs, every run, all settings', { timeout }, async () => {
     const told: string[] = [];
     const { figures, failures, settings, versions } = await relayBench.run({
-      ...{ runs, events, only: ['R5a-hot', 'R4-hot'] },
+      ...{ runs, events, only: ['R5a-hot'] },
       progress: (line) => told.push(line),
     });
     expect(failures).toEqual([]);
+    expect(figures.map(({ id, reference }) => [id, reference !== null])).toEqual([['R5a-hot', true]]);
+    expectSound(figures);
+    expect(settings).toMatchObject({
+      ...{
+        runs,
+        throughputEvents: events,
+        payloadBytes: 458,
+        manyKeys: 10_000,
+        hotKeys: 1,
+        max_wal_size: '8GB',
+      },
+      ...{ batchEvents: 1_000, windowBytes: 33_554_432, inHandBytes: 8_388_608, pollMs: 100 },
+    });
+    expect(versions['postgres']).toMatch(/^18\./);
+    expect(told.some((each) => each.startsWith('R5a-hot: run 2 of 2'))).toBe(true);
+    const shown = terminalReport({ figures, versions, settings, machine: thisMachine() });
+    for (const { id } of figures) expect(shown).toContain(`\n${id} `);
+  });
+
+  test('its memory: what was written is counted, whatever came of it', { timeout }, async () => {
+    const { figures, failures, settings } = await relayBench.run({
+      ...{ runs: 1, events: 20_000, only: ['R4-hot'] },
+      progress: () => undefined,
+    });
+    expect(failures).toEqual([]);
     expect(figures.map(({ id, reference }) => [id, reference !== null])).toEqual([
-      ['R5a-hot', true],
       ['R4-hot', false],
       ['R4-taken-hot', true],
       ['R4-emitted-hot', true],
       ['R4-growth-hot', true],
       ['R4-backlog-hot', true],
     ]);
-    expectSound(figures);
+    expectSound(figures, 1);
     // These are counted, not timed: nothing of it ever came to the dead sink.
-    const written = events + 2 * 20_000 * 2;
+    const written = 20_000 + 2 * 20_000 * 2;
     expect(figures.at(-1)).toMatchObject({ value: written, reference: written, ratio: 1, met: true });
-    expect(settings).toMatchObject({
-      ...{ runs, memoryRuns: runs, throughputEvents: events, hotBacklogEvents: events },
-      ...{ payloadBytes: 458, manyKeys: 10_000, hotKeys: 1, max_wal_size: '8GB' },
-      ...{ batchEvents: 1_000, windowBytes: 33_554_432, inHandBytes: 8_388_608, pollMs: 100 },
-    });
-    expect(versions['postgres']).toMatch(/^18\./);
-    for (const line of ['R5a-hot: run 2 of 2', 'R4-hot: run 2 of 2']) {
-      expect(told.some((each) => each.startsWith(line), line)).toBe(true);
-    }
-    const shown = terminalReport({ figures, versions, settings, machine: thisMachine() });
-    for (const { id } of figures) expect(shown).toContain(`\n${id} `);
+    expect(settings).toMatchObject({ memoryRuns: 1, hotBacklogEvents: 20_000 });
   });
 
   test.skipIf(recvlogical === undefined)(
@@ -87,13 +101,13 @@ describe('npm run bench -- relay', () => {
 });
 
 describe('npm run bench -- stopped-sink', () => {
-  test('against the product itself: pairs, every run, nothing lost', { timeout }, async () => {
+  test('against the product itself: pairs, nothing lost', { timeout }, async () => {
     const { figures, failures, settings } = await stoppedSinkBench.run({
-      ...{ runs, events: 2_000 },
+      ...{ runs: 1, events: 2_000 },
       progress: () => undefined,
     });
     expect(failures).toEqual([]);
-    expectSound(figures);
+    expectSound(figures, 1);
     const byId = new Map(figures.map((figure) => [figure.id, figure]));
     for (const id of ['stopped-p99', 'stopped-p99-growth', 'stopped-unconfirmed', 'stopped-kept']) {
       expect(byId.get(id)?.reference, id).not.toBeNull();
@@ -101,7 +115,7 @@ describe('npm run bench -- stopped-sink', () => {
     for (const id of ['stopped-lost', 'stopped-reordered']) {
       expect(byId.get(id)).toMatchObject({ value: 0, met: true, spread: [0, 0] });
     }
-    expect(settings).toMatchObject({ runs, events: 2_000, perSecond: 5_000, payloadBytes: 458 });
+    expect(settings).toMatchObject({ runs: 1, events: 2_000, perSecond: 5_000, payloadBytes: 458 });
   });
 });
 

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { mutants } from './mutants/all.ts';
 import { retryReorders } from './mutants/retry-reorders.ts';
 import { xminGateOff } from './mutants/table-reader.ts';
@@ -26,7 +26,8 @@ const small: Omit<RunCrashOptions, 'signal'> = {
   quietMs: 30_000,
 };
 
-test.each([
+// Two at a time: a run waits more than it works.
+test.concurrent.each([
   {
     postgres: '18',
     sources: 'wal',
@@ -57,22 +58,24 @@ test.each([
   },
 );
 
-test.each([
-  { mutant: retryReorders, postgres: '18', found: 'reordered' },
-  { mutant: xminGateOff, postgres: '15', found: 'lost' },
-] as const)(
-  'the mutant $mutant.name is convicted of what is $found: $postgres, from the $mutant.sources',
-  { timeout: 320_000 },
-  async ({ mutant, postgres, found }) => {
-    const { sources } = mutant;
-    const signal = AbortSignal.timeout(300_000);
-    const some = { kills: 1, events: 200, quietMs: 5_000, signal };
-    const result = await runCrash({ ...small, ...some, mutant, postgres, sources });
-    expect(result[found]).toBeGreaterThan(0);
-    expect(result.outcome).toBe('convicted');
-    expect(terminalReport(result)).toContain(`mutant ${mutant.name}: convicted`);
-  },
-);
+describe('a mutant', () => {
+  test.concurrent.each([
+    { mutant: retryReorders, postgres: '18', found: 'reordered' },
+    { mutant: xminGateOff, postgres: '15', found: 'lost' },
+  ] as const)(
+    '$mutant.name is convicted of what is $found: $postgres, from the $mutant.sources',
+    { timeout: 320_000 },
+    async ({ mutant, postgres, found }) => {
+      const { sources } = mutant;
+      const signal = AbortSignal.timeout(300_000);
+      const some = { kills: 1, events: 200, quietMs: 5_000, signal };
+      const result = await runCrash({ ...small, ...some, mutant, postgres, sources });
+      expect(result[found]).toBeGreaterThan(0);
+      expect(result.outcome).toBe('convicted');
+      expect(terminalReport(result)).toContain(`mutant ${mutant.name}: convicted`);
+    },
+  );
+});
 
 test('every mutant applies to what is built, and the failpoints are found', { timeout: 60_000 }, async () => {
   for (const mutant of mutants) {

@@ -53,6 +53,8 @@ export class Leased extends Service {
     await using pools = new RelayPools({ connectionString, sinks: [] });
     await refusePoolerOf(pools.leases, context.stopping);
     if (context.stopping.aborted) return;
+    await using watch = watchServer({ pool: pools.leases, onChange: () => this.#options.cut?.() });
+    void watch;
     await using keeper = new LeaseKeeper({
       pool: pools.leases,
       relay,
@@ -81,8 +83,6 @@ export class Leased extends Service {
       },
     });
     await keeper.start();
-    await using watch = watchServer({ pool: pools.leases, onChange: () => this.#options.cut?.() });
-    void watch;
     await orAborted(keeper.finished, context.stopping);
   }
 }

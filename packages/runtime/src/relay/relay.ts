@@ -117,16 +117,15 @@ export class Relay extends Service {
     await using pools = new RelayPools(this.#options);
     await this.#check(pools, context.stopping);
     if (context.stopping.aborted) return;
-    const fatal = deferred();
-    await using keeper = this.#keeper(pools, { context, fatal });
-    await keeper.start();
     await using watch = watchServer({
       pool: pools.leases,
-      active: () => this.#leads.size > 0,
       onChange: () => this.#cut(pools),
       everyMs: this.#options.checkpointMs,
     });
     void watch;
+    const fatal = deferred();
+    await using keeper = this.#keeper(pools, { context, fatal });
+    await keeper.start();
     await orAborted(Promise.race([keeper.finished, fatal.promise]), context.stopping);
     const letGo = (): void => {
       void keeper.stop({ graceMs: 0 }).catch(() => undefined);

@@ -9,8 +9,6 @@ const answerMs = 1_000;
 export interface ServerWatchOptions {
   /** The connections of the leases: they give up a server that says nothing. */
   readonly pool: Pool;
-  /** Whether there is anything to be cut. Default: always. */
-  readonly active?: () => boolean;
   /** Another server answers than the last time: a standby was promoted, or a backup restored. */
   readonly onChange: () => void;
   /** Milliseconds between two looks. Default 1,000. */
@@ -18,7 +16,7 @@ export interface ServerWatchOptions {
 }
 
 /**
- * Asks which server answers, again and again. A primary that is gone without a word (its host, the network) leaves
+ * Asks which server answers, at once and again and again: to be begun before there is work that it might concern. A primary that is gone without a word (its host, the network) leaves
  * connections on which nothing comes, until a long time is out; that another one answers in its place is known sooner.
  * Whether there is an answer at all is what the leases look after.
  *
@@ -36,15 +34,13 @@ export function watchServer(options: ServerWatchOptions): AsyncDisposable {
 }
 
 async function watch(options: ServerWatchOptions, signal: AbortSignal): Promise<void> {
-  const { pool, onChange, active = () => true, everyMs = 1_000 } = options;
+  const { pool, onChange, everyMs = 1_000 } = options;
   let known: ServerLog | undefined;
   while (!signal.aborted) {
-    if (active()) {
-      const limits = { timeoutMs: answerMs, signal };
-      const now = await onLeaseConnection(pool, readServerLog, limits).catch(() => undefined);
-      if (now !== undefined && known !== undefined && !same(now, known)) onChange();
-      known = now ?? known;
-    }
+    const limits = { timeoutMs: answerMs, signal };
+    const now = await onLeaseConnection(pool, readServerLog, limits).catch(() => undefined);
+    if (now !== undefined && known !== undefined && !same(now, known)) onChange();
+    known = now ?? known;
     await sleep(everyMs, undefined, { signal }).catch(() => undefined);
   }
 }
