@@ -94,15 +94,15 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       const relay = fixture.relay([quick.source, stuck.source], { behindMs: 200 });
       await relay.start();
       await fixture.live(relay);
-      // All entities, so that the one is among them.
-      await fixture.rows('select write(40, 10)');
+      // Drawn by lot, but so many that the one is surely among them.
+      await fixture.rows('select write(200, 10)');
       await writeMany(fixture.sql, { events: 20 });
-      await quick.has(60);
+      await quick.has(220);
       await reads('stuck', 'table');
       await passed(quick);
       for (let more = 1; more <= 3; more += 1) {
         await writeMany(fixture.sql, { events: 5 });
-        await quick.has(60 + 5 * more);
+        await quick.has(220 + 5 * more);
       }
       await passed(quick);
       // As long as something waits, joining again would only repeat what came behind it.
