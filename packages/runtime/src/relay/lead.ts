@@ -59,6 +59,8 @@ export class Lead {
   #feeds: readonly Feed[] = [];
   #window: Window | undefined;
   /** By sessions that have ended, by sink. */
+  /** Of which sinks it was said that they are on another timeline. */
+  readonly #said = new Set<string>();
   readonly #deliveredBefore = new Map<string, number>();
 
   constructor(options: LeadOptions) {
@@ -209,9 +211,10 @@ export class Lead {
       );
       const floor = await adoptCluster(client, owner);
       const stored = await claimCheckpoints(client, { sinks, owner });
+      // Before the commit: where its answer is lost, the next claim finds nothing to say.
+      if (floor === null) this.#sayTimeline(stored, owner);
       await client.query('commit');
       if (floor !== null) logger.error('relay.cluster.adopted', { floorSeq: floor.toString() });
-      else this.#sayTimeline(stored, owner);
       return stored;
     } catch (error) {
       await client.query('rollback').catch(() => undefined);
@@ -224,7 +227,9 @@ export class Lead {
   /** Promoted or restored: what was delivered after the checkpoints were written may not be in this database. */
   #sayTimeline(stored: ReadonlyMap<string, ClaimedCheckpoint>, { timeline: to }: CheckpointOwner): void {
     for (const [sink, { timeline: from, updatedAt: since }] of stored) {
-      if (from !== to) this.#options.logger.error('relay.timeline.changed', { sink, from, to, since });
+      if (from === to || this.#said.has(`${to} ${sink}`)) continue;
+      this.#said.add(`${to} ${sink}`);
+      this.#options.logger.error('relay.timeline.changed', { sink, from, to, since });
     }
   }
 
