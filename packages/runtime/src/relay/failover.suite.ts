@@ -1,13 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { CuttablePool } from '../internal/cuttable-pool.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
 import { WebhookSink } from '../webhooks/fan-out.ts';
-import { createLedger, judge, type LedgerRow, readLedger, type Verdict, write } from './ledger.suite.ts';
+import { createLedger, judge, type LedgerRow, readLedger, type Verdict } from './ledger.suite.ts';
 import type { Relay, RelayOptions, SinkSource } from './relay.ts';
 import { type Consumer, RelayFixture } from './relay-fixture.suite.ts';
+import { SteadyWriters } from './steady-writers.suite.ts';
 
 const shortTimes = { walSenderTimeoutMs: 2_000, leaseMs: 2_000 } as const;
 
@@ -34,9 +34,7 @@ export class Failover implements AsyncDisposable {
   /** Where the standby gets its WAL from. */
   readonly stream: FaultProxy;
   readonly #stack: AsyncDisposableStack;
-  readonly #over = new AbortController();
-  #writing: Promise<unknown> = Promise.resolve();
-  #written = 0;
+  readonly #writers: SteadyWriters;
 
   private constructor(
     parts: Pick<Failover, 'primary' | 'standby' | 'fixture' | 'address' | 'wire' | 'stream'>,
@@ -49,6 +47,7 @@ export class Failover implements AsyncDisposable {
     this.wire = parts.wire;
     this.stream = parts.stream;
     this.#stack = stack;
+    this.#writers = new SteadyWriters({ connect: async () => await this.#application(), again: true });
   }
 
   /**
@@ -115,21 +114,16 @@ export class Failover implements AsyncDisposable {
 
   /** Applications that write without a pause, and connect again when they are cut off. */
   startWriting(count: number): void {
-    this.#writing = Promise.all(Array.from({ length: count }, async () => await this.#write()));
+    this.#writers.start(count);
   }
 
   async stopWriting(): Promise<void> {
-    this.#over.abort();
-    await this.#writing;
+    await this.#writers.stop();
   }
 
   /** Resolves when so many transactions more have been acknowledged. */
   async writes(count: number): Promise<void> {
-    const wanted = this.#written + count;
-    await eventually(
-      async () => this.#written,
-      (written) => written >= wanted,
-    );
+    await this.#writers.more(count);
   }
 
   /** Resolves when the relay has said that it tries again because of this error. */
@@ -204,29 +198,12 @@ export class Failover implements AsyncDisposable {
     return verdict(consumer, { promoted, old });
   }
 
-  async #write(): Promise<void> {
+  async #application(): Promise<pg.Client> {
     const connectionString = this.address.url(this.fixture.database.url);
-    while (!this.#over.signal.aborted) {
-      const client = new pg.Client({
-        connectionString,
-        connectionTimeoutMillis: 2_000,
-        query_timeout: 5_000,
-      });
-      client.on('error', () => undefined);
-      try {
-        await client.connect();
-        while (!this.#over.signal.aborted) {
-          await write(client, { events: 2 });
-          this.#written += 1;
-          // A load, not a flood: the test is to say something of order, not of throughput.
-          await sleep(2);
-        }
-      } catch {
-        await sleep(20);
-      } finally {
-        await client.end().catch(() => undefined);
-      }
-    }
+    const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000, query_timeout: 5_000 });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

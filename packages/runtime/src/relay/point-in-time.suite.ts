@@ -1,5 +1,4 @@
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { eventually } from '../replication/stream-fixture.suite.ts';
@@ -8,6 +7,7 @@ import { fanOut } from './failover.suite.ts';
 import { createLedger, type LedgerRow, readLedger, write } from './ledger.suite.ts';
 import type { Relay } from './relay.ts';
 import { type Consumer, RelayFixture } from './relay-fixture.suite.ts';
+import { SteadyWriters } from './steady-writers.suite.ts';
 
 /** Where recovery stops: at a named restore point, at a time, after a transaction. */
 export type Target = 'recovery_target_name' | 'recovery_target_time' | 'recovery_target_xid';
@@ -26,9 +26,7 @@ export class PointInTime implements AsyncDisposable {
   /** Where the relay and the writers connect to: the primary, and the restored server later. */
   readonly address: FaultProxy;
   readonly #stack: AsyncDisposableStack;
-  #over = new AbortController();
-  #writing: Promise<unknown> = Promise.resolve();
-  #written = 0;
+  readonly #writers: SteadyWriters;
 
   private constructor(
     parts: Pick<PointInTime, 'primary' | 'fixture' | 'address'>,
@@ -38,6 +36,7 @@ export class PointInTime implements AsyncDisposable {
     this.fixture = parts.fixture;
     this.address = parts.address;
     this.#stack = stack;
+    this.#writers = new SteadyWriters({ connect: async () => await this.connect(), again: false });
   }
 
   static async create(name: string): Promise<PointInTime> {
@@ -59,24 +58,16 @@ export class PointInTime implements AsyncDisposable {
 
   /** Applications that write without a pause, until {@link stopWriting}. */
   startWriting(count: number): void {
-    this.#over = new AbortController();
-    this.#writing = Promise.all(Array.from({ length: count }, async () => await this.#write()));
-    // Whoever waits for it is told; a test that has failed by then does not.
-    this.#writing.catch(() => undefined);
+    this.#writers.start(count);
   }
 
   async stopWriting(): Promise<void> {
-    this.#over.abort();
-    await this.#writing;
+    await this.#writers.stop();
   }
 
   /** Resolves when so many transactions more have been acknowledged. */
   async writes(count: number): Promise<void> {
-    const wanted = this.#written + count;
-    await eventually(
-      async () => this.#written,
-      (written) => written >= wanted,
-    );
+    await this.#writers.more(count);
   }
 
   async mark(target: Target): Promise<Moment> {
@@ -93,6 +84,12 @@ export class PointInTime implements AsyncDisposable {
     }[target];
     const settings = { [target]: await value() };
     return { settings, at: new Date(await this.#one('select clock_timestamp()::text as value')) };
+  }
+
+  /** A command in the data directory, by the account that owns it. */
+  async run(command: string): Promise<void> {
+    // What is not read of the COPY would break the pipe.
+    await this.fixture.rows(`copy (select) to program 'cat > /dev/null && ${command}'`);
   }
 
   /** Resolves when all WAL so far is in the archive. */
@@ -129,18 +126,8 @@ export class PointInTime implements AsyncDisposable {
     return (await this.fixture.rows<{ value: string }>(text))[0]?.value ?? '';
   }
 
-  async #write(): Promise<void> {
-    const client = await this.connect();
-    while (!this.#over.signal.aborted) {
-      await write(client, { events: 2 });
-      this.#written += 1;
-      await sleep(2);
-    }
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#over.abort();
-    await this.#writing.catch(() => undefined);
+    await this.#writers.stop().catch(() => undefined);
     await this.fixture.stopRelays();
     await this.#stack[Symbol.asyncDispose]();
   }

@@ -189,6 +189,25 @@ export class RelayFixture implements AsyncDisposable {
     );
   }
 
+  /** Drops the slot from under a running relay, which comes back at once: whoever drops it must be faster. */
+  async seizeSlot(then = ''): Promise<void> {
+    await this.rows(
+      `do $$
+       begin
+         loop
+           begin
+             perform pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${this.slot}';
+             perform pg_drop_replication_slot('${this.slot}');
+             ${then}
+             exit;
+           exception when object_in_use then
+             perform pg_sleep(0.001);
+           end;
+         end loop;
+       end $$`,
+    );
+  }
+
   async dropSlot(): Promise<void> {
     await this.slotIsFree();
     await this.rows('select pg_drop_replication_slot($1)', [this.slot]);

@@ -39,22 +39,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const relay = fixture.relay([consumer.source]);
     await relay.start();
     await fixture.live(relay);
-    // Whoever replaces it must be faster than the relay, which comes back at once.
-    await fixture.rows(
-      `do $$
-       begin
-         loop
-           begin
-             perform pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${fixture.slot}';
-             perform pg_drop_replication_slot('${fixture.slot}');
-             perform pg_create_physical_replication_slot('${fixture.slot}');
-             exit;
-           exception when object_in_use then
-             perform pg_sleep(0.001);
-           end;
-         end loop;
-       end $$`,
-    );
+    await fixture.seizeSlot(`perform pg_create_physical_replication_slot('${fixture.slot}');`);
     expect(await fixture.logged('relay.slot.foreign')).toMatchObject({
       level: 'error',
       error: { code: 'ER1213' },

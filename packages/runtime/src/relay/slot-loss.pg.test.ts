@@ -89,21 +89,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         async () => joinedAfter(relay, drops - 1),
         (sinks) => sinks.length === 2,
       );
-      // Whoever drops it must be faster than the relay, which comes back at once.
-      await fixture.rows(
-        `do $$
-         begin
-           loop
-             begin
-               perform pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${fixture.slot}';
-               perform pg_drop_replication_slot('${fixture.slot}');
-               exit;
-             exception when object_in_use then
-               perform pg_sleep(0.001);
-             end;
-           end loop;
-         end $$`,
-      );
+      await fixture.seizeSlot();
       const droppedAt = process.hrtime.bigint();
       const [committed] = await write(fixture.sql);
       const next = await eventually(

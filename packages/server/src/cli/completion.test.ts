@@ -1,20 +1,12 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { createColors } from 'picocolors';
 import { expect, test } from 'vitest';
 import { composition } from './commands.ts';
+import { recordedTerminal } from './recorded-terminal.suite.ts';
 import { run } from './run.ts';
 
 async function printed(...args: string[]): Promise<{ code: number; out: string; notes: string }> {
-  const [out, notes] = [[] as string[], [] as string[]];
-  const terminal = {
-    out: (line: string) => void out.push(line),
-    note: (line: string) => void notes.push(line),
-    redraw: () => undefined,
-    interactive: false,
-    columns: 80,
-    colors: createColors(false),
-  };
+  const { terminal, out, notes } = recordedTerminal();
   const { signal } = new AbortController();
   const code = await run({ args: ['completion', ...args], terminal, env: {}, signal, composition });
   return { code, out: out.join('\n'), notes: notes.join('\n') };

@@ -1,22 +1,15 @@
-import { createColors } from 'picocolors';
 import { expect, test } from 'vitest';
 import { composition } from './commands.ts';
 import { errorCatalog } from './error-catalog.ts';
 import { nearCodes } from './near-codes.ts';
+import { recordedTerminal } from './recorded-terminal.suite.ts';
 import { run } from './run.ts';
 
 async function explain(...args: string[]): Promise<{ code: number; out: string; notes: string }> {
-  const [out, notes] = [[] as string[], [] as string[]];
+  const { terminal, out, notes } = recordedTerminal();
   const code = await run({
     args: ['explain', ...args],
-    terminal: {
-      out: (line) => void out.push(line),
-      note: (line) => void notes.push(line),
-      redraw: () => undefined,
-      interactive: false,
-      columns: 80,
-      colors: createColors(false),
-    },
+    terminal,
     env: {},
     signal: new AbortController().signal,
     composition,

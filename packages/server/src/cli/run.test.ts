@@ -1,11 +1,11 @@
 import { EventRuntimeError } from '@event-runtime/outbox';
-import { createColors } from 'picocolors';
 import { expect, test } from 'vitest';
 import { serverError } from '../server-error.ts';
 import type { Composition } from './composition.ts';
 import { exitCode } from './exit-code.ts';
+import { recordedTerminal } from './recorded-terminal.suite.ts';
 import { run } from './run.ts';
-import { type Terminal, terminalOf } from './terminal.ts';
+import { terminalOf } from './terminal.ts';
 
 interface Ran {
   readonly code: number;
@@ -18,15 +18,8 @@ async function ran(
   args: readonly string[],
   options: { readonly work?: () => Promise<0 | 1 | 3>; readonly signal?: AbortSignal } = {},
 ): Promise<Ran> {
-  const [out, notes, given] = [[] as string[], [] as string[], [] as Array<readonly [string, unknown]>];
-  const terminal: Terminal = {
-    out: (line) => void out.push(line),
-    note: (line) => void notes.push(line),
-    redraw: () => undefined,
-    interactive: false,
-    columns: 80,
-    colors: createColors(false),
-  };
+  const { terminal, out, notes } = recordedTerminal();
+  const given: Array<readonly [string, unknown]> = [];
   const command = (name: string) => async (_context: unknown, asked: unknown) => {
     given.push([name, asked]);
     return await (options.work ?? (async () => exitCode.ok))();

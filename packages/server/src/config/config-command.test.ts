@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createColors } from 'picocolors';
 import { expect, test } from 'vitest';
-import type { Terminal } from '../cli/terminal.ts';
+import { recordedTerminal } from '../cli/recorded-terminal.suite.ts';
 import { configSchemaCommand, configShowCommand } from './config-command.ts';
 import { configSchema } from './config-schema.ts';
 import type { GivenSettings } from './load-configuration.ts';
@@ -21,15 +20,7 @@ async function show(options: {
   readonly env?: Readonly<Record<string, string>>;
   readonly json?: boolean;
 }): Promise<Shown> {
-  const [out, notes] = [[] as string[], [] as string[]];
-  const terminal: Terminal = {
-    out: (line) => void out.push(line),
-    note: (line) => void notes.push(line),
-    redraw: () => undefined,
-    interactive: false,
-    columns: 80,
-    colors: createColors(false),
-  };
+  const { terminal, out, notes } = recordedTerminal();
   const { signal } = new AbortController();
   const context = { terminal, signal, env: options.env ?? {}, json: options.json ?? false };
   try {
@@ -99,8 +90,7 @@ test('--json is one object in any case', async () => {
 });
 
 test('the schema is printed as it is', async () => {
-  const out: string[] = [];
-  const terminal = { out: (line: string) => void out.push(line) } as unknown as Terminal;
+  const { terminal, out } = recordedTerminal();
   const { signal } = new AbortController();
   await configSchemaCommand({ terminal, signal, env: {}, json: false });
   expect(JSON.parse(out.join('\n'))).toEqual(configSchema());

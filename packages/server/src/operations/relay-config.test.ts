@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { createColors } from 'picocolors';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { composition } from '../cli/commands.ts';
+import { recordedTerminal } from '../cli/recorded-terminal.suite.ts';
 import { run } from '../cli/run.ts';
 
 interface Ran {
@@ -16,20 +16,13 @@ async function printed(
   url: string,
   { slot, flags = [] }: { readonly slot?: string; readonly flags?: readonly string[] } = {},
 ): Promise<Ran> {
-  const [out, notes] = [[] as string[], [] as string[]];
+  const { terminal, out, notes } = recordedTerminal();
   const code = await run({
     args: [
       ...['relay-config', relay, '--no-config', ...flags],
       ...(slot === undefined ? [] : ['--relay-slot', slot]),
     ],
-    terminal: {
-      out: (line) => void out.push(line),
-      note: (line) => void notes.push(line),
-      redraw: () => undefined,
-      interactive: false,
-      columns: 80,
-      colors: createColors(false),
-    },
+    terminal,
     env: { DATABASE_URL: url },
     signal: new AbortController().signal,
     composition,
