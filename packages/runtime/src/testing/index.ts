@@ -3,6 +3,13 @@ export { EmbeddedPostgres, type EmbeddedPostgresOptions, type StandbyOptions } f
 export { createMigratedDatabase, type MigratedDatabase } from './migrated-database.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export { type StressOptions, stressService } from './service-stress.ts';
+export { sinkConformance } from './sink-conformance/sink-conformance.ts';
+export type {
+  ReceivedEvent,
+  SinkCase,
+  SinkConformanceOptions,
+  SinkSite,
+} from './sink-conformance/sink-site.ts';
 export {
   SupervisedProcess,
   type SupervisedProcessOptions,

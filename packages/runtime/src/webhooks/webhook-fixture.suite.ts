@@ -133,10 +133,7 @@ export class WebhookFixture implements AsyncDisposable {
     sink: WebhookSink,
     options: { readonly at?: Position; readonly epoch?: bigint; readonly signal?: AbortSignal } = {},
   ): Promise<readonly DeliveryResult[]> {
-    await claimCheckpoints(this.pool, {
-      sinks: [sink.name],
-      owner: { ...owner, epoch: options.epoch ?? owner.epoch },
-    });
+    await this.claim({ sink: sink.name, epoch: options.epoch ?? owner.epoch });
     const checkpoint: Checkpoint = {
       mode: 'live',
       position: options.at ?? events.at(-1)!.position!,
@@ -149,6 +146,11 @@ export class WebhookFixture implements AsyncDisposable {
       { events, checkpoint },
       { signal: options.signal ?? new AbortController().signal },
     );
+  }
+
+  /** Makes the sink's checkpoint, or takes it over: with the lease of this epoch. */
+  async claim({ sink = 'webhooks', epoch = owner.epoch } = {}): Promise<void> {
+    await claimCheckpoints(this.pool, { sinks: [sink], owner: { ...owner, epoch } });
   }
 
   /** Where the checkpoint of the webhooks stands. */

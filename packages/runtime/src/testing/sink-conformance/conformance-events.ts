@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import type { Checkpoint } from '../../log/checkpoint.ts';
+import type { LoggedEvent, OutboxEvent } from '../../log/outbox-event.ts';
+import { Snapshot } from '../../log/snapshot.ts';
+import { type Lsn, zeroLsn } from '../../replication/lsn.ts';
+import type { SinkBatch } from '../../sinks/sink.ts';
+
+/** A transaction that has ended in every cluster: sinks in the relay's own database wait for what is not visible. */
+const txId = 3n;
+
+/** Makes events as the relay reads them, of one transaction: `seq` and positions grow, ids are new. */
+export class ConformanceEvents {
+  #made = 0;
+
+  /** @param more what the event has beside a tenant, a type, and `{"n":…}` as its payload */
+  make(more: Partial<OutboxEvent> = {}): LoggedEvent {
+    this.#made += 1;
+    const n = this.#made;
+    return {
+      event: {
+        eventId: randomUUID(),
+        seq: BigInt(n),
+        tenantId: 'acme',
+        ecosystem: null,
+        eventType: 'thing.done',
+        eventVersion: 1,
+        entityKey: null,
+        idempotencyKey: null,
+        correlationId: null,
+        causationId: null,
+        sourceService: null,
+        traceparent: null,
+        headers: null,
+        payload: Buffer.from(`{"n":${n}}`),
+        recordedAt: '2026-11-20 10:00:00.123456+00',
+        ...more,
+      },
+      txId,
+      position: { lsn: 4_096n as Lsn, ordinal: n },
+      committedAt: Date.now(),
+      capturedAt: Date.now(),
+    };
+  }
+
+  /** So many, of entities in turn. */
+  many(count: number, options: { readonly entities: number }): LoggedEvent[] {
+    return Array.from({ length: count }, (_, index) =>
+      this.make({ entityKey: `entity-${index % options.entities}` }),
+    );
+  }
+}
+
+/** A batch as the relay hands it over. */
+export function batchOf(events: readonly LoggedEvent[]): SinkBatch {
+  const checkpoint: Checkpoint = {
+    mode: 'live',
+    position: events.at(-1)?.position ?? { lsn: zeroLsn, ordinal: -1 },
+    snapshot: Snapshot.parse(`${txId + 1n}:${txId + 1n}:`),
+    batch: null,
+    floorSeq: 0n,
+    adoption: null,
+  };
+  return { events, checkpoint };
+}

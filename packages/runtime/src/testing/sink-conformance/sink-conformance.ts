@@ -1,0 +1,20 @@
+import { deliveryCases } from './delivery-cases.ts';
+import { lifeCases } from './life-cases.ts';
+import { outageCases } from './outage-cases.ts';
+import type { SinkCase, SinkConformanceOptions } from './sink-site.ts';
+
+/**
+ * What every sink must hold, as cases for any test runner:
+ *
+ * ```ts
+ * for (const { name, run } of sinkConformance({ create, features })) test(name, () => run());
+ * ```
+ *
+ * The order of an entity, at least once, one result for each event, payloads and envelope unchanged, deduplication and
+ * the largest payload where the sink declares them; that it settles when it is aborted and when it is disposed; that it
+ * loses nothing while its destination is away. What it cannot see: whether "delivered" is durable (`received` reads
+ * what the destination shows), and what becomes of a process that is killed.
+ */
+export function sinkConformance(options: SinkConformanceOptions): readonly SinkCase[] {
+  return [...deliveryCases(options), ...lifeCases(options), ...outageCases(options)];
+}
