@@ -13,8 +13,8 @@ describe('what a run is where nothing else is asked for', () => {
     });
   });
 
-  test.each(mutants)('what shows the mutant $name', ({ name, kills, freezes = 0, sources }) => {
-    const usual = { kills, freezes, sources, hits: 0, events: 1_000, failpoints: undefined };
+  test.each(mutants)('what shows the mutant $name', ({ name, kills, freezes = 0, sources, nats = 0 }) => {
+    const usual = { kills, freezes, sources, nats, hits: 0, events: 1_000, failpoints: undefined };
     expect(readCrashOptions(['--mutant', name])).toMatchObject(usual);
   });
 
@@ -23,6 +23,17 @@ describe('what a run is where nothing else is asked for', () => {
     expect(readCrashOptions(args)).toMatchObject({ kills: 3, freezes: 0, sources: 'table' });
     expect(readCrashOptions([...args, '--hits', '2', '--events', '7'])).toMatchObject({ hits: 2, events: 7 });
   });
+});
+
+test('a sink into NATS, of one server or of three', () => {
+  expect(readCrashOptions([]).nats).toBe(0);
+  expect(readCrashOptions(['--sink', 'nats']).nats).toBe(1);
+  expect(readCrashOptions(['--sink', 'nats', '--nodes', '3']).nats).toBe(3);
+  expect(readCrashOptions(['--mutant', 'nats-ignores-acks']).nats).toBe(1);
+  expect(readCrashOptions(['--mutant', 'nats-ignores-acks', '--nodes', '3']).nats).toBe(3);
+  expect(() => readCrashOptions(['--nodes', '3'])).toThrow('--nodes wants --sink nats');
+  expect(() => readCrashOptions(['--sink', 'nats', '--nodes', '2'])).toThrow('--nodes is 1 or 3');
+  expect(() => readCrashOptions(['--sink', 'kafka'])).toThrow('--sink is nats');
 });
 
 test('failpoints that are named are hit, of a mutant, too', () => {

@@ -20,6 +20,8 @@ export interface CrashOptions {
   readonly postgres: '15' | '18';
   /** What the relay reads. */
   readonly sources: 'wal' | 'table';
+  /** Servers of a NATS sink beside the webhooks and the file; 0: there is none. */
+  readonly nats: 0 | 1 | 3;
   /** Undefined: the program as it is. */
   readonly mutant: Mutant | undefined;
   /** One JSON object on standard output at the end. */
@@ -39,6 +41,8 @@ export const usage = `usage: npm run crash -- [options]
   --postgres 15|18 (default 18)
   --sources wal|table
                    what the relay reads (default wal, or what shows the mutant)
+  --sink nats      a sink into NATS JetStream beside the webhooks and the file, its server killed like the others
+  --nodes 1|3      how many servers (default 1); of three the leader is killed, and now and then all
   --mutant NAME    a wrong program, which must be convicted
   --json           one object at the end
 
@@ -55,14 +59,14 @@ mutants:
 ${mutants.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
 `;
 
-type Usual = Pick<CrashOptions, 'kills' | 'hits' | 'freezes' | 'events' | 'sources'>;
+type Usual = Pick<CrashOptions, 'kills' | 'hits' | 'freezes' | 'events' | 'sources' | 'nats'>;
 
 /** What a run is where nothing else is asked for. */
-const ofTheProgram: Usual = { kills: 40, hits: 3, freezes: 3, events: 2_000, sources: 'wal' };
+const ofTheProgram: Usual = { kills: 40, hits: 3, freezes: 3, events: 2_000, sources: 'wal', nats: 0 };
 
 /** What shows a mutant, and soon: a fault need not come at every failpoint. */
-function ofMutant({ kills, freezes = 0, sources }: Mutant): Usual {
-  return { kills, hits: 0, freezes, events: 1_000, sources };
+function ofMutant({ kills, freezes = 0, sources, nats = 0 }: Mutant): Usual {
+  return { kills, hits: 0, freezes, events: 1_000, sources, nats };
 }
 
 /** Reads the words after the program's name. @throws TypeError saying what is wrong with them */
@@ -79,6 +83,8 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
       rate: { type: 'string', default: '150' },
       postgres: { type: 'string', default: '18' },
       sources: { type: 'string' },
+      sink: { type: 'string' },
+      nodes: { type: 'string' },
       mutant: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
@@ -102,9 +108,24 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
     rate: whole('rate', values.rate, 1),
     postgres,
     sources,
+    nats: natsOf(values, usual.nats),
     mutant,
     json: values.json,
   };
+}
+
+function natsOf(
+  { sink, nodes }: { readonly sink?: string | undefined; readonly nodes?: string | undefined },
+  usual: CrashOptions['nats'],
+): CrashOptions['nats'] {
+  if (sink !== undefined && sink !== 'nats') throw new TypeError(`--sink is nats, not ${sink}`);
+  if (nodes !== undefined && nodes !== '1' && nodes !== '3') {
+    throw new TypeError(`--nodes is 1 or 3, not ${nodes}`);
+  }
+  if (sink === undefined && nodes !== undefined && usual === 0)
+    throw new TypeError('--nodes wants --sink nats');
+  if (nodes !== undefined) return nodes === '1' ? 1 : 3;
+  return sink === undefined || usual !== 0 ? usual : 1;
 }
 
 function whole(name: string, given: string | number, least: number): number {

@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { findService } from '../scripts/services/services.ts';
 import { mutants } from './mutants/all.ts';
+import { natsResendsOutOfOrder } from './mutants/nats.ts';
 import { retryReorders } from './mutants/retry-reorders.ts';
 import { xminGateOff } from './mutants/table-reader.ts';
 import { patchedCopy } from './patch/patched-copy.ts';
@@ -9,6 +11,7 @@ import { terminalReport } from './report/terminal.ts';
 import { type RunCrashOptions, runCrash } from './run-crash.ts';
 
 const root = join(import.meta.dirname, '..');
+const natsServer = await findService('nats-server');
 
 /** The full run is a command; this is so small a version that it fits in a test run. */
 const small: Omit<RunCrashOptions, 'signal'> = {
@@ -21,6 +24,7 @@ const small: Omit<RunCrashOptions, 'signal'> = {
   rate: 150,
   postgres: '18',
   sources: 'wal',
+  nats: 0,
   mutant: undefined,
   stallMs: 30_000,
   quietMs: 30_000,
@@ -57,6 +61,34 @@ test.concurrent.each([
     expect(result.outcome).toBe('clean');
   },
 );
+
+test
+  .skipIf(natsServer === undefined)
+  .concurrent(
+    'killed with the server of its NATS sink, it loses, invents, reorders and alters nothing, and the stream has no event twice [needs nats-server]',
+    { timeout: 320_000 },
+    async () => {
+      const part = { nats: 1, kills: 8, seed: 6 } as const;
+      const result = await runCrash({ ...small, ...part, signal: AbortSignal.timeout(300_000) });
+      expect(result.differences).toEqual([]);
+      expect(result).toMatchObject({ outcome: 'clean', twice: 0 });
+      expect(result.killsOf.nats).toBeGreaterThanOrEqual(2);
+      expect(terminalReport(result)).toContain('0 twice in the stream of 1 servers');
+    },
+  );
+
+test
+  .skipIf(natsServer === undefined)
+  .concurrent(
+    'the mutant nats-resends-out-of-order is convicted [needs nats-server]',
+    { timeout: 320_000 },
+    async () => {
+      const some = { kills: 1, events: 200, quietMs: 5_000, signal: AbortSignal.timeout(300_000) };
+      const result = await runCrash({ ...small, ...some, nats: 1, mutant: natsResendsOutOfOrder });
+      expect(result.reordered).toBeGreaterThan(0);
+      expect(result.outcome).toBe('convicted');
+    },
+  );
 
 describe('a mutant', () => {
   test.concurrent.each([

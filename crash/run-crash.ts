@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SecretBox } from '@event-runtime/runtime';
 import { freePort, type SupervisedProcess } from '@event-runtime/runtime/testing';
 import pg from 'pg';
+import { findService } from '../scripts/services/services.ts';
 import type { CrashOptions } from './crash-options.ts';
 import { killPlan } from './kill/kill-plan.ts';
 import { countKills, failpointTable, shortOf } from './kill/kill-record.ts';
@@ -12,10 +13,19 @@ import { Killer } from './kill/killer.ts';
 import { failpointsToHit } from './kill/provocation.ts';
 import { FailpointControl } from './patch/failpoint-control.ts';
 import { patchedCopy } from './patch/patched-copy.ts';
+import { Broker, stream } from './processes/broker.ts';
 import { Cluster } from './processes/cluster.ts';
-import { fileSink, prepare, receiverProcess, relayProcess, type Site } from './processes/under-test.ts';
+import {
+  fileSink,
+  natsSink,
+  prepare,
+  receiverProcess,
+  relayProcess,
+  type Site,
+} from './processes/under-test.ts';
 import { ArrivalLogReader } from './receiver/arrival-log.ts';
 import { readFileArrivals } from './receiver/file-arrivals.ts';
+import { countMessages, readNatsArrivals } from './receiver/nats-arrivals.ts';
 import { type CrashResult, crashResult } from './report/crash-result.ts';
 import { Traffic } from './verdict/traffic.ts';
 import { judge, requireGapless, sumOf, type Verdict } from './verdict/verdict.ts';
@@ -43,6 +53,7 @@ export interface RunCrashOptions extends Omit<CrashOptions, 'json'> {
 interface Parts {
   readonly site: Site;
   readonly cluster: Cluster;
+  readonly broker: Broker | undefined;
   readonly pool: pg.Pool;
   readonly relay: SupervisedProcess;
   readonly rival: SupervisedProcess;
@@ -90,6 +101,7 @@ async function setUpAndRun(
   await using folder = await temporaryFolder();
   onProgress?.(`seed ${seed}; ${failpoints.length} failpoints; starting PostgreSQL ${options.postgres}`);
   await using cluster = await Cluster.start(options.postgres);
+  await using broker = options.nats === 0 ? undefined : await startBroker(options.nats);
   const site: Site = {
     databaseUrl: cluster.url,
     receiverPort: await freePort(),
@@ -97,6 +109,7 @@ async function setUpAndRun(
     sinkFile: join(folder.path, 'sink.ndjson'),
     configFile: join(folder.path, 'event-runtime.config.json'),
     source: sources,
+    natsServers: broker?.urls ?? [],
     secretKey: SecretBox.newKey(),
     onFailure: (error) => failure.abort(error),
   };
@@ -112,7 +125,7 @@ async function setUpAndRun(
   await relay.startReady(signal);
   using log = new ArrivalLogReader(site.arrivalLog);
   const { pool } = database;
-  const parts = { site, cluster, pool, relay, rival, receiver, log, traffic: new Traffic(), signal };
+  const parts = { site, cluster, broker, pool, relay, rival, receiver, log, traffic: new Traffic(), signal };
   return await new Run(options, {
     ...parts,
     ...actors(options, { ...parts, control, failpoints }),
@@ -125,12 +138,16 @@ function actors(
   parts: Parts & { readonly control: FailpointControl; readonly failpoints: readonly string[] },
 ): Actors {
   const { kills, hits, freezes, seed, rate, mutant, connections = 6, onProgress } = options;
-  const { site, traffic, relay, rival, receiver, cluster, pool, control, failpoints } = parts;
+  const { site, traffic, relay, rival, receiver, cluster, broker, pool, control, failpoints } = parts;
   const { databaseUrl } = site;
   const writers = new Writers({ databaseUrl, traffic, seed, connections, rate, mostOutstanding: 2_000 });
   const killer = new Killer({
-    plan: killPlan({ kills, seed, failpoints, hits, freezes, prelude: mutant?.prelude }),
-    ...{ relay, rival, receiver, cluster, writers, pool, traffic, control, failpoints, hits },
+    plan: killPlan({
+      ...{ kills, seed, failpoints, hits, freezes },
+      nats: broker !== undefined,
+      prelude: mutant?.prelude,
+    }),
+    ...{ relay, rival, receiver, cluster, broker, writers, pool, traffic, control, failpoints, hits },
     onKill: ({ at, targets, failpoint = 'random' }) => {
       onProgress?.(`${new Date(at).toISOString()} killed ${targets.join(', ')} (${failpoint})`);
     },
@@ -199,8 +216,10 @@ class Run {
     let [moved, movedAt] = [0, performance.now()];
     for (;;) {
       const file = await this.#inFile();
-      if (ids.every((eventId) => traffic.has(eventId) && file.has(eventId))) break;
-      const come = traffic.arrived + file.size;
+      const inStream = await this.#inStream();
+      const all = inStream === undefined || inStream >= ids.length;
+      if (all && ids.every((eventId) => traffic.has(eventId) && file.has(eventId))) break;
+      const come = traffic.arrived + file.size + (inStream ?? 0);
       if (come !== moved) [moved, movedAt] = [come, performance.now()];
       if (performance.now() - movedAt > quietMs) return;
       await sleep(250, undefined, { signal });
@@ -214,9 +233,29 @@ class Run {
     return new Set((await readFileArrivals(site.sinkFile, signal)).map(({ eventId }) => eventId));
   }
 
+  /** How many messages the stream has; undefined: there is no sink into NATS. */
+  async #inStream(): Promise<number | undefined> {
+    const { broker } = this.#stage;
+    return broker === undefined ? undefined : await countMessages(broker.urls, stream);
+  }
+
+  /** What was committed, compared with what each sink has. */
+  async #judge(
+    ledger: Awaited<ReturnType<typeof readLedger>>,
+  ): Promise<Verdict & { readonly twice: number }> {
+    const { broker, site, signal, log } = this.#stage;
+    const verdicts = [
+      judge(ledger, { sink: 'webhooks', arrivals: log.arrivals }),
+      judge(ledger, { sink: fileSink, arrivals: await readFileArrivals(site.sinkFile, signal) }),
+    ];
+    if (broker === undefined) return { ...sumOf(verdicts), twice: 0 };
+    const inStream = judge(ledger, { sink: natsSink, arrivals: await readNatsArrivals(broker.urls, stream) });
+    return { ...sumOf([...verdicts, inStream]), twice: inStream.duplicates };
+  }
+
   async #result(): Promise<CrashResult> {
-    const { pool, site, signal, relay, log, traffic, writers, killer, failpoints, startedAt } = this.#stage;
-    const { seed, postgres, sources, mutant, hits } = this.#options;
+    const { pool, relay, traffic, writers, killer, failpoints, startedAt } = this.#stage;
+    const { seed, postgres, sources, nats, mutant, hits } = this.#options;
     await relay.stop();
     this.#read();
     const ledger = await readLedger(pool);
@@ -224,12 +263,9 @@ class Run {
     const inFlightAt = (at: number): number => traffic.inFlightAt(at);
     const { byTarget, ...kills } = countKills(killer.records, inFlightAt);
     const table = failpointTable(killer.records, { failpoints, inFlightAt });
-    const verdict = sumOf([
-      judge(ledger, { sink: 'webhooks', arrivals: log.arrivals }),
-      judge(ledger, { sink: fileSink, arrivals: await readFileArrivals(site.sinkFile, signal) }),
-    ]);
+    const { twice, ...verdict } = await this.#judge(ledger);
     return crashResult(await this.#traced(verdict), {
-      ...{ seed, postgres, sources, mutant: mutant?.name ?? null, events: ledger.length },
+      ...{ seed, postgres, sources, nats, twice, mutant: mutant?.name ?? null, events: ledger.length },
       ...kills,
       killsOf: byTarget,
       failpoints: table,
@@ -278,6 +314,13 @@ function unaskedExitsOf({ relay, rival, receiver }: Stage): number {
 
 function quietMsOf({ quietMs, mutant }: RunCrashOptions): number {
   return quietMs ?? (mutant === undefined ? 60_000 : 20_000);
+}
+
+/** @throws Error without nats-server on this machine */
+async function startBroker(nodes: 1 | 3): Promise<Broker> {
+  const program = await findService('nats-server');
+  if (program === undefined) throw new Error('there is no nats-server: `npm run services` obtains one');
+  return await Broker.start(program, nodes);
 }
 
 async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {

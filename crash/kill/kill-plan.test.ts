@@ -36,6 +36,16 @@ test('every process is killed alone, and all of them together', () => {
   for (const wanted of ['relay', 'postgres', 'receiver', 'relay,postgres,receiver']) {
     expect(targets).toContain(wanted);
   }
+  expect(targets.join()).not.toContain('nats');
+});
+
+test('a sink into NATS has its server killed too, alone and with others', () => {
+  const targets = killPlan({ ...options, hits: 0, nats: true }).map((kill) =>
+    kill.type === 'random' ? kill.targets.join() : '',
+  );
+  for (const wanted of ['nats', 'relay,nats', 'postgres,nats', 'relay', 'relay,postgres,receiver']) {
+    expect(targets).toContain(wanted);
+  }
 });
 
 test('the server is killed while commits are not on disk, the relay while a sink is stuck', () => {

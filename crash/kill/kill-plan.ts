@@ -1,7 +1,7 @@
 import { type SeededRandom, seededRandom } from '@event-runtime/runtime/testing';
 import { type Provocation, provocationFor } from './provocation.ts';
 
-export type Target = 'relay' | 'postgres' | 'receiver';
+export type Target = 'relay' | 'postgres' | 'receiver' | 'nats';
 
 /** One or several processes, at a moment of chance. */
 export interface RandomKill {
@@ -55,6 +55,15 @@ const combinations: ReadonlyArray<readonly Target[]> = [
   ['relay', 'postgres', 'receiver'],
 ];
 
+/** Where there is a sink into NATS, beside the others. */
+const combinationsWithNats: ReadonlyArray<readonly Target[]> = [
+  ['nats'],
+  ['nats'],
+  ['nats'],
+  ['relay', 'nats'],
+  ['postgres', 'nats'],
+];
+
 export interface KillPlanOptions {
   /** How many kills in all, at least. */
   readonly kills: number;
@@ -64,6 +73,8 @@ export interface KillPlanOptions {
   readonly hits: number;
   /** How often the relay is stopped past its lease; each is one of the kills. */
   readonly freezes: number;
+  /** Whether there is a sink into NATS. Default false. */
+  readonly nats?: boolean;
   /** What goes before every random kill, of those processes before which it can go. Undefined: what chance will have. */
   readonly prelude?: Prelude | undefined;
 }
@@ -84,7 +95,7 @@ export function killPlan(options: KillPlanOptions): PlannedKill[] {
   });
   const others = Math.max(0, options.kills - atFailpoints.length - freezes.length);
   const atRandom = Array.from({ length: others }, (_, index) =>
-    randomKill(random, { index, wanted: options.prelude }),
+    randomKill(random, { index, wanted: options.prelude, nats: options.nats === true }),
   );
   return random.shuffled([...atFailpoints, ...freezes, ...atRandom]);
 }
@@ -102,9 +113,11 @@ export function failpointKill(
 /** Every combination comes in turn, so that a short run has several of them. */
 function randomKill(
   random: SeededRandom,
-  { index, wanted }: { readonly index: number; readonly wanted: Prelude | undefined },
+  options: { readonly index: number; readonly wanted: Prelude | undefined; readonly nats: boolean },
 ): RandomKill {
-  const fit = combinations.filter((each) => wanted === undefined || preludesOf(each).includes(wanted));
+  const { index, wanted, nats } = options;
+  const all = nats ? [...combinations, ...combinationsWithNats] : combinations;
+  const fit = all.filter((each) => wanted === undefined || preludesOf(each).includes(wanted));
   const targets = fit[(index * 7) % fit.length] ?? ['relay'];
   const early = wanted === undefined && random.below(4) === 0;
   const afterMs = random.below(early ? 700 : 1_200);

@@ -16,7 +16,7 @@ test('kills are counted whole, by what was killed, and with work in flight', () 
     kills: 5,
     killsInFlight: 4,
     freezes: 1,
-    byTarget: { relay: 4, postgres: 1, receiver: 1 },
+    byTarget: { relay: 4, postgres: 1, receiver: 1, nats: 0 },
   });
 });
 

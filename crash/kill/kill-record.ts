@@ -39,7 +39,12 @@ export function countKills(records: readonly KillRecord[], inFlightAt: InFlightA
     kills: records.length,
     killsInFlight: records.filter(({ at }) => inFlightAt(at) > 0).length,
     freezes: records.filter(({ frozen }) => frozen === true).length,
-    byTarget: { relay: hitting('relay'), postgres: hitting('postgres'), receiver: hitting('receiver') },
+    byTarget: {
+      relay: hitting('relay'),
+      postgres: hitting('postgres'),
+      receiver: hitting('receiver'),
+      nats: hitting('nats'),
+    },
   };
 }
 

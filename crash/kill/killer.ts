@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SupervisedProcess } from '@event-runtime/runtime/testing';
 import type pg from 'pg';
 import type { FailpointControl } from '../patch/failpoint-control.ts';
+import type { Broker } from '../processes/broker.ts';
 import type { Cluster } from '../processes/cluster.ts';
 import type { Traffic } from '../verdict/traffic.ts';
 import type { Writers } from '../workload/writers.ts';
@@ -24,6 +25,8 @@ export interface KillerOptions {
   readonly rival: SupervisedProcess;
   readonly receiver: SupervisedProcess;
   readonly cluster: Cluster;
+  /** Undefined: there is no sink into NATS. */
+  readonly broker: Broker | undefined;
   readonly writers: Writers;
   /** Connections to the database, for provocations. */
   readonly pool: pg.Pool;
@@ -222,6 +225,7 @@ export class Killer {
       await this.#options.cluster.kill();
       return true;
     }
+    if (target === 'nats') return (await this.#options.broker?.kill()) ?? false;
     return await this.#options[target].kill();
   }
 
@@ -238,6 +242,9 @@ export class Killer {
             break;
           case 'postgres':
             await this.#options.cluster.resume();
+            break;
+          case 'nats':
+            await this.#options.broker?.resume();
             break;
         }
       }),

@@ -1,6 +1,7 @@
 import { ackEarly } from './ack-early.ts';
 import { checkpointFirst } from './checkpoint-first.ts';
 import type { Mutant } from './mutant.ts';
+import { natsIgnoresAcks, natsResendsOutOfOrder } from './nats.ts';
 import { noFencing } from './no-fencing.ts';
 import { relayReorders } from './relay-reorders.ts';
 import { retryReorders } from './retry-reorders.ts';
@@ -18,4 +19,6 @@ export const mutants: readonly Mutant[] = [
   cursorBySeq,
   publishUnflushed,
   noFencing,
+  natsIgnoresAcks,
+  natsResendsOutOfOrder,
 ];

@@ -8,6 +8,8 @@ export interface Mutant {
   readonly about: string;
   /** How the fault shows: what the relay is to read. */
   readonly sources: 'wal' | 'table';
+  /** Whether it shows in a sink into NATS, and of how many servers. Default: none is there. */
+  readonly nats?: 0 | 1 | 3;
   /** How many kills show it in all likelihood. */
   readonly kills: number;
   /** How many of them follow upon a replica that is stopped past its lease. Default 0. */

@@ -2,8 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
 import { SupervisedProcess, type SupervisedProcessOptions } from '@event-runtime/runtime/testing';
+import type { ConfiguredSink } from 'event-runtime';
 import pg from 'pg';
 import { tenants } from '../workload/transaction-plan.ts';
+import { stream } from './broker.ts';
 
 /** What the processes under test share. */
 export interface Site {
@@ -17,9 +19,14 @@ export interface Site {
   readonly configFile: string;
   /** What the relay reads. */
   readonly source: 'wal' | 'table';
+  /** Servers of the sink into NATS; none: there is no such sink. */
+  readonly natsServers: readonly string[];
   readonly secretKey: string;
   readonly onFailure: (error: Error) => void;
 }
+
+/** Name of the sink into NATS. */
+export const natsSink = 'nats';
 
 /** Name of the file sink. */
 export const fileSink = 'file';
@@ -42,7 +49,14 @@ const refusePercent = 4;
 
 /** The configuration, the schema, and an endpoint for each tenant. */
 export async function prepare(site: Site, signal: AbortSignal): Promise<void> {
-  const sinks = [{ type: 'webhooks' }, { type: 'file', name: fileSink, path: site.sinkFile }];
+  const sinks: ConfiguredSink[] = [
+    { type: 'webhooks' },
+    { type: 'file', name: fileSink, path: site.sinkFile },
+  ];
+  if (site.natsServers.length > 0) {
+    const servers = site.natsServers;
+    sinks.push({ type: 'nats', name: natsSink, servers, stream: { name: stream, replicas: servers.length } });
+  }
   await writeFile(
     site.configFile,
     JSON.stringify({ sinks, relay: { source: site.source }, http: { port: 0 } }),

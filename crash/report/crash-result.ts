@@ -30,6 +30,10 @@ export interface CrashResult {
   readonly reordered: number;
   readonly corrupted: number;
   readonly duplicates: number;
+  /** Servers of the sink into NATS; 0: there was none. */
+  readonly nats: number;
+  /** Events that its stream has more than once: it deduplicates, so that there may be none. */
+  readonly twice: number;
   readonly killsOf: Readonly<Record<Target, number>>;
   readonly failpoints: readonly FailpointCount[];
   /** Kills with work in flight that each failpoint was to have. */
@@ -56,9 +60,9 @@ export function crashResult(verdict: Verdict, counts: CrashCounts): CrashResult 
 }
 
 function outcomeOf(result: Omit<CrashResult, 'outcome'>): Outcome {
-  const { lost, phantom, reordered, corrupted, stalled, short, mutant } = result;
+  const { lost, phantom, reordered, corrupted, twice, stalled, short, mutant } = result;
   // Where everything stands still, what is missing may be late only: a run that hangs convicts nobody.
-  const faults = phantom + reordered + corrupted + (stalled ? 0 : lost);
+  const faults = phantom + reordered + corrupted + twice + (stalled ? 0 : lost);
   if (faults > 0) return mutant === null ? 'faulty' : 'convicted';
   if (stalled) return 'stalled';
   if (short.length > 0) return 'short';

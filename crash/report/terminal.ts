@@ -16,10 +16,10 @@ export function terminalReport(result: CrashResult): string {
     `PostgreSQL ${result.postgres}, from the ${result.sources}, seed ${result.seed}${mutant === null ? '' : `, mutant ${mutant}`}, ${result.seconds} s`,
     `${result.events} events in ${transactions.committed} transactions; ${transactions.rolledBack} rolled back, ${transactions.unknown} cut off`,
     `${result.kills} kills, ${result.killsInFlight} with work in flight: ` +
-      `relay ${killsOf.relay}, PostgreSQL ${killsOf.postgres}, receiver ${killsOf.receiver}; ${result.freezes} after a replica was stopped past its lease`,
+      `relay ${killsOf.relay}, PostgreSQL ${killsOf.postgres}, receiver ${killsOf.receiver}${result.nats === 0 ? '' : `, NATS ${killsOf.nats}`}; ${result.freezes} after a replica was stopped past its lease`,
     '',
     `lost ${result.lost}, phantom ${result.phantom}, reordered ${result.reordered}, corrupted ${result.corrupted}; ` +
-      `${result.duplicates} duplicates`,
+      `${result.duplicates} duplicates${result.nats === 0 ? '' : `, ${result.twice} twice in the stream of ${result.nats} servers`}`,
   ];
   if (result.hits > 0) {
     const width = Math.max(...failpoints.map(({ failpoint }) => failpoint.length), 'failpoint'.length);

@@ -8,7 +8,13 @@ import { codeBlocks } from './markdown.ts';
 
 const root = join(import.meta.dirname, '../..');
 /** docs/guides/emit.md is compiled by packages/outbox, with Prisma and Drizzle at hand. */
-const pages = ['README.md', 'docs/guides/webhooks.md'];
+const pages = [
+  'README.md',
+  'docs/guides/webhooks.md',
+  'docs/guides/sinks.md',
+  'docs/guides/nats.md',
+  'docs/guides/routes.md',
+];
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
 
 test('the programs of the pages compile as they stand', { timeout: 120_000 }, async () => {
@@ -18,7 +24,7 @@ test('the programs of the pages compile as they stand', { timeout: 120_000 }, as
   const files: string[] = [];
   for (const page of pages) {
     for (const text of codeBlocks(await readFile(join(root, page), 'utf8'), 'ts')) {
-      const path = /^\/\/ (src\/[\w./-]+\.ts)\n/.exec(text)?.[1];
+      const path = /^\/\/ ([\w./-]+\.ts)\n/.exec(text)?.[1];
       if (path === undefined) throw new Error(`${page}: a block does not begin with its path:\n${text}`);
       const file = join(page.replaceAll(/\W/g, '-'), path);
       expect(files, 'each path once in a page').not.toContain(file);
@@ -41,6 +47,8 @@ test('the programs of the pages compile as they stand', { timeout: 120_000 }, as
       paths: {
         '@event-runtime/outbox': [join(root, 'packages/outbox/src/index.ts')],
         '@event-runtime/runtime': [join(root, 'packages/runtime/src/index.ts')],
+        '@event-runtime/runtime/testing': [join(root, 'packages/runtime/src/testing/index.ts')],
+        'event-runtime': [join(root, 'packages/server/src/index.ts')],
       },
     },
     files,

@@ -4,6 +4,7 @@ export { unreachable } from './internal/unreachable.ts';
 export { type RunContext, Service, type ServiceState, type StopOptions } from './lifecycle/service.ts';
 export { Supervisor } from './lifecycle/supervisor.ts';
 export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
+export { findEvent } from './log/find-event.ts';
 export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
 export { describeForeignRows, type ForeignRows } from './relay/foreign-rows.ts';
 export type { SinkStatus, WindowUse } from './relay/lead.ts';
@@ -22,6 +23,7 @@ export {
 } from './relay/relay-report.ts';
 export { Retention } from './relay/retention.ts';
 export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retention-options.ts';
+export { type Glob, type RoutableEvent, type Route, RoutesTo, type Routing } from './relay/route.ts';
 export {
   type SinkPause,
   type SinkPauseOptions,
@@ -76,9 +78,20 @@ export type { FileSinkEntry } from './sinks/file/event-line.ts';
 export { FileSink, type FileSinkOptions } from './sinks/file/file-sink.ts';
 export { readFileSink } from './sinks/file/read-file-sink.ts';
 export { MemorySink, type MemorySinkOptions } from './sinks/memory/memory-sink.ts';
+export type { NatsAccess } from './sinks/nats/nats-connection.ts';
+export { NatsSink, type NatsSinkOptions } from './sinks/nats/nats-sink.ts';
+export type { StreamConcern, StreamOptions } from './sinks/nats/stream.ts';
+export { defaultSubject, SubjectTemplate } from './sinks/nats/subject-template.ts';
 export { NullSink, type NullSinkOptions } from './sinks/null/null-sink.ts';
 export { OpenedOnUse, type OpenedOnUseOptions } from './sinks/opened-on-use.ts';
-export type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from './sinks/sink.ts';
+export type {
+  DeliverOptions,
+  DeliveryResult,
+  HandedEvent,
+  Sink,
+  SinkBatch,
+  SinkFeatures,
+} from './sinks/sink.ts';
 export { Exposition } from './telemetry/exposition.ts';
 export { logEvents } from './telemetry/log-events.ts';
 export { createLogger, type Logger, type LoggerOptions, type LogLevel } from './telemetry/logger.ts';

@@ -234,6 +234,29 @@ export const deliveryErrors = {
       'Nothing as a rule: the batch is handed over again. Where it lasts, COMMIT waits for a synchronous standby that does not answer.',
     retryable: true,
   },
+  ER4014: {
+    meaning: 'A NATS server cannot be reached, or turned the connection away, or it was lost.',
+    remedy:
+      'Read the cause: start the server, or correct its address, the credentials or the certificates; the batch is handed over again.',
+    retryable: true,
+  },
+  ER4015: {
+    meaning: 'The JetStream stream of a sink is not there, or cannot take the events.',
+    remedy:
+      'Make the stream or change it as the detail says, or correct the stream and subject of the sink; the batch is handed over again.',
+    retryable: true,
+  },
+  ER4016: {
+    meaning: 'JetStream did not acknowledge an event.',
+    remedy:
+      'Read the detail: where the stream is full or has no leader, mend that; the event is handed over again, and later ones of its entity wait.',
+    retryable: true,
+  },
+  ER4017: {
+    meaning: 'There is no such event in the outbox.',
+    remedy: 'Look at the id; an event that is older than `retention.outboxDays` is not there any more.',
+    retryable: false,
+  },
 } as const;
 
 /** ER5xxx: configuration and command line. */

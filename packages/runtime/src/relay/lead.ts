@@ -259,8 +259,9 @@ export class Lead {
       pollMs: this.#options.pollMs ?? relayLimits.pollMs,
       limit: relayLimits.batch,
       inHandBytes: windowBytes * relayLimits.inHandPart,
-      onRejected: async (logged, { reason }) => {
-        await keepDeadLetter(pool, { sink: sink.name, logged, reasonCode: 'rejected', reason });
+      onRejected: async (logged, { reason, error }) => {
+        const why = error === undefined ? reason : `${reason}: ${error.message}`;
+        await keepDeadLetter(pool, { sink: sink.name, logged, reasonCode: 'rejected', reason: why });
         logger.error('relay.sink.rejected', { sink: sink.name, eventId: logged.event.eventId, reason });
       },
     });

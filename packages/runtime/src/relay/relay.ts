@@ -14,6 +14,8 @@ import { LeaseKeeper } from './lease-keeper.ts';
 import type { LeaseChange } from './lease-options.ts';
 import { preflight } from './preflight.ts';
 import { RelayPools } from './relay-pools.ts';
+import { type Route, RoutesTo } from './route.ts';
+import { RoutedSink } from './routed-sink.ts';
 import { watchServer } from './server-watch.ts';
 
 /** A sink that the relay feeds: known by its name, made anew for each lease. */
@@ -41,6 +43,8 @@ export interface RelayOptions {
   /** Into how many parts a sink is divided among replicas; for `table` only. Default 1. */
   readonly shards?: number;
   readonly sinks: readonly SinkSource[];
+  /** Which events go to which sinks, the first route that matches counting. Default: everything goes everywhere. */
+  readonly routes?: readonly Route[];
   readonly logger?: Logger;
   /** What an unlimited `max_slot_wal_keep_size` means. Default `refuse` (ER1203). */
   readonly unboundedWal?: 'refuse' | 'warn';
@@ -83,11 +87,11 @@ export class Relay extends Service {
   readonly #logger: Logger;
   readonly #leads = new Set<Lead>();
 
-  /** @throws RangeError for a sink's name that cannot be one, or is there twice */
+  /** @throws RangeError for a sink's name that cannot be one, or is there twice; for a route to a sink that is not there */
   constructor(options: RelayOptions) {
     super('relay');
     checkNames(options.sinks.map(({ name }) => name));
-    this.#options = options;
+    this.#options = { ...options, sinks: routed(options) };
     this.#logger = (options.logger ?? silentLogger).child({
       component: 'relay',
       relay: options.name ?? 'event_runtime',
@@ -233,6 +237,24 @@ export class Relay extends Service {
         break;
     }
   }
+}
+
+/** Sinks that are given what their routes let pass. */
+function routed({ sinks, routes }: RelayOptions): readonly SinkSource[] {
+  if (routes === undefined) return sinks;
+  const names = sinks.map(({ name }) => name);
+  const unknown = routes.flatMap(({ to }) => to).find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw new RangeError(`a route leads to ${unknown}; there are the sinks ${names.join(', ')}`);
+  }
+  return sinks.map((source) => {
+    const to = new RoutesTo(source.name, routes);
+    return {
+      name: source.name,
+      create: (owner) => new RoutedSink(source.create(owner), to),
+      cut: () => source.cut?.(),
+    };
+  });
 }
 
 /** The other names in the table of leases are not those of sinks. */

@@ -3,6 +3,8 @@ import { expect, test } from 'vitest';
 import type { OutboxEvent } from '../log/outbox-event.ts';
 import { requestHeaders } from '../webhooks/delivery-request.ts';
 import { envelopeAttributes, envelopeVersion } from './envelope.ts';
+import { natsHeaders } from './nats/nats-envelope.ts';
+import { defaultSubject, SubjectTemplate } from './nats/subject-template.ts';
 
 const page = readFileSync(new URL('../../../../docs/reference/envelope.md', import.meta.url), 'utf8');
 
@@ -30,6 +32,14 @@ test("the page's request is what a delivery of the page's event sends", () => {
     .join('\n')
     .replace(/^(user-agent: event-runtime\/).*$/m, '$1<version>');
   expect(block('http')).toBe(request);
+});
+
+test("the page's message is what the NATS sink publishes of the page's event", () => {
+  const event = example();
+  const lines = natsHeaders(event, 'EVENTS').map(([name, value]) => `${name}: ${value}`);
+  expect(block('nats')).toBe([...lines, '', event.payload.toString(), ''].join('\n'));
+  expect(page).toContain(`\`${new SubjectTemplate(defaultSubject).of(event)}\``);
+  expect(page).toContain(`\`${defaultSubject}\``);
 });
 
 test("the page's table names every attribute, in the code's order, and says which may be missing", () => {

@@ -33,10 +33,15 @@ export function envelopeAttributes(event: OutboxEvent): Array<readonly [name: st
  * Source: CloudEvents 1.0.2, HTTP Protocol Binding.
  */
 export function httpEnvelope(event: OutboxEvent): Record<string, string> {
-  const headers: Record<string, string> = { 'content-type': 'application/json' };
-  for (const [name, value] of envelopeAttributes(event)) headers[`ce-${name}`] = percentEncode(value);
-  if (event.traceparent !== null) headers['traceparent'] = event.traceparent;
-  for (const [name, value] of producerHeaders(event)) headers[`ce-h${name}`] = percentEncode(value);
+  return { 'content-type': 'application/json', ...Object.fromEntries(bindingHeaders(event)) };
+}
+
+/** What the bindings in binary mode have in common: the attributes as headers, `traceparent`, the producer's own headers. */
+export function bindingHeaders(event: OutboxEvent): Array<readonly [name: string, value: string]> {
+  const headers: Array<readonly [string, string]> = [];
+  for (const [name, value] of envelopeAttributes(event)) headers.push([`ce-${name}`, percentEncode(value)]);
+  if (event.traceparent !== null) headers.push(['traceparent', event.traceparent]);
+  for (const [name, value] of producerHeaders(event)) headers.push([`ce-h${name}`, percentEncode(value)]);
   return headers;
 }
 

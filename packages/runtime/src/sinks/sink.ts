@@ -24,9 +24,15 @@ export type DeliveryResult =
   /** Never: the event itself is the trouble (poison). */
   | { readonly type: 'rejected'; readonly reason: string; readonly error?: Error };
 
+/** An event as it is handed over. */
+export interface HandedEvent extends LoggedEvent {
+  /** Where in the destination, as a route says, in place of what the sink itself says: for NATS a template of subjects. */
+  readonly subject?: string;
+}
+
 /** Events in log order, and the checkpoint that is true when all of them are delivered. */
 export interface SinkBatch {
-  readonly events: readonly LoggedEvent[];
+  readonly events: readonly HandedEvent[];
   /** For a sink that stores its checkpoint with its own work; others leave it alone. */
   readonly checkpoint: Checkpoint;
 }

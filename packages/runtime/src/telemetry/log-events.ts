@@ -57,6 +57,8 @@ export const logEvents = {
     'A checkpoint could not be written; events since the last one may be handed over again.',
   'sink.file.torn':
     'A half-written last line, left by a crash, was cut off a file; its event is written again.',
+  'sink.nats.concern':
+    'The stream of a sink has a property by which events may be lost or be there twice: `property`, what was `found`, the `danger`.',
   'webhook.delivered': 'An endpoint took an event.',
   'webhook.retrying': 'An endpoint did not take an event; it is tried again.',
   'webhook.dead': 'An event is in the dead letters: its retries are used up, or it can never be delivered.',

@@ -1,6 +1,8 @@
 export { freePort } from '../internal/free-port.ts';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions, type StandbyOptions } from './embedded-postgres.ts';
 export { createMigratedDatabase, type MigratedDatabase } from './migrated-database.ts';
+export { NatsCluster, type NatsClusterOptions } from './nats-cluster.ts';
+export { NatsServer, type NatsServerOptions } from './nats-server.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export { type StressOptions, stressService } from './service-stress.ts';
 export { sinkConformance } from './sink-conformance/sink-conformance.ts';

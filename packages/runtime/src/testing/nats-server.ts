@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ import { freePort } from '../internal/free-port.ts';
 export interface NatsServerOptions {
   /** Path of the nats-server program, 2.12 or newer. */
   readonly program: string;
+  /** Lines of a configuration file beside address, port and store: a cluster, users, TLS. */
+  readonly configuration?: string;
   /** Gives up waiting for the server and stops it. */
   readonly signal?: AbortSignal;
 }
@@ -28,16 +30,27 @@ export class NatsServer implements AsyncDisposable {
   /** For a client: `nats://127.0.0.1:<port>`. */
   readonly url: string;
   readonly port: number;
+  /** Where the server tells of itself by HTTP: `/jsz`, `/varz`. */
+  readonly monitorUrl: string;
   /** Where JetStream keeps its streams; kept over {@link kill} and {@link resume}. */
   readonly storeDirectory: string;
   readonly #program: string;
+  readonly #arguments: readonly string[];
   #facts: NatsServerFacts | undefined;
   #server: ChildProcess | undefined;
   #watcher: ChildProcess | undefined;
   #log = '';
 
-  private constructor(init: { program: string; port: number; storeDirectory: string }) {
+  private constructor(init: {
+    program: string;
+    port: number;
+    monitorPort: number;
+    storeDirectory: string;
+    arguments: readonly string[];
+  }) {
     this.#program = init.program;
+    this.monitorUrl = `http://127.0.0.1:${init.monitorPort}`;
+    this.#arguments = ['-m', String(init.monitorPort), ...init.arguments];
     this.port = init.port;
     this.url = `nats://127.0.0.1:${init.port}`;
     this.storeDirectory = init.storeDirectory;
@@ -47,7 +60,15 @@ export class NatsServer implements AsyncDisposable {
   static async start(options: NatsServerOptions): Promise<NatsServer> {
     const storeDirectory = await mkdtemp(join(tmpdir(), 'event-runtime-nats-'));
     try {
-      const server = new NatsServer({ program: options.program, port: await freePort(), storeDirectory });
+      const configured = join(storeDirectory, 'nats.conf');
+      if (options.configuration !== undefined) await writeFile(configured, options.configuration);
+      const server = new NatsServer({
+        program: options.program,
+        port: await freePort(),
+        monitorPort: await freePort(),
+        storeDirectory,
+        arguments: options.configuration === undefined ? [] : ['-c', configured],
+      });
       await server.resume(options.signal === undefined ? {} : { signal: options.signal });
       return server;
     } catch (cause) {
@@ -66,6 +87,7 @@ export class NatsServer implements AsyncDisposable {
   async resume(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#log = '';
     const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.storeDirectory];
+    args.push(...this.#arguments);
     const server = spawn(this.#program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
     this.#server = server;
     const keep = (text: string): void => {
@@ -91,6 +113,21 @@ export class NatsServer implements AsyncDisposable {
       }
       await sleep(20);
     }
+  }
+
+  /** Stops the process where it is (SIGSTOP): its connections stay open, and nobody answers on them. */
+  freeze(): void {
+    this.#server?.kill('SIGSTOP');
+  }
+
+  /** Lets a frozen process go on. */
+  thaw(): void {
+    this.#server?.kill('SIGCONT');
+  }
+
+  /** Whether it was started and neither killed nor stopped since. */
+  get running(): boolean {
+    return this.#server !== undefined;
   }
 
   /** Kills the server as a crash would; its streams stay as they were on disk. */

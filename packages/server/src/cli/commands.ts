@@ -57,6 +57,10 @@ export const composition: Composition = {
     const { sinkPauseCommand } = await import('../operations/sinks-command.ts');
     return await sinkPauseCommand(context, options);
   },
+  async routesTest(context, options) {
+    const { routesTestCommand } = await import('../operations/routes-command.ts');
+    return await routesTestCommand(context, options);
+  },
   async tableAttach(context, options) {
     const { tableAttachCommand } = await import('../operations/tables-command.ts');
     return await tableAttachCommand(context, options);

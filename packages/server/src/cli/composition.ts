@@ -2,6 +2,7 @@ import type { GivenSettings } from '../config/load-configuration.ts';
 import type { DemoCommandOptions } from '../demo/demo-command.ts';
 import type { LagOptions } from '../operations/lag-command.ts';
 import type { RelayConfigOptions } from '../operations/relay-config-command.ts';
+import type { RoutesTestOptions } from '../operations/routes-command.ts';
 import type { SinkPauseCommandOptions } from '../operations/sinks-command.ts';
 import type { SlotOptions } from '../operations/slot-command.ts';
 import type { TableAttachOptions, TableDetachOptions } from '../operations/tables-command.ts';
@@ -37,6 +38,7 @@ export interface Composition {
   readonly slot: Command<SlotOptions>;
   readonly sinksList: Command<GivenSettings>;
   readonly sinkPause: Command<SinkPauseCommandOptions>;
+  readonly routesTest: Command<RoutesTestOptions>;
   readonly tableAttach: Command<TableAttachOptions>;
   readonly tableDetach: Command<TableDetachOptions>;
   readonly tablesList: Command<GivenSettings>;

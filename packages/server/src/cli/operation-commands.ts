@@ -7,6 +7,7 @@ import {
 } from '../operations/relay-setting-paths.ts';
 import { dryRunFlag, quietFlag } from './common-flags.ts';
 import type { Wiring } from './program.ts';
+import { addRouteCommands } from './route-commands.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
 import { addTableCommands } from './table-commands.ts';
 
@@ -43,6 +44,7 @@ export function addOperationCommands(root: Command, wiring: Wiring): void {
 
   addSlotCommands(root, wiring);
   addSinkCommands(root, wiring);
+  addRouteCommands(root, wiring);
   addTableCommands(root, wiring);
   addSettingOptions(
     root

@@ -38,6 +38,7 @@ async function ran(
     slot: command('slot'),
     sinksList: command('sinksList'),
     sinkPause: command('sinkPause'),
+    routesTest: command('routesTest'),
     tableAttach: command('tableAttach'),
     tableDetach: command('tableDetach'),
     tablesList: command('tablesList'),
@@ -52,6 +53,29 @@ async function ran(
 const failing = (error: unknown) => async (): Promise<0> => {
   throw error;
 };
+
+test('an event is named by its id, or described; a header is given several times', async () => {
+  const settings = { json: false, flags: {}, config: undefined };
+  expect((await ran(['routes', 'test', 'some-id'])).given).toEqual([
+    ['routesTest', { ...settings, event: 'some-id', header: [] }],
+  ]);
+  const words = [
+    'routes',
+    'test',
+    '--type',
+    'a.b',
+    '--tenant',
+    't',
+    '--header',
+    'x=1',
+    '--header',
+    'y=2',
+    '--json',
+  ];
+  expect((await ran(words)).given).toEqual([
+    ['routesTest', { ...settings, json: true, type: 'a.b', tenant: 't', header: ['x=1', 'y=2'] }],
+  ]);
+});
 
 test('the words about tables mean their commands; --map takes several, and more than once', async () => {
   const settings = { json: false, flags: {}, config: undefined };

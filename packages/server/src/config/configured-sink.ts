@@ -1,5 +1,20 @@
+import type { Sink } from '@event-runtime/runtime';
+
 /** Where the events go: what a file may have below `sinks`. */
-export type ConfiguredSink = ConfiguredWebhooks | ConfiguredFile | ConfiguredNull;
+export type ConfiguredSink =
+  | ConfiguredWebhooks
+  | ConfiguredFile
+  | ConfiguredNats
+  | ConfiguredCustom
+  | ConfiguredNull;
+
+/** A sink as it is once the file is read: durations are milliseconds. */
+export type SinkSettings =
+  | ConfiguredWebhooks
+  | ConfiguredFile
+  | ConfiguredNats<number>
+  | ConfiguredCustom
+  | ConfiguredNull;
 
 /** The tenants' webhook endpoints. The role `webhooks` does the sending. */
 export interface ConfiguredWebhooks {
@@ -15,9 +30,76 @@ export interface ConfiguredFile {
   readonly path: string;
 }
 
+/**
+ * A stream of NATS JetStream that gets a message for each event: docs/guides/nats.md. Needs the packages
+ * `@nats-io/transport-node` and `@nats-io/jetstream`.
+ */
+export interface ConfiguredNats<Duration = string> {
+  readonly type: 'nats';
+  /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
+  readonly name: string;
+  /** Like `nats://host:4222` or `tls://host:4222`, one or more of a cluster. */
+  readonly servers: readonly string[];
+  readonly stream: ConfiguredStream<Duration>;
+  /** With `<tenant>`, `<ecosystem>`, `<type>` and `<key>`. Default `events.<tenant>.<type>`. */
+  readonly subject?: string;
+  /** How the server knows who we are. Read anew for each connection. */
+  readonly access?: ConfiguredNatsAccess;
+  /** Given at all, the connection must be encrypted. */
+  readonly tls?: ConfiguredNatsTls;
+}
+
+/** A JetStream stream. All but the name counts only where the stream is made. */
+export interface ConfiguredStream<Duration = string> {
+  readonly name: string;
+  /** Default: what takes in every subject of the sink. */
+  readonly subjects?: readonly string[];
+  /** Whether it is made when it is missing. Default true. */
+  readonly create?: boolean;
+  /** Default 1. */
+  readonly replicas?: number;
+  /** In which an event that is sent again is recognised. Default `2m`. */
+  readonly duplicateWindow?: Duration;
+  /** After which messages are removed. Default: never. */
+  readonly maxAge?: Duration;
+}
+
+/** References to secrets, `env:NAME` or `file:/path`; a user with its password, or one of the others. */
+export interface ConfiguredNatsAccess {
+  readonly token?: string;
+  /** Not a reference: the name itself. */
+  readonly user?: string;
+  readonly password?: string;
+  readonly nkeySeed?: string;
+  /** A credentials file: a JWT and its seed. */
+  readonly credentials?: string;
+}
+
+/** References to PEM texts, `env:NAME` or `file:/path`. */
+export interface ConfiguredNatsTls {
+  /** Default: the authorities that Node knows. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** A sink of your own: docs/guides/sinks.md. Only a file in TypeScript or JavaScript can have one. */
+export interface ConfiguredCustom {
+  readonly type: 'custom';
+  /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
+  readonly name: string;
+  /** Makes it, anew whenever this process begins to feed it. */
+  readonly create: () => Sink;
+}
+
 /** Takes everything and keeps nothing: for measurements. */
 export interface ConfiguredNull {
   readonly type: 'null';
   /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
   readonly name: string;
+}
+
+/** The name that the checkpoint of a sink is kept under. */
+export function nameOfSink(sink: SinkSettings): string {
+  return sink.type === 'webhooks' ? 'webhooks' : sink.name;
 }

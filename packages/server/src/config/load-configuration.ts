@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { readConfigFile } from './config-file.ts';
 import type { Configuration } from './configuration.ts';
-import type { ConfiguredSink } from './configured-sink.ts';
+import type { SinkSettings } from './configured-sink.ts';
 import type { EffectiveSetting } from './effective-setting.ts';
 import { type MergedSettings, mergeSettings } from './merge.ts';
 import { configurationError } from './problem.ts';
@@ -87,18 +87,20 @@ export function configurationWith(
 /** A path in a file is meant from there, wherever the service is started. */
 function withAbsolutePaths(effective: EffectiveSetting, base: string): EffectiveSetting {
   if (effective.path !== 'sinks' || !Array.isArray(effective.value)) return effective;
-  const sinks = (effective.value as ConfiguredSink[]).map((sink) =>
+  const sinks = (effective.value as SinkSettings[]).map((sink) =>
     sink.type === 'file' ? { ...sink, path: resolve(base, sink.path) } : sink,
   );
   return { ...effective, value: sinks };
 }
+
+const secretPaths = new Set(settingRows.flatMap(([path, { secret }]) => (secret ? [path] : [])));
 
 /** From values by path to objects in objects. A secret that is not needed is an empty list. */
 function nested(values: ReadonlyMap<SettingPath, unknown>): Configuration {
   const root: Record<string, unknown> = {};
   for (const [path, value] of values) {
     const [head = '', tail] = path.split('.');
-    if (tail === undefined) root[head] = value ?? [];
+    if (tail === undefined) root[head] = value ?? (secretPaths.has(path) ? [] : undefined);
     else root[head] = { ...(root[head] as object | undefined), [tail]: value };
   }
   return root as unknown as Configuration;

@@ -36,6 +36,12 @@ const examples: Readonly<Record<SettingPath, Example>> = {
   sinks: {
     file: same([{ type: 'null', name: 'a' }, { type: 'webhooks' }, { type: 'file', name: 'b', path: '/c' }]),
   },
+  routes: {
+    file: same([
+      { to: ['webhooks'], type: 'order.*', header: { region: ['eu-*', 'us-*'] }, filter: () => true },
+      { to: ['webhooks'], tenant: ['a', 'b'], subject: 'x.<tenant>', onError: 'retry' },
+    ]),
+  },
   'relay.name': { flag: same('a'), env: same('b_1'), file: same('c'.repeat(63)) },
   'relay.slot': { flag: same('a'), env: same('b_1'), file: same('c'.repeat(63)) },
   'relay.source': { flag: same('table'), env: same('wal'), file: same('table') },

@@ -62,7 +62,7 @@ const refusals: ReadonlyArray<readonly [string, Sources, readonly string[]]> = [
     { flags: { roles: 'realy,webhooks' }, file: { sinks: [{ type: 'webhook' }] } },
     [
       'roles[0] is "realy", from --roles; it must be one of relay, webhooks; did you mean relay?',
-      'sinks[0].type is "webhook", from conf.json; it must be one of webhooks, file, null; did you mean webhooks?',
+      'sinks[0].type is "webhook", from conf.json; it must be one of webhooks, file, nats, custom, null; did you mean webhooks?',
     ],
   ],
   [
@@ -134,12 +134,41 @@ const refusals: ReadonlyArray<readonly [string, Sources, readonly string[]]> = [
     },
     [
       `sinks[0] is "webhooks", from conf.json; it must be an object like { type: 'webhooks' }.`,
-      'sinks[1].type is missing, from conf.json; it must be one of webhooks, file, null.',
-      'sinks[2].type is "kafka", from conf.json; it must be one of webhooks, file, null.',
+      'sinks[1].type is missing, from conf.json; it must be one of webhooks, file, nats, custom, null.',
+      'sinks[2].type is "kafka", from conf.json; it must be one of webhooks, file, nats, custom, null.',
       'sinks[3].name is "A", from conf.json; it must be 1 to 63 of a-z, 0-9, _ and -, the first no _ or -.',
       'sinks[3].path is missing, from conf.json; it must be the path of a file.',
       'sinks[3].pth is not known, from conf.json; did you mean path?',
       'sinks[5].tls is not known, from conf.json; known here: type.',
+    ],
+  ],
+  [
+    'a sink into NATS, with a secret where a reference belongs',
+    {
+      file: {
+        sinks: [
+          {
+            type: 'nats',
+            name: 'nats',
+            servers: ['nats://app:hunter2@host:4222', 'host:4222'],
+            stream: { name: 'a b', replica: 3, duplicateWindow: 60 },
+            subject: 'events..<type>',
+            access: { token: 'hunter2', passwort: 1 },
+            tls: 'yes',
+          },
+        ],
+      },
+    },
+    [
+      'sinks[0].servers[0] is "nats://***@host:4222", from conf.json; it must be a server like nats://host:4222 or tls://host:4222; credentials belong under access.',
+      'sinks[0].servers[1] is "host:4222", from conf.json; it must be a server like nats://host:4222 or tls://host:4222; credentials belong under access.',
+      'sinks[0].stream.name is "a b", from conf.json; it must be the name of a stream, of A-Z, a-z, 0-9, _ and -.',
+      'sinks[0].stream.duplicateWindow is 60, from conf.json; it must be a duration like 250ms, 5s, 5m or 2h, from 1s to 24h.',
+      'sinks[0].stream.replica is not known, from conf.json; did you mean replicas?',
+      'sinks[0].subject is "events..<type>", from conf.json; it must be a subject like events.<ecosystem>.<tenant>.<type>.',
+      "sinks[0].access.token is a string that is no reference, from conf.json; it must be 'env:NAME' or 'file:/path', where the secret is.",
+      'sinks[0].access.passwort is not known, from conf.json; did you mean password?',
+      `sinks[0].tls is "yes", from conf.json; it must be an object like { ca: 'file:/etc/ssl/nats-ca.pem' }.`,
     ],
   ],
   [

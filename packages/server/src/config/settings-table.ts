@@ -1,11 +1,13 @@
+import type { Archive } from '@event-runtime/runtime';
 import type { Configuration } from './configuration.ts';
-import { archiveFunction } from './kinds/archive-function.ts';
 import { byteSize } from './kinds/byte-size.ts';
 import { duration } from './kinds/duration.ts';
+import { functionOf } from './kinds/function-of.ts';
 import { listOf } from './kinds/list-of.ts';
 import { network } from './kinds/network.ts';
 import { oneOf } from './kinds/one-of.ts';
 import { pattern } from './kinds/pattern.ts';
+import { routeList } from './kinds/route-list.ts';
 import { sinkList } from './kinds/sink-list.ts';
 import { truth } from './kinds/truth.ts';
 import { wholeNumber } from './kinds/whole-number.ts';
@@ -91,7 +93,17 @@ const settingsTable: { readonly [Path in SettingPath]: Setting<SettingValue<Path
     kind: sinkList,
     default: { value: [{ type: 'webhooks' }] },
     about:
-      'Where the relay carries events. A `file` gets a JSON line for each, its path beginning at the folder of the configuration file; `null` keeps nothing. Checkpoints are kept under the names.',
+      'Where the relay carries events. `nats` is a stream of NATS JetStream; a `file` gets a JSON line for each, its path beginning at the folder of the configuration file; `custom` is a sink of your own; `null` keeps nothing. Checkpoints are kept under the names.',
+    since: '0.1.0',
+  },
+  routes: {
+    flag: null,
+    env: null,
+    secret: false,
+    kind: routeList,
+    default: { value: undefined },
+    about:
+      'Which events go to which sinks: conditions on `type`, `tenant`, `ecosystem` and `header` (`*` stands for any characters), a `filter`, a `transform` of the payload, a `subject`. The first route that matches counts for each sink. Default: everything goes everywhere.',
     since: '0.1.0',
   },
   'relay.name': {
@@ -211,7 +223,7 @@ const settingsTable: { readonly [Path in SettingPath]: Setting<SettingValue<Path
     flag: null,
     env: null,
     secret: false,
-    kind: archiveFunction,
+    kind: functionOf<Archive | undefined>('Archive'),
     default: { value: undefined },
     about:
       'Is given each partition of the outbox before it is dropped; while it fails, the partition stays. Every replica with the role `relay` needs it.',

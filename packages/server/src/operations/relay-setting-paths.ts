@@ -11,6 +11,9 @@ export const relaySettingPaths: readonly SettingPath[] = [
   'relay.failover',
 ];
 
+/** The settings that say where events go. */
+export const routeSettingPaths: readonly SettingPath[] = ['sinks', 'routes'];
+
 /** Relays of others that can be configured. */
 export const foreignRelays = ['debezium', 'sequin'] as const;
 export type ForeignRelay = (typeof foreignRelays)[number];

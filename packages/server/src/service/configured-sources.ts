@@ -1,17 +1,27 @@
 import {
   FileSink,
   type Logger,
+  NatsSink,
   NullSink,
   OpenedOnUse,
+  type Route,
+  RoutesTo,
   type Sink,
   type SinkSource,
 } from '@event-runtime/runtime';
-import type { ConfiguredSink } from '../config/configured-sink.ts';
+import type { ConfiguredNats, SinkSettings } from '../config/configured-sink.ts';
+import { natsAccess } from './nats-access.ts';
 
 /** What the relay makes of a configured sink. @param webhooks what `webhooks` means here */
 export function configuredSource(
-  sink: ConfiguredSink,
-  options: { readonly webhooks: SinkSource; readonly logger: Logger },
+  sink: SinkSettings,
+  options: {
+    readonly webhooks: SinkSource;
+    readonly logger: Logger;
+    readonly routes?: readonly Route[] | undefined;
+    /** Where `env:NAME` is looked up. */
+    readonly env: Readonly<Record<string, string | undefined>>;
+  },
 ): SinkSource {
   switch (sink.type) {
     case 'webhooks':
@@ -20,6 +30,10 @@ export function configuredSource(
       return { name: sink.name, create: () => new NullSink({ name: sink.name }) };
     case 'file':
       return { name: sink.name, create: () => fileSink(sink, options.logger) };
+    case 'custom':
+      return { name: sink.name, create: () => sink.create() };
+    case 'nats':
+      return { name: sink.name, create: () => natsSink(sink, options) };
     default:
       sink satisfies never;
       throw new TypeError('a sink of an unknown type');
@@ -35,6 +49,33 @@ function fileSink({ name, path }: { readonly name: string; readonly path: string
       const sink = await FileSink.open({ name, path, ...options });
       if (sink.tornBytes > 0) logger.warn('sink.file.torn', { sink: name, bytes: sink.tornBytes });
       return sink;
+    },
+  });
+}
+
+function natsSink(
+  sink: ConfiguredNats<number>,
+  options: {
+    readonly logger: Logger;
+    readonly routes?: readonly Route[] | undefined;
+    readonly env: Readonly<Record<string, string | undefined>>;
+  },
+): Sink {
+  const { name, servers, subject } = sink;
+  const { duplicateWindow, maxAge, ...stream } = sink.stream;
+  return new NatsSink({
+    name,
+    servers,
+    stream: {
+      ...stream,
+      ...(duplicateWindow === undefined ? {} : { duplicateWindowMs: duplicateWindow }),
+      ...(maxAge === undefined ? {} : { maxAgeMs: maxAge }),
+    },
+    ...(subject === undefined ? {} : { subject }),
+    routedSubjects: new RoutesTo(name, options.routes).subjects,
+    access: async () => await natsAccess(sink, options.env),
+    onConcern: ({ property, found, danger }) => {
+      options.logger.warn('sink.nats.concern', { sink: name, stream: stream.name, property, found, danger });
     },
   });
 }

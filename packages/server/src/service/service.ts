@@ -18,6 +18,8 @@ import { createWebhooks, type WebhooksOptions } from './webhooks.ts';
 export interface ServiceOptions extends Omit<WebhooksOptions, 'pool'> {
   readonly configuration: Configuration;
   readonly logger: Logger;
+  /** Where the references of sinks (`env:NAME`) are looked up. Default: the environment of this process. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Sinks beside those of the configuration. */
   readonly sinks?: readonly SinkSource[];
 }
@@ -51,8 +53,14 @@ export function createService(options: ServiceOptions): EventService {
     connectionString,
     logger,
     ...configuration.relay,
+    ...(configuration.routes === undefined ? {} : { routes: configuration.routes }),
     sinks: [
-      ...configuration.sinks.map((sink) => configuredSource(sink, { webhooks: webhooks.source, logger })),
+      ...configuration.sinks.map((sink) =>
+        configuredSource(sink, {
+          ...{ webhooks: webhooks.source, logger, routes: configuration.routes },
+          env: options.env ?? process.env,
+        }),
+      ),
       ...(options.sinks ?? []),
     ],
   });

@@ -1,0 +1,47 @@
+import type { Mutant } from './mutant.ts';
+
+/** What a client does that publishes and does not wait: nobody knows whether the stream has it. */
+export const natsIgnoresAcks: Mutant = {
+  name: 'nats-ignores-acks',
+  about: 'an event counts as delivered once it is written to the socket',
+  sources: 'wal',
+  nats: 1,
+  kills: 12,
+  patches: [
+    {
+      file: 'runtime/dist/sinks/nats/publisher.js',
+      find: 'return waiting.promise;',
+      replace: "return Promise.resolve({ type: 'stored', duplicate: false });",
+    },
+  ],
+};
+
+/**
+ * Messages of one entity are under way at the same time. A server as such keeps the order of what it gets, so that some
+ * are lost on the way, once for every 25th: that alone is no fault.
+ */
+export const natsResendsOutOfOrder: Mutant = {
+  name: 'nats-resends-out-of-order',
+  about: 'later events of an entity are published while it is open what became of an earlier one',
+  sources: 'wal',
+  nats: 1,
+  kills: 4,
+  patches: [
+    {
+      file: 'runtime/dist/sinks/nats/publisher.js',
+      find: 'publish(message) {',
+      replace: `publish(message) {
+        const lost = (globalThis.__lost ??= new Set());
+        const id = message.headers[0][1];
+        if (id.endsWith('7') && !lost.has(id)) {
+            lost.add(id);
+            return Promise.reject(new Error('lost on the way'));
+        }`,
+    },
+    {
+      file: 'runtime/dist/sinks/nats/publish-in-order.js',
+      find: 'const key = this.#messages[place]?.entity ?? place;',
+      replace: 'const key = place;',
+    },
+  ],
+};

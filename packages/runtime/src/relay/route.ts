@@ -1,0 +1,174 @@
+import type { OutboxEvent } from '../log/outbox-event.ts';
+
+/** `*` stands for any characters, also none; a list: one of them. */
+export type Glob = string | readonly string[];
+
+/** What filters and transforms are given. */
+export interface RoutableEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly version: number;
+  readonly tenant: string;
+  readonly ecosystem: string | null;
+  readonly entityKey: string | null;
+  readonly correlationId: string | null;
+  readonly causationId: string | null;
+  readonly source: string | null;
+  /** The producer's own. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** When it was recorded: RFC 3339 with microseconds, UTC. */
+  readonly time: string;
+  /** Byte for byte as emitted. */
+  readonly payload: Buffer;
+  /** The payload, parsed; a number above 2⁵³ loses digits. */
+  readonly json: () => unknown;
+}
+
+/** Which events go to which sinks, and as what. All conditions that are given must hold. */
+export interface Route {
+  /** Names of sinks. */
+  readonly to: readonly string[];
+  readonly type?: Glob;
+  readonly tenant?: Glob;
+  /** An event without one matches no glob. */
+  readonly ecosystem?: Glob;
+  /** By the name of a producer's header; an event without it does not match. */
+  readonly header?: Readonly<Record<string, Glob>>;
+  /** Asked last; true lets the event pass. Must answer at once: no promise. */
+  readonly filter?: (event: RoutableEvent) => boolean;
+  /** The bytes that go in place of the payload. Must answer at once: no promise. */
+  readonly transform?: (event: RoutableEvent) => string | Uint8Array;
+  /** Where in the destination, in place of what the sink says: for NATS a template of subjects. */
+  readonly subject?: string;
+  /**
+   * What an exception of `filter` or `transform` means. `dead-letter`: the event is kept as one, and later ones go on.
+   * `retry`: it is tried again every second, and later ones of its entity wait. Default `dead-letter`.
+   */
+  readonly onError?: 'dead-letter' | 'retry';
+}
+
+/** What the routes say of an event and a sink. */
+export type Routing =
+  /** No route leads there. */
+  | { readonly type: 'elsewhere' }
+  | { readonly type: 'there'; readonly route: number; readonly event: OutboxEvent; readonly subject?: string }
+  /** A function of the route threw. */
+  | {
+      readonly type: 'failed';
+      readonly route: number;
+      readonly error: Error;
+      readonly onError: 'dead-letter' | 'retry';
+    };
+
+/** The routes to one sink, made ready. */
+export class RoutesTo {
+  readonly #routes: ReadonlyArray<{ readonly at: number; readonly route: Route; readonly matches: Matcher }>;
+
+  /** @param routes all there are, the first that matches counting; undefined: everything goes everywhere */
+  constructor(sink: string, routes: readonly Route[] | undefined) {
+    const all = routes ?? [{ to: [sink] }];
+    this.#routes = all.flatMap((route, at) =>
+      route.to.includes(sink) ? [{ at, route, matches: matcher(route) }] : [],
+    );
+  }
+
+  /** Templates of the routes that name one. */
+  get subjects(): readonly string[] {
+    return this.#routes.flatMap(({ route }) => (route.subject === undefined ? [] : [route.subject]));
+  }
+
+  /** Where an event goes. */
+  of(event: OutboxEvent): Routing {
+    let routable: RoutableEvent | undefined;
+    for (const { at, route, matches } of this.#routes) {
+      if (!matches(event)) continue;
+      const { filter, transform, subject, onError = 'dead-letter' } = route;
+      try {
+        if (filter !== undefined && !passes(filter, (routable ??= routableOf(event)))) continue;
+        const payload =
+          transform === undefined ? undefined : bytesOf(transform((routable ??= routableOf(event))));
+        return {
+          type: 'there',
+          route: at,
+          event: payload === undefined ? event : { ...event, payload },
+          ...(subject === undefined ? {} : { subject }),
+        };
+      } catch (cause) {
+        const error = cause instanceof Error ? cause : new Error(String(cause));
+        return { type: 'failed', route: at, error, onError };
+      }
+    }
+    return { type: 'elsewhere' };
+  }
+}
+
+type Matcher = (event: OutboxEvent) => boolean;
+
+function matcher({ type, tenant, ecosystem, header }: Route): Matcher {
+  const tests: Matcher[] = [];
+  const must = (glob: Glob | undefined, value: (event: OutboxEvent) => string | null): void => {
+    if (glob === undefined) return;
+    const pattern = patternOf(glob);
+    tests.push((event) => {
+      const text = value(event);
+      return text !== null && pattern.test(text);
+    });
+  };
+  must(type, (event) => event.eventType);
+  must(tenant, (event) => event.tenantId);
+  must(ecosystem, (event) => event.ecosystem);
+  for (const [name, glob] of Object.entries(header ?? {})) {
+    must(glob, (event) => headersOf(event)[name] ?? null);
+  }
+  return (event) => tests.every((test) => test(event));
+}
+
+function patternOf(glob: Glob): RegExp {
+  const globs = typeof glob === 'string' ? [glob] : glob;
+  const parts = globs.map((one) => one.split('*').map(escaped).join('[^]*'));
+  return new RegExp(`^(?:${parts.join('|')})$`, 'u');
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`);
+}
+
+function headersOf(event: OutboxEvent): Readonly<Record<string, string>> {
+  return event.headers === null ? {} : (JSON.parse(event.headers) as Record<string, string>);
+}
+
+function routableOf(event: OutboxEvent): RoutableEvent {
+  return {
+    id: event.eventId,
+    type: event.eventType,
+    version: event.eventVersion,
+    tenant: event.tenantId,
+    ecosystem: event.ecosystem,
+    entityKey: event.entityKey,
+    correlationId: event.correlationId,
+    causationId: event.causationId,
+    source: event.sourceService,
+    headers: headersOf(event),
+    time: event.recordedAt.replace(' ', 'T').replace(/\+00$/, 'Z'),
+    payload: event.payload,
+    json: () => JSON.parse(event.payload.toString('utf8')) as unknown,
+  };
+}
+
+function passes(filter: NonNullable<Route['filter']>, event: RoutableEvent): boolean {
+  const answer: unknown = filter(event);
+  if (typeof answer === 'boolean') return answer;
+  throw new TypeError(`the filter gave ${describe(answer)}, not true or false`);
+}
+
+function bytesOf(answer: unknown): Buffer {
+  if (typeof answer === 'string') return Buffer.from(answer);
+  if (answer instanceof Uint8Array) return Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength);
+  throw new TypeError(`the transform gave ${describe(answer)}, not a text or bytes`);
+}
+
+/** Without its value: that may be data. */
+function describe(answer: unknown): string {
+  if (answer instanceof Promise) return 'a promise';
+  return answer === null ? 'null' : `a value of type ${typeof answer}`;
+}

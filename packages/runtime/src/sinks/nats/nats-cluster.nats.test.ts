@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FaultProxy } from '@event-runtime/simulators';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { NatsCluster } from '../../testing/nats-cluster.ts';
+import { checkReceived } from '../../testing/sink-conformance/checks.ts';
+import { ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
+import { handOver } from '../../testing/sink-conformance/handover.ts';
+import { NatsSink } from './nats-sink.ts';
+import { receivedFrom } from './nats-site.suite.ts';
+
+const program = inject('natsServer');
+
+/** Between each two servers, so that one can be cut off from the others while its clients still reach it. */
+interface Link {
+  readonly from: number;
+  readonly to: number;
+  readonly proxy: FaultProxy;
+}
+
+describe.skipIf(program === undefined)('a cluster of three', () => {
+  const links: Link[] = [];
+  let cluster: NatsCluster;
+  beforeAll(async () => {
+    cluster = await NatsCluster.start({
+      program: program!,
+      async route({ from, to, port }) {
+        const proxy = await FaultProxy.start({ target: { host: '127.0.0.1', port } });
+        links.push({ from, to, proxy });
+        return proxy.port;
+      },
+    });
+  });
+  afterAll(async () => {
+    await cluster?.[Symbol.asyncDispose]();
+    await Promise.all(links.map(async ({ proxy }) => await proxy[Symbol.asyncDispose]()));
+  });
+
+  interface Fault {
+    readonly begin: (leader: number) => Promise<void>;
+    readonly end: (leader: number) => Promise<void>;
+  }
+
+  const faults: Readonly<Record<'killed' | 'stopped' | 'cut-off', Fault>> = {
+    killed: {
+      begin: async (leader: number) => await cluster.servers[leader]!.kill(),
+      end: async (leader: number) => await cluster.servers[leader]!.resume(),
+    },
+    stopped: {
+      begin: async (leader: number) => cluster.servers[leader]!.freeze(),
+      end: async (leader: number) => cluster.servers[leader]!.thaw(),
+    },
+    'cut-off': {
+      begin: async (leader) => {
+        for (const { from, to, proxy } of links) {
+          if (from !== leader && to !== leader) continue;
+          proxy.refuse();
+          proxy.cut();
+        }
+      },
+      end: async () => {
+        for (const { proxy } of links) await proxy.accept();
+      },
+    },
+  };
+
+  test.each(['killed', 'stopped', 'cut-off'] as const)(
+    'the leader is %s, again and again under load: nothing lost, reordered or twice [needs nats-server]',
+    { timeout: 180_000 },
+    async (name) => {
+      const { begin, end } = faults[name];
+      const events = new ConformanceEvents().many(8_000, { entities: 9 });
+      await using sink = new NatsSink({
+        name: 'cluster',
+        servers: cluster.urls,
+        stream: { name, replicas: 3 },
+        subject: `${name}.<tenant>.<type>`,
+        retryAfterMs: 50,
+        ackMs: 1_000,
+        connectMs: 1_000,
+      });
+      const over = new AbortController();
+      const { signal } = new AbortController();
+      await handOver(sink, events.slice(0, 100), { signal, batch: 100 });
+      const delivering = handOver(sink, events.slice(100), { signal, batch: 100 }).finally(() =>
+        over.abort(),
+      );
+      delivering.catch(() => undefined);
+      let changes = 0;
+      while (!over.signal.aborted && changes < 3) {
+        const leader = await cluster.leaderOf(name);
+        await begin(leader);
+        changes += 1;
+        // The others have chosen another one, and have taken something meanwhile.
+        await cluster.leaderOf(name, { but: leader });
+        await sleep(300);
+        await end(leader);
+      }
+      const { rejected } = await delivering;
+      expect(rejected.size).toBe(0);
+      expect(changes).toBeGreaterThanOrEqual(2);
+      checkReceived(await receivedFrom(cluster.urls, name), { events, features: sink.features });
+    },
+  );
+});

@@ -1,0 +1,236 @@
+import { FaultProxy } from '@event-runtime/simulators';
+import { jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { NatsServer } from '../../testing/nats-server.ts';
+import { checkReceived } from '../../testing/sink-conformance/checks.ts';
+import { batchOf, ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
+import { handOver } from '../../testing/sink-conformance/handover.ts';
+import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
+import { NatsSite, receivedFrom } from './nats-site.suite.ts';
+import type { StreamConcern } from './stream.ts';
+
+const program = inject('natsServer');
+const { signal } = new AbortController();
+const options = { signal, batch: 100 };
+
+describe.skipIf(program === undefined)('into a real server [needs nats-server]', () => {
+  let site: NatsSite;
+  let make: ConformanceEvents;
+  beforeEach(async () => {
+    site = await NatsSite.create(program!);
+    make = new ConformanceEvents();
+  });
+  afterEach(async () => {
+    await site?.[Symbol.asyncDispose]();
+  });
+
+  async function withStreams<T>(
+    use: (streams: Awaited<ReturnType<typeof jetstreamManager>>['streams']) => Promise<T>,
+  ): Promise<T> {
+    const connection = await connect({ servers: site.server.url });
+    try {
+      return await use((await jetstreamManager(connection)).streams);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  test('the stream that is made is durable, deduplicates, and takes atomic batches', async () => {
+    await using sink = site.sink({
+      stream: { name: 'EVENTS', duplicateWindowMs: 300_000, maxAgeMs: 86_400_000 },
+      subject: 'events.<ecosystem>.<tenant>.<type>',
+    });
+    await handOver(sink, [make.make()], options);
+    const { config } = await withStreams((streams) => streams.info('EVENTS'));
+    expect(config).toMatchObject({
+      subjects: ['events.*.*.>'],
+      storage: 'file',
+      duplicate_window: 300_000_000_000,
+      max_age: 86_400_000_000_000,
+      allow_atomic: true,
+      num_replicas: 1,
+    });
+  });
+
+  test('odd names and a payload that is too large: each arrives or is rejected with its reason, none stops another', async () => {
+    await using sink = site.sink({ subject: 'events.<ecosystem>.<tenant>.<type>.<key>' });
+    const events = [
+      make.make({ tenantId: 'a.b > *', eventType: 'type with spaces', entityKey: 'k'.repeat(500) }),
+      make.make({ entityKey: 'large', payload: Buffer.alloc(5_000_000, '1') }),
+      make.make({ entityKey: 'large' }),
+      make.make({ entityKey: 'é'.repeat(2_000) }),
+      make.make({ tenantId: 'last' }),
+    ];
+    const { rejected } = await handOver(sink, events, options);
+    expect([...rejected]).toEqual([
+      [
+        events[1]!.event.eventId,
+        expect.stringMatching(/^with its headers it has 5000\d{3} bytes, the server takes at most 1048576$/),
+      ],
+      [
+        events[3]!.event.eventId,
+        expect.stringMatching(/^its subject has 12\d{3} bytes, a server takes at most 3900$/),
+      ],
+    ]);
+    const received = await site.received();
+    expect(new Set(received.map(({ subject }) => subject))).toEqual(
+      new Set([
+        `events.~.a%2Eb%20%3E%20%2A.type%20with%20spaces.${'k'.repeat(500)}`,
+        'events.~.acme.thing.done.large',
+        'events.~.last.thing.done.~',
+      ]),
+    );
+    checkReceived(received, { events: [events[0]!, events[2]!, events[4]!], features: sink.features });
+  });
+
+  test('a message above the limit of the stream is rejected, by what we know and by what the server says', async () => {
+    const config = { name: 'EVENTS', subjects: ['events.>'], max_msg_size: 2_000 };
+    await withStreams((streams) => streams.add(config));
+    await using sink = site.sink();
+    const [small, large] = [make.make(), make.make({ payload: Buffer.alloc(1_900, '1') })];
+    const first = await handOver(sink, [large, small], options);
+    expect([...first.rejected.values()]).toEqual([expect.stringMatching(/the stream takes at most 2000$/)]);
+    // Made smaller behind our back: the connection that is there does not know.
+    await withStreams((streams) => streams.update('EVENTS', { max_msg_size: 500 }));
+    const [next, other] = [make.make({ payload: Buffer.alloc(600, '1') }), make.make()];
+    const second = await sink.deliver(batchOf([next, other]), { signal });
+    expect(second[0]).toMatchObject({ type: 'rejected', reason: expect.stringContaining('10054') });
+    expect(second[1]?.type).toMatch(/delivered|rejected/);
+  });
+
+  test.each<[what: string, config: Partial<StreamConfig> | undefined, detail: RegExp]>([
+    ['is missing, and not to be made', undefined, /EVENTS is not there, and is not to be made/],
+    [
+      'does not take the subjects',
+      { subjects: ['other.>'] },
+      /its subjects \(other\.>\) do not take in events\.\*\.>/,
+    ],
+    ['acknowledges nothing', { subjects: ['events.>'], no_ack: true }, /no_ack/],
+  ])(
+    'a stream that %s: ER4015, and it goes on by itself once that is mended',
+    async (_what, config, detail) => {
+      if (config !== undefined) await withStreams((streams) => streams.add({ name: 'EVENTS', ...config }));
+      await using sink = site.sink({ stream: { name: 'EVENTS', create: false } });
+      const events = make.many(3, { entities: 1 });
+      await expect(sink.deliver(batchOf(events), { signal })).rejects.toMatchObject({
+        code: 'ER4015',
+        message: expect.stringMatching(detail),
+      });
+      await withStreams(async (streams) => {
+        if (config !== undefined) await streams.delete('EVENTS');
+        await streams.add({ name: 'EVENTS', subjects: ['events.>'] });
+      });
+      await handOver(sink, events, options);
+      checkReceived(await site.received(), { events, features: sink.features });
+    },
+  );
+
+  test('by which properties of the stream events may be lost is said', async () => {
+    await withStreams((streams) =>
+      streams.add({
+        name: 'EVENTS',
+        subjects: ['events.>'],
+        storage: 'memory',
+        duplicate_window: 1_000_000_000,
+        max_msgs: 1_000_000,
+      }),
+    );
+    const concerns: StreamConcern[] = [];
+    await using sink = site.sink({ onConcern: (concern) => void concerns.push(concern) });
+    await handOver(sink, [make.make()], options);
+    expect(concerns.map(({ property, found }) => `${property} ${found}`)).toEqual([
+      'storage memory',
+      'duplicate_window 1000 ms',
+      'discard old',
+    ]);
+  });
+
+  test('a full stream that takes no more: what is refused waits, and comes in order once there is room', async () => {
+    const config = { name: 'EVENTS', subjects: ['events.>'], max_msgs: 10, discard: 'new' as const };
+    await withStreams((streams) => streams.add(config));
+    await using sink = site.sink();
+    const events = make.many(30, { entities: 3 });
+    const results = await sink.deliver(batchOf(events), { signal });
+    expect(results.filter(({ type }) => type === 'delivered')).toHaveLength(10);
+    expect(results.find(({ type }) => type === 'retry')).toMatchObject({ error: { code: 'ER4016' } });
+    await withStreams((streams) => streams.update('EVENTS', { max_msgs: 100 }));
+    await handOver(sink, events, options);
+    checkReceived(await site.received(), { events, features: sink.features });
+  });
+
+  test('killed right after it has stored a batch, and started again: nothing is there twice', async () => {
+    await using sink = site.sink();
+    const events = make.many(300, { entities: 20 });
+    await handOver(sink, events, options);
+    await site.server.kill();
+    await site.server.resume();
+    // As a relay that was killed before its checkpoint.
+    await using next = site.sink();
+    await handOver(next, events, { signal, batch: 77 });
+    const received = await site.received();
+    expect(received).toHaveLength(300);
+    checkReceived(received, { events, features: sink.features });
+  });
+
+  test('behind one address, the server comes back at another port', async () => {
+    await using proxy = await FaultProxy.start({ target: new URL(site.server.url) });
+    await using sink = site.sink({ servers: [`nats://127.0.0.1:${proxy.port}`] });
+    const events = make.many(200, { entities: 5 });
+    await handOver(sink, events.slice(0, 100), options);
+    await using other = await NatsServer.start({ program: program! });
+    proxy.retarget(new URL(other.url));
+    await site.server.kill();
+    await handOver(sink, events.slice(100), options);
+    const received = await receivedFrom([other.url], 'EVENTS');
+    expect(received).toHaveLength(100);
+    checkReceived(received, { events: events.slice(100), features: sink.features });
+  });
+
+  test('a server that does not answer is left after a moment, and what it may have is not there twice', async () => {
+    await using proxy = await FaultProxy.start({ target: new URL(site.server.url) });
+    await using sink = site.sink({ servers: [`nats://127.0.0.1:${proxy.port}`], ackMs: 300 });
+    const events = make.many(400, { entities: 7 });
+    await handOver(sink, events.slice(0, 100), options);
+    proxy.swallow({ direction: 'toClient' });
+    const results = await sink.deliver(batchOf(events.slice(100, 200)), { signal });
+    expect(results[0]).toMatchObject({ type: 'retry', error: { code: 'ER4016' } });
+    await proxy.heal();
+    await handOver(sink, events.slice(100), options);
+    checkReceived(await site.received(), { events, features: sink.features });
+  });
+});
+
+describe.skipIf(program === undefined)('who may connect [needs nats-server]', () => {
+  test.each<
+    [what: string, configuration: string, access: Awaited<ReturnType<NonNullable<NatsSinkOptions['access']>>>]
+  >([
+    ['a token', 'authorization { token: "s3cret-token" }', { token: 's3cret-token' }],
+    [
+      'a user and a password',
+      'authorization { user: app, password: "s3cret-password" }',
+      { user: 'app', password: 's3cret-password' },
+    ],
+  ])('by %s; without it ER4014, and no secret in the message', async (_what, configuration, access) => {
+    await using server = await NatsServer.start({ program: program!, configuration });
+    const events = new ConformanceEvents().many(3, { entities: 1 });
+    const sink = (given: typeof access): NatsSink =>
+      new NatsSink({
+        name: 'nats',
+        servers: [server.url],
+        stream: { name: 'EVENTS' },
+        access: async () => given,
+      });
+    for (const given of [{}, { ...access, token: 'wrong-s3cret', password: 'wrong-s3cret' }]) {
+      await using wrong = sink(given);
+      const refused: unknown = await wrong
+        .deliver(batchOf(events), { signal })
+        .catch((error: unknown) => error);
+      expect(refused).toMatchObject({ code: 'ER4014' });
+      expect(JSON.stringify(refused) + String(refused)).not.toContain('s3cret');
+    }
+    await using right = sink(access);
+    const { rejected, failures } = await handOver(right, events, options);
+    expect([rejected.size, failures]).toEqual([0, 0]);
+  });
+});

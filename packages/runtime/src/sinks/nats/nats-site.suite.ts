@@ -1,0 +1,76 @@
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { NatsServer } from '../../testing/nats-server.ts';
+import type { ReceivedEvent, SinkSite } from '../../testing/sink-conformance/sink-site.ts';
+import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
+
+/** An event with the subject that it came under. */
+export type ReceivedMessage = ReceivedEvent & { readonly subject: string };
+
+/** A server of its own, and sinks into a stream of it. */
+export class NatsSite implements SinkSite {
+  readonly server: NatsServer;
+  readonly outage: NonNullable<SinkSite['outage']>;
+
+  private constructor(server: NatsServer) {
+    this.server = server;
+    this.outage = { begin: async () => await server.kill(), end: async () => await server.resume() };
+  }
+
+  static async create(program: string): Promise<NatsSite> {
+    return new NatsSite(await NatsServer.start({ program }));
+  }
+
+  sink(options: Partial<NatsSinkOptions> = {}): NatsSink {
+    return new NatsSink({
+      name: 'nats',
+      servers: [this.server.url],
+      stream: { name: 'EVENTS' },
+      retryAfterMs: 20,
+      ackMs: 2_000,
+      ...options,
+    });
+  }
+
+  async open(): Promise<NatsSink> {
+    return this.sink();
+  }
+
+  async received(): Promise<readonly ReceivedMessage[]> {
+    return await receivedFrom([this.server.url], 'EVENTS');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server[Symbol.asyncDispose]();
+  }
+}
+
+/** What a stream has, by a client of its own, in the stream's order. */
+export async function receivedFrom(
+  servers: readonly string[],
+  stream: string,
+): Promise<readonly ReceivedMessage[]> {
+  const connection = await connect({ servers: [...servers] });
+  try {
+    const { streams } = await jetstreamManager(connection);
+    const messages = await streams.info(stream).then(
+      ({ state }) => state.messages,
+      () => 0,
+    );
+    const found: ReceivedMessage[] = [];
+    if (messages === 0) return found;
+    const consumer = await jetstream(connection).consumers.get(stream);
+    for await (const message of await consumer.consume()) {
+      const attributes: Record<string, string> = {};
+      for (const [name, [value = '']] of message.headers ?? []) {
+        if (name.startsWith('ce-')) attributes[name.slice(3)] = decodeURIComponent(value);
+        else if (name === 'traceparent') attributes[name] = value;
+      }
+      found.push({ attributes, data: Buffer.from(message.data), subject: message.subject });
+      if (message.info.pending === 0) break;
+    }
+    return found;
+  } finally {
+    await connection.close();
+  }
+}

@@ -1,0 +1,196 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type Ordered, publishInOrder } from './publish-in-order.ts';
+import type { Ack, Outgoing, Publisher } from './publisher.ts';
+
+/** What becomes of one call: stored and said so; stored, and the answer is lost; lost on the way; refused; poison. */
+type Fate = 'stored' | 'answer lost' | 'lost' | 'refused' | 'poison';
+
+/**
+ * A stream that deduplicates, as JetStream does: answers come late and in any order, and what is on its way may be
+ * overtaken by nothing but what is sent after it was lost.
+ */
+class ModelStream {
+  readonly stored: string[] = [];
+  readonly #fates: Iterator<Fate>;
+  readonly #underWay = new Map<string, number>();
+  mostUnderWay = 0;
+
+  constructor(fates: readonly Fate[]) {
+    this.#fates = fates[Symbol.iterator]();
+  }
+
+  get publisher(): Publisher {
+    return {
+      publish: async (one: Outgoing) => await this.#one(one),
+      publishAtomically: async (all: readonly Outgoing[]) => await this.#all(all),
+    } as unknown as Publisher;
+  }
+
+  async #one(one: Outgoing): Promise<Ack> {
+    const entity = one.subject;
+    const underWay = (this.#underWay.get(entity) ?? 0) + 1;
+    this.#underWay.set(entity, underWay);
+    this.mostUnderWay = Math.max(this.mostUnderWay, underWay);
+    await turns(3);
+    try {
+      return this.#take(this.#fate(), () => this.#store(one));
+    } finally {
+      this.#underWay.set(entity, (this.#underWay.get(entity) ?? 1) - 1);
+    }
+  }
+
+  async #all(messages: readonly Outgoing[]): Promise<Ack> {
+    await turns(3);
+    const known = messages.some((one) => this.stored.includes(idOf(one)));
+    if (known) return { type: 'refused', code: 10_201, description: 'contains duplicate message id' };
+    const fate = this.#fate();
+    return this.#take(fate === 'poison' ? 'refused' : fate, () => {
+      for (const one of messages) this.#store(one);
+      return { type: 'stored', duplicate: false };
+    });
+  }
+
+  #take(fate: Fate, store: () => Ack): Ack {
+    switch (fate) {
+      case 'stored':
+        return store();
+      case 'answer lost':
+        store();
+        throw new Error('no answer');
+      case 'lost':
+        throw new Error('no answer');
+      case 'refused':
+        return { type: 'refused', code: 10_008, description: 'not now' };
+      case 'poison':
+        return { type: 'refused', code: 10_054, description: 'too large' };
+      default:
+        fate satisfies never;
+        throw new TypeError('no fate');
+    }
+  }
+
+  #store(one: Outgoing): Ack {
+    const duplicate = this.stored.includes(idOf(one));
+    if (!duplicate) this.stored.push(idOf(one));
+    return { type: 'stored', duplicate };
+  }
+
+  #fate(): Fate {
+    const next = this.#fates.next();
+    return next.done === true ? 'stored' : next.value;
+  }
+}
+
+function idOf({ headers }: Outgoing): string {
+  return headers[0]?.[1] ?? '';
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await Promise.resolve();
+}
+
+/** Of entity `e`, number `n`; null: of none. */
+function message(entity: number | null, n: number): Ordered {
+  return {
+    subject: entity === null ? `none.${n}` : `e${entity}`,
+    entity: entity === null ? undefined : `e${entity}`,
+    headers: [['Nats-Msg-Id', `${entity}/${n}`]],
+    payload: Buffer.from('{}'),
+  };
+}
+
+const { signal } = new AbortController();
+const isPoison = (ack: Ack): boolean => ack.type === 'refused' && ack.code === 10_054;
+const valid = (): boolean => true;
+
+const fates = fc.array(
+  fc.constantFrom<Fate>('stored', 'stored', 'stored', 'answer lost', 'lost', 'refused', 'poison'),
+  { maxLength: 40 },
+);
+const entities = fc.array(fc.option(fc.integer({ min: 0, max: 3 }), { nil: null }), { maxLength: 30 });
+
+test.each([0, 4, 1_000])(
+  'handed over until all is done, each entity is stored in order, whatever is lost; atomic batches of %i',
+  async (atomicLimit) => {
+    await fc.assert(
+      fc.asyncProperty(entities, fates, async (of, plan) => {
+        const all = of.map(message);
+        const model = new ModelStream(plan);
+        let left = all;
+        const poison = new Set<string>();
+        for (let round = 0; left.length > 0; round += 1) {
+          expect(round).toBeLessThan(200);
+          const options = { publisher: model.publisher, atomicLimit, signal, valid, isPoison };
+          const outcomes = await publishInOrder(left, options);
+          const waiting = new Set<string>();
+          const again: Ordered[] = [];
+          for (const [index, one] of left.entries()) {
+            const outcome = outcomes[index]!;
+            const settled = outcome.type === 'stored' || (outcome.type === 'refused' && isPoison(outcome));
+            if (outcome.type === 'stored') {
+              // Nothing of the entity is delivered behind what waits.
+              expect(one.entity !== undefined && waiting.has(one.entity)).toBe(false);
+              expect(model.stored).toContain(idOf(one));
+            } else if (settled) poison.add(idOf(one));
+            if (settled) continue;
+            if (one.entity !== undefined) waiting.add(one.entity);
+            again.push(one);
+          }
+          left = again;
+        }
+        for (const entity of new Set(of)) {
+          if (entity === null) continue;
+          const wanted = all.filter((one) => one.entity === `e${entity}`).map(idOf);
+          const stored = model.stored.filter((id) => id.startsWith(`${entity}/`));
+          expect(stored.filter((id) => !poison.has(id))).toEqual(wanted.filter((id) => !poison.has(id)));
+        }
+        expect(model.mostUnderWay).toBeLessThanOrEqual(1);
+      }),
+      { numRuns: 300 },
+    );
+  },
+);
+
+test('entities that are there once go side by side; what is there more often goes as one atomic batch', async () => {
+  const calls: string[] = [];
+  const answer = async (call: string): Promise<Ack> => {
+    calls.push(call);
+    await turns(3);
+    calls.push(`answer to ${call}`);
+    return { type: 'stored', duplicate: false };
+  };
+  const publisher = {
+    publish: async (one: Outgoing) => await answer(idOf(one)),
+    publishAtomically: async (all: readonly Outgoing[]) => await answer(all.map(idOf).join(' ')),
+  } as unknown as Publisher;
+  const messages = [message(0, 1), message(1, 2), message(0, 3), message(null, 4)];
+  await publishInOrder(messages, { publisher, atomicLimit: 1_000, signal, valid, isPoison });
+  expect(calls.slice(0, 3)).toEqual(['1/2', 'null/4', '0/1 0/3']);
+  expect(calls).toHaveLength(6);
+});
+
+test('without the lease, and once it is aborted, nothing more is sent', async () => {
+  let left = 2;
+  const calls: string[] = [];
+  const publisher = {
+    publish: async (one: Outgoing): Promise<Ack> => {
+      calls.push(idOf(one));
+      return { type: 'stored', duplicate: false };
+    },
+  } as unknown as Publisher;
+  const messages = [1, 2, 3, 4].map((n) => message(0, n));
+  const held = (): boolean => (left -= 1) >= 0;
+  const outcomes = await publishInOrder(messages, {
+    publisher,
+    atomicLimit: 0,
+    signal,
+    valid: held,
+    isPoison,
+  });
+  expect(outcomes.map(({ type }) => type)).toEqual(['stored', 'stored', 'unsent', 'unsent']);
+  const aborted = AbortSignal.abort(new Error('let go'));
+  const options = { publisher, atomicLimit: 0, signal: aborted, valid, isPoison };
+  await expect(publishInOrder(messages, options)).rejects.toThrow('let go');
+  expect(calls).toHaveLength(2);
+});

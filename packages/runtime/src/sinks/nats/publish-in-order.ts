@@ -1,0 +1,126 @@
+import { orAborted } from '../../internal/or-aborted.ts';
+import type { Ack, Outgoing, Publisher } from './publisher.ts';
+
+/** A message and what its order is kept by. */
+export interface Ordered extends Outgoing {
+  /** Undefined: no order is asked for. */
+  readonly entity: string | undefined;
+}
+
+/** What became of one message. */
+export type Outcome =
+  | Ack
+  /** It may be stored, or not. */
+  | { readonly type: 'unknown'; readonly error: Error }
+  /** It was not sent, because of an earlier one of its entity, or because there was no time left. */
+  | { readonly type: 'unsent' };
+
+export interface InOrderOptions {
+  readonly publisher: Publisher;
+  /** Whether the stream takes atomic batches, and so many messages in one; 0: it does not. */
+  readonly atomicLimit: number;
+  readonly signal: AbortSignal;
+  /** Asked right before each message: false, and nothing more is sent. */
+  readonly valid: () => boolean;
+  /** Whether later messages of the entity may go although this one was refused. */
+  readonly isPoison: (ack: Ack) => boolean;
+}
+
+/**
+ * Publishes messages as many at once as their order allows: at most one unacknowledged message of an entity.
+ *
+ * Why: m1 lost at a leader change, m2 stored, m1 sent again would be m2, m1. Messages of entities that are there more
+ * than once go as one atomic batch where the stream allows it, which is stored in order or not at all. A batch that is
+ * refused (some of it was stored before, as a rule) goes message by message (docs/decisions/0024).
+ */
+export async function publishInOrder(
+  messages: readonly Ordered[],
+  options: InOrderOptions,
+): Promise<readonly Outcome[]> {
+  const round = new Round(messages, options);
+  await orAborted(round.run(), options.signal);
+  options.signal.throwIfAborted();
+  return round.outcomes;
+}
+
+class Round {
+  readonly outcomes: Outcome[];
+  readonly #messages: readonly Ordered[];
+  readonly #options: InOrderOptions;
+
+  constructor(messages: readonly Ordered[], options: InOrderOptions) {
+    this.#messages = messages;
+    this.#options = options;
+    this.outcomes = messages.map(() => ({ type: 'unsent' }));
+  }
+
+  async run(): Promise<void> {
+    const lanes = this.#lanesOf(this.#messages.keys());
+    const alone = lanes.filter(({ length }) => length === 1 || this.#options.atomicLimit === 0);
+    const crowded = lanes.filter(({ length }) => length > 1 && this.#options.atomicLimit > 0);
+    await Promise.all([...alone.map((lane) => this.#oneByOne(lane)), this.#together(crowded.flat())]);
+  }
+
+  /** Places by entity, each in order. */
+  #lanesOf(places: Iterable<number>): number[][] {
+    const lanes = new Map<string | number, number[]>();
+    for (const place of places) {
+      const key = this.#messages[place]?.entity ?? place;
+      const lane = lanes.get(key);
+      if (lane === undefined) lanes.set(key, [place]);
+      else lane.push(place);
+    }
+    return [...lanes.values()];
+  }
+
+  async #oneByOne(lane: readonly number[]): Promise<void> {
+    for (const place of lane) {
+      if (this.#over) return;
+      const outcome = await this.#answer(this.#options.publisher.publish(this.#message(place)));
+      this.outcomes[place] = outcome;
+      if (outcome.type === 'stored') continue;
+      if (outcome.type !== 'refused' || !this.#options.isPoison(outcome)) return;
+    }
+  }
+
+  /** Of several atomic batches each waits for the one before: an entity may be in both. */
+  async #together(places: readonly number[]): Promise<void> {
+    const inOrder = places.toSorted((a, b) => a - b);
+    const { atomicLimit, publisher } = this.#options;
+    const waiting = new Set<string | undefined>();
+    for (let from = 0; from < inOrder.length; from += atomicLimit) {
+      const batch = inOrder
+        .slice(from, from + atomicLimit)
+        .filter((place) => !waiting.has(this.#message(place).entity));
+      if (batch.length === 0) continue;
+      if (this.#over) return;
+      const answering = publisher.publishAtomically(batch.map((place) => this.#message(place)));
+      const outcome = await this.#answer(answering);
+      if (outcome.type === 'refused') {
+        await Promise.all(this.#lanesOf(batch).map((lane) => this.#oneByOne(lane)));
+      } else for (const place of batch) this.outcomes[place] = outcome;
+      for (const place of batch) if (this.#holds(place)) waiting.add(this.#message(place).entity);
+    }
+  }
+
+  #holds(place: number): boolean {
+    const outcome = this.outcomes[place] as Outcome;
+    return outcome.type === 'refused' ? !this.#options.isPoison(outcome) : outcome.type !== 'stored';
+  }
+
+  get #over(): boolean {
+    return this.#options.signal.aborted || !this.#options.valid();
+  }
+
+  #message(place: number): Ordered {
+    return this.#messages[place] as Ordered;
+  }
+
+  async #answer(answering: Promise<Ack>): Promise<Outcome> {
+    try {
+      return await answering;
+    } catch (error) {
+      return { type: 'unknown', error: error instanceof Error ? error : new Error(String(error)) };
+    }
+  }
+}

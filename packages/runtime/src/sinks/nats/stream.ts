@@ -1,0 +1,144 @@
+import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { runtimeError } from '../../errors/codes.ts';
+import { covers } from './subject-template.ts';
+
+export interface StreamOptions {
+  readonly name: string;
+  /** Subjects of a stream that is made. Default: the wildcard of the subject template. */
+  readonly subjects?: readonly string[];
+  /** Whether a stream that is missing is made. Default true. */
+  readonly create?: boolean;
+  /** Of a stream that is made: in how many servers it is kept. Default 1. */
+  readonly replicas?: number;
+  /** Of a stream that is made: milliseconds in which an event that is sent again is recognised. Default 120,000. */
+  readonly duplicateWindowMs?: number;
+  /** Of a stream that is made: milliseconds after which messages are removed. Default: never. */
+  readonly maxAgeMs?: number;
+}
+
+/** What the sink must know of its stream. */
+export interface StreamFacts {
+  /** Messages in one atomic batch; 0: the stream takes none. */
+  readonly atomicLimit: number;
+  /** Bytes of headers and payload together; undefined: only the server's own limit. */
+  readonly maxMessageBytes: number | undefined;
+  /** What makes the stream less safe than it could be. */
+  readonly concerns: readonly StreamConcern[];
+}
+
+/** A property of a stream by which events may be lost, or be there twice. */
+export interface StreamConcern {
+  readonly property: string;
+  readonly found: string;
+  readonly danger: string;
+}
+
+/** Messages in an atomic batch that every server of 2.12 takes by default. */
+const atomicLimit = 1_000;
+const minimumWindowMs = 120_000;
+const nanoseconds = 1_000_000;
+
+/**
+ * Looks the stream up, or makes it.
+ *
+ * @throws ER4015 it is not there, or cannot take the events; Error of the library where the server did not answer
+ */
+export async function openStream(
+  jsm: JetStreamManager,
+  options: StreamOptions & { readonly connection: NatsConnection; readonly wildcards: readonly string[] },
+): Promise<StreamFacts> {
+  const config = (await find(jsm, options.name)) ?? (await create(jsm, options));
+  const refusal = refusalOf(config, options.wildcards);
+  if (refusal !== undefined) throw runtimeError('ER4015', { detail: `Stream ${options.name}: ${refusal}.` });
+  return {
+    atomicLimit: config.allow_atomic === true ? atomicLimit : 0,
+    maxMessageBytes: config.max_msg_size > 0 ? config.max_msg_size : undefined,
+    concerns: concernsOf(config),
+  };
+}
+
+async function find(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+  try {
+    return (await jsm.streams.info(name)).config;
+  } catch (error) {
+    if (codeOf(error) === 10_059) return undefined;
+    throw error;
+  }
+}
+
+async function create(
+  jsm: JetStreamManager,
+  options: StreamOptions & { readonly connection: NatsConnection; readonly wildcards: readonly string[] },
+): Promise<StreamConfig> {
+  const { name, subjects = options.wildcards, replicas = 1, connection } = options;
+  if (options.create === false) {
+    throw runtimeError('ER4015', { detail: `Stream ${name} is not there, and is not to be made.` });
+  }
+  try {
+    const { config } = await jsm.streams.add({
+      name,
+      subjects: [...subjects],
+      num_replicas: replicas,
+      duplicate_window: (options.duplicateWindowMs ?? minimumWindowMs) * nanoseconds,
+      ...(options.maxAgeMs === undefined ? {} : { max_age: options.maxAgeMs * nanoseconds }),
+      ...(takesAtomicBatches(connection.info?.version) ? { allow_atomic: true } : {}),
+    });
+    return config;
+  } catch (cause) {
+    // Another replica of ours may have been faster.
+    const found = await find(jsm, name);
+    if (found !== undefined) return found;
+    const detail = `Stream ${name} cannot be made: ${cause instanceof Error ? cause.message : String(cause)}.`;
+    throw runtimeError('ER4015', { detail, cause });
+  }
+}
+
+/** From 2.12 on. */
+function takesAtomicBatches(version: string | undefined): boolean {
+  const [major = 0, minor = 0] = (version ?? '').split('.').map(Number);
+  return major > 2 || (major === 2 && minor >= 12);
+}
+
+/** Why the stream cannot be used at all. */
+function refusalOf(config: StreamConfig, wildcards: readonly string[]): string | undefined {
+  if (config.no_ack === true) return 'it acknowledges nothing (no_ack)';
+  if (config.sealed) return 'it is sealed';
+  if (config.mirror !== undefined) return 'it is a mirror of another one';
+  const { subjects } = config;
+  const left = wildcards.filter((wildcard) => !subjects.some((subject) => covers(subject, wildcard)));
+  if (left.length === 0) return undefined;
+  return `its subjects (${subjects.join(', ')}) do not take in ${left.join(', ')}`;
+}
+
+/** By which properties events may be lost, or be there twice. */
+function concernsOf(config: StreamConfig): readonly StreamConcern[] {
+  const concerns: StreamConcern[] = [];
+  const concern = (property: string, found: string, danger: string): void => {
+    concerns.push({ property, found, danger });
+  };
+  if (config.storage === 'memory') {
+    concern('storage', 'memory', 'all of it is lost when the servers are restarted');
+  }
+  if ('persist_mode' in config && config['persist_mode'] === 'async') {
+    concern('persist_mode', 'async', 'what was acknowledged last is lost when a server crashes');
+  }
+  if (config.duplicate_window < minimumWindowMs * nanoseconds) {
+    concern(
+      'duplicate_window',
+      `${config.duplicate_window / nanoseconds} ms`,
+      'an event that is sent again later than that is there twice',
+    );
+  }
+  const bounded = config.max_msgs > 0 || config.max_bytes > 0 || config.max_msgs_per_subject > 0;
+  if (bounded && config.discard === 'old' && config.retention === 'limits') {
+    concern('discard', 'old', 'a full stream drops its oldest events, read or not');
+  }
+  return concerns;
+}
+
+/** The err_code of JetStream's answer. */
+function codeOf(error: unknown): number | undefined {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return typeof code === 'number' ? code : undefined;
+}

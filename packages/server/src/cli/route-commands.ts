@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { routeSettingPaths } from '../operations/relay-setting-paths.ts';
+import type { Wiring } from './program.ts';
+import { addSettingOptions, givenSettings } from './setting-options.ts';
+
+interface Given extends Readonly<Record<string, unknown>> {
+  readonly json: boolean;
+  readonly type?: string;
+  readonly tenant?: string;
+  readonly ecosystem?: string;
+  readonly key?: string;
+  readonly header: readonly string[];
+  readonly payload?: string;
+}
+
+/** The command that shows where events go. */
+export function addRouteCommands(root: Command, { composition, run }: Wiring): void {
+  const routes = root.command('routes').description('show where events would go');
+  const command = routes
+    .command('test [event]')
+    .description('show where one event would go: one of the outbox by its id, or one that is described')
+    .option('--type <type>', 'describe one: its type')
+    .option('--tenant <tenant>', 'its tenant (default tenant)')
+    .option('--ecosystem <ecosystem>', 'its ecosystem (default none)')
+    .option('--key <key>', 'its entity key (default none)')
+    .option('--header <name=value...>', "a producer's header; may be given several times", [])
+    .option('--payload <json>', 'its payload (default {})')
+    .option('--json', 'print one JSON object', false);
+  addSettingOptions(command, [...routeSettingPaths, 'databaseUrl']).action(
+    async (event: string | undefined, given: Given) => {
+      const { type, tenant, ecosystem, key, header, payload, json } = given;
+      const described = { type, tenant, ecosystem, key, header, payload };
+      await run(composition.routesTest, { ...givenSettings(given), event, ...described, json });
+    },
+  );
+}

@@ -1,0 +1,83 @@
+import type { Route } from '@event-runtime/runtime';
+import type { JsonSchema } from '../json-schema.ts';
+import { type Objection, refused } from '../parsed.ts';
+import type { ValueKind } from '../value-kind.ts';
+import { functionOf } from './function-of.ts';
+import { listOf } from './list-of.ts';
+import { isObject, type Members, objectOf } from './object-of.ts';
+import { oneOf } from './one-of.ts';
+import { pattern } from './pattern.ts';
+import { sinkName } from './sink-name.ts';
+import { subjectTemplate } from './subject-template.ts';
+
+const one = pattern({
+  pattern: String.raw`[^\u0000]+`,
+  allowed: 'a text in which * stands for any characters, like order.*',
+  placeholder: 'glob',
+});
+const many = listOf(one, { least: 1 });
+
+/** One or a list of them. */
+const glob: ValueKind<string | readonly string[]> = {
+  allowed: `${one.allowed}, or a list of such`,
+  placeholder: 'glob',
+  schema: { anyOf: [one.schema, many.schema] },
+  types: { file: 'Glob', value: 'Glob' },
+  fromText: (text) => one.fromText(text),
+  fromFile: (value) => (Array.isArray(value) ? many.fromFile(value) : one.fromFile(value)),
+  show: (value) => (typeof value === 'string' ? value : value.join(',')),
+};
+
+/** By names that are the producer's. */
+const headers: ValueKind<Readonly<Record<string, string | readonly string[]>>> = {
+  allowed: "an object like { region: 'eu-*' }",
+  placeholder: 'object',
+  schema: { type: 'object' },
+  types: { file: 'object', value: 'object' },
+  fromText: (text) => refused(text, "an object like { region: 'eu-*' }"),
+  fromFile(value) {
+    if (!isObject(value)) return refused(value, "an object like { region: 'eu-*' }");
+    const objections: Objection[] = [];
+    for (const [name, given] of Object.entries(value)) {
+      const read = glob.fromFile(given);
+      if ('objections' in read) {
+        objections.push(...read.objections.map((each) => ({ ...each, at: `.${name}${each.at}` })));
+      }
+    }
+    return objections.length > 0
+      ? { objections }
+      : { value: value as Readonly<Record<string, string | readonly string[]>> };
+  },
+  show: () => 'an object',
+};
+
+const optional = true as const;
+
+const members: Members = {
+  to: { kind: listOf(sinkName, { least: 1 }) },
+  type: { kind: glob, optional },
+  tenant: { kind: glob, optional },
+  ecosystem: { kind: glob, optional },
+  header: { kind: headers, optional },
+  filter: { kind: functionOf<NonNullable<Route['filter']>>("Route['filter']"), optional },
+  transform: { kind: functionOf<NonNullable<Route['transform']>>("Route['transform']"), optional },
+  subject: { kind: subjectTemplate, optional },
+  onError: { kind: oneOf(['dead-letter', 'retry']), optional },
+};
+const route = objectOf<Route>(members, { example: "{ to: ['nats'], type: 'order.*' }" });
+const routes = listOf(route, { least: 1 });
+const allowed = "a list of routes like { to: ['nats'], type: 'order.*' }";
+
+/** The routes of a file; undefined: everything goes everywhere. There is no way to write them as text. */
+export const routeList: ValueKind<readonly Route[] | undefined> = {
+  allowed,
+  placeholder: 'routes',
+  schema: routes.schema satisfies JsonSchema,
+  types: { file: 'readonly Route[]', value: 'readonly Route[] | undefined' },
+  fromText: (text) => refused(text, allowed),
+  fromFile: (value) => (Array.isArray(value) ? routes.fromFile(value) : refused(value, allowed)),
+  show: (value) =>
+    value === undefined
+      ? ''
+      : value.map(({ to, type = '*' }) => `${String(type)} to ${to.join(' ')}`).join(', '),
+};

@@ -1,0 +1,80 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createMigratedDatabase } from '@event-runtime/runtime/testing';
+import { expect, inject, onTestFinished, test } from 'vitest';
+import { Program } from '../program.suite.ts';
+
+const configuration = `
+export default {
+  sinks: [
+    { type: 'webhooks' },
+    { type: 'nats', name: 'nats', servers: ['nats://127.0.0.1:1'], stream: { name: 'EVENTS' } },
+    { type: 'file', name: 'audit', path: 'audit.ndjson' },
+  ],
+  routes: [
+    { to: ['nats'], type: 'order.*', header: { region: 'eu-*' }, subject: 'orders.<tenant>.<key>',
+      transform: (event) => JSON.stringify({ only: event.json().total }) },
+    { to: ['nats', 'webhooks'], filter: (event) => event.json().total > 100 },
+    { to: ['audit'] },
+  ],
+};
+`;
+
+async function told(words: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Program> {
+  const cwd = await mkdtemp(join(tmpdir(), 'routes-'));
+  onTestFinished(async () => await rm(cwd, { recursive: true }));
+  await writeFile(join(cwd, 'event-runtime.config.js'), configuration);
+  const program = new Program(['routes', 'test', ...words], { env, cwd });
+  await program.exit();
+  return program;
+}
+
+test('an event that is described, without a database', async () => {
+  const words = ['--type', 'order.placed', '--tenant', 'a.b', '--key', 'o-1', '--header', 'region=eu-west'];
+  const program = await told([...words, '--payload', '{"total": 1.0}', '--json']);
+  expect(JSON.parse(program.out)).toEqual({
+    event: null,
+    type: 'order.placed',
+    destinations: [
+      { sink: 'webhooks', goes: false, route: null, subject: null, changed: false, error: null },
+      { sink: 'nats', goes: true, route: 0, subject: 'orders.a%2Eb.o-1', changed: true, error: null },
+      { sink: 'audit', goes: true, route: 2, subject: null, changed: false, error: null },
+    ],
+  });
+});
+
+test('for a person; a function that throws is shown as what it does', async () => {
+  const program = await told(['--type', 'payment', '--payload', 'null']);
+  expect(program.out.split('\n').map((line) => line.replaceAll(/ +/g, ' '))).toEqual([
+    'sink goes there by subject',
+    "webhooks fails routes[1] TypeError: Cannot read properties of null (reading 'total')",
+    "nats fails routes[1] TypeError: Cannot read properties of null (reading 'total')",
+    'audit yes routes[2]',
+    '',
+  ]);
+});
+
+test('one of the outbox, by its id', async () => {
+  await using database = await createMigratedDatabase(inject('postgres')['18']);
+  const client = await database.connect();
+  const { rows } = await client.query<{ id: string }>(
+    `select event_id as id from event_runtime.emit('refund', '{"total": 101}', 'acme', 'r-1')`,
+  );
+  const [{ id } = { id: '' }] = rows;
+  const env = { DATABASE_URL: database.url };
+  const program = await told([id, '--json'], env);
+  expect(JSON.parse(program.out)).toMatchObject({
+    event: id,
+    type: 'refund',
+    destinations: [
+      { sink: 'webhooks', goes: true, route: 1 },
+      { sink: 'nats', goes: true, route: 1, subject: 'events.acme.refund' },
+      { sink: 'audit', goes: true, route: 2 },
+    ],
+  });
+  const missing = await told(['01a1fbfe-d2c6-722a-be7c-d716c0c2014e'], env);
+  expect(missing.errors).toContain('ER4017');
+  const wrong = await told(['o-1'], env);
+  expect(wrong.errors).toContain('"o-1" is no event id');
+});

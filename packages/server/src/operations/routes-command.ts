@@ -1,0 +1,180 @@
+import {
+  connectDirect,
+  defaultSubject,
+  findEvent,
+  type OutboxEvent,
+  RoutesTo,
+  type Routing,
+  SubjectTemplate,
+} from '@event-runtime/runtime';
+import type { CommandContext } from '../cli/command-context.ts';
+import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import { nameOfSink, type SinkSettings } from '../config/configured-sink.ts';
+import { type GivenSettings, loadConfiguration } from '../config/load-configuration.ts';
+import type { SettingPath } from '../config/settings-table.ts';
+import { serverError } from '../server-error.ts';
+import { routeSettingPaths } from './relay-setting-paths.ts';
+import { table } from './table.ts';
+
+export interface RoutesTestOptions extends GivenSettings {
+  /** Id of an event of the outbox; undefined: one that is described by the rest. */
+  readonly event?: string | undefined;
+  readonly type?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly ecosystem?: string | undefined;
+  readonly key?: string | undefined;
+  /** `name=value` each. */
+  readonly header: readonly string[];
+  /** JSON. */
+  readonly payload?: string | undefined;
+}
+
+/** What is told of one sink; `--json` prints it. */
+interface Destination {
+  readonly sink: string;
+  readonly goes: boolean;
+  /** Its place in the list of routes; null: no route leads there, or there are none. */
+  readonly route: number | null;
+  /** For NATS. */
+  readonly subject: string | null;
+  /** Whether a transform gives other bytes. */
+  readonly changed: boolean;
+  /** What a function of the route threw. */
+  readonly error: string | null;
+}
+
+/**
+ * `event-runtime routes test`: where an event would go. One of the outbox by its id, or one that is described; the latter
+ * asks no database.
+ *
+ * @throws ER5001, ER4017 there is no such event
+ */
+export async function routesTestCommand(
+  context: CommandContext,
+  options: RoutesTestOptions,
+): Promise<ExitCode> {
+  const only: SettingPath[] = [...routeSettingPaths];
+  if (options.event !== undefined) only.push('databaseUrl');
+  const { env, signal, terminal, json } = context;
+  const { databaseUrl, sinks, routes } = await loadConfiguration({ given: options, env, signal, only });
+  const event =
+    options.event === undefined
+      ? described(options)
+      : await stored(options.event, { connectionString: databaseUrl, signal });
+  const destinations = sinks.map((sink): Destination => {
+    const routing = new RoutesTo(nameOfSink(sink), routes).of(event);
+    return { ...destination(routing, sink, event), ...(routes === undefined ? { route: null } : {}) };
+  });
+  if (json) {
+    terminal.out(JSON.stringify({ event: options.event ?? null, type: event.eventType, destinations }));
+    return exitCode.ok;
+  }
+  const rows = destinations.map((each) => [
+    each.sink,
+    each.error === null ? yesOrNo(each.goes) : 'fails',
+    each.route === null ? '' : `routes[${each.route}]`,
+    each.subject ?? '',
+    each.error ?? (each.changed ? 'with another payload' : ''),
+  ]);
+  for (const line of table(['sink', 'goes there', 'by', 'subject', ''], rows)) terminal.out(line);
+  return exitCode.ok;
+}
+
+function yesOrNo(goes: boolean): string {
+  return goes ? 'yes' : 'no';
+}
+
+function destination(routing: Routing, sink: SinkSettings, event: OutboxEvent): Destination {
+  const nothing = {
+    sink: nameOfSink(sink),
+    goes: false,
+    route: null,
+    subject: null,
+    changed: false,
+    error: null,
+  };
+  switch (routing.type) {
+    case 'elsewhere':
+      return nothing;
+    case 'failed':
+      return { ...nothing, route: routing.route, error: `${routing.error.name}: ${routing.error.message}` };
+    case 'there': {
+      const { route, subject } = routing;
+      const template =
+        sink.type === 'nats' ? new SubjectTemplate(subject ?? sink.subject ?? defaultSubject) : undefined;
+      return {
+        ...nothing,
+        ...{ goes: true, route, subject: template?.of(event) ?? null },
+        changed: !routing.event.payload.equals(event.payload),
+      };
+    }
+    default:
+      routing satisfies never;
+      throw new TypeError('an unknown routing');
+  }
+}
+
+async function stored(
+  eventId: string,
+  options: { readonly connectionString: string; readonly signal: AbortSignal },
+): Promise<OutboxEvent> {
+  if (!/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i.test(eventId)) {
+    throw serverError('ER5001', {
+      detail: `${JSON.stringify(eventId)} is no event id.`,
+      remedy: 'Give the UUID of an event, or describe one: `event-runtime routes test --type order.placed`.',
+    });
+  }
+  await using connection = await connectDirect({ ...options, applicationName: 'event-runtime routes' });
+  const found = await findEvent(connection.client, eventId);
+  if (found === undefined) throw serverError('ER4017', { detail: `It is ${eventId}.` });
+  return found.event;
+}
+
+function described(options: RoutesTestOptions): OutboxEvent {
+  const { type, tenant = 'tenant', ecosystem = null, key = null, header, payload = '{}' } = options;
+  if (type === undefined) {
+    throw serverError('ER5001', {
+      detail: 'Neither an event id nor --type was given.',
+      remedy: 'Give the UUID of an event, or describe one: `event-runtime routes test --type order.placed`.',
+    });
+  }
+  return {
+    eventId: '00000000-0000-7000-8000-000000000000',
+    seq: 1n,
+    tenantId: tenant,
+    ecosystem,
+    eventType: type,
+    eventVersion: 1,
+    entityKey: key,
+    idempotencyKey: null,
+    correlationId: null,
+    causationId: null,
+    sourceService: null,
+    traceparent: null,
+    headers: header.length === 0 ? null : JSON.stringify(headersOf(header)),
+    payload: jsonBytes(payload),
+    recordedAt: `${new Date().toISOString().replace('T', ' ').replace('Z', '')}+00`,
+  };
+}
+
+function headersOf(given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const at = text.indexOf('=');
+      if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+      throw serverError('ER5001', {
+        detail: `--header is ${JSON.stringify(text)}.`,
+        remedy: 'Write it as name=value.',
+      });
+    }),
+  );
+}
+
+function jsonBytes(text: string): Buffer {
+  try {
+    JSON.parse(text);
+  } catch {
+    throw serverError('ER5001', { detail: '--payload is not JSON.', remedy: `Write it like '{"total":1}'.` });
+  }
+  return Buffer.from(text);
+}
