@@ -67,6 +67,7 @@ describe('npm run bench -- relay', () => {
       ['R4-taken-hot', true],
       ['R4-emitted-hot', true],
       ['R4-growth-hot', true],
+      ['R4-after-hot', true],
       ['R4-backlog-hot', true],
     ]);
     expectSound(figures, 1);

@@ -20,6 +20,9 @@ export interface MemoryOptions {
 export interface Memory {
   /** The largest resident memory that was seen, in any phase. MB. */
   readonly most: number;
+  /** Mean while the backlog was written: of its second quarter, and of its last one. MB. */
+  readonly backlogEarly: number;
+  readonly backlogLate: number;
   /** Mean at the steady rate, without its first third: before there was a backlog, and with it. MB. */
   readonly steadyBefore: number;
   readonly steadyWith: number;
@@ -63,9 +66,14 @@ export async function measureMemory(site: RelaySite, options: MemoryOptions): Pr
   };
   const before = await steadily();
   progress(`  a backlog of ${backlog} events`);
-  const delivered = deliveredBy(await product.until(() => true));
-  await site.load({ events: backlog, perTransaction: 1_000, keys });
-  await product.until((scrape) => deliveredBy(scrape) >= delivered + backlog, 200);
+  const quarters: number[] = [];
+  for (let quarter = 0; quarter < 4; quarter += 1) {
+    const first = samples.count;
+    const wanted = deliveredBy(await product.until(() => true)) + backlog / 4;
+    await site.load({ events: backlog / 4, perTransaction: 1_000, keys });
+    await product.until((scrape) => deliveredBy(scrape) >= wanted, 200);
+    quarters.push(samples.meanSince(first));
+  }
   const after = await steadily();
   const { rows } = await site.sql.query<{ events: string }>(
     `select count(*)::text as events from event_runtime.outbox o, event_runtime.relay_checkpoint c
@@ -73,6 +81,8 @@ export async function measureMemory(site: RelaySite, options: MemoryOptions): Pr
   );
   return {
     most: samples.most,
+    backlogEarly: quarters[1] ?? Number.NaN,
+    backlogLate: quarters[3] ?? Number.NaN,
     steadyBefore: before.mean,
     steadyWith: after.mean,
     emitted: after.emitted,

@@ -18,8 +18,8 @@ export interface RelayExperimentOptions {
 export const relayFigureIds: readonly string[] = [
   ...['R1-1000', 'R1-1000-hot', 'R1-1', 'R1-1-hot', 'R5a', 'R5a-hot'],
   ...['R6-kept', 'R6-p99', 'isolation-p99', 'R6-kept-hot', 'R6-p99-hot'],
-  ...['R4', 'R4-taken', 'R4-emitted', 'R4-growth', 'R4-backlog'],
-  ...['R4-hot', 'R4-taken-hot', 'R4-emitted-hot', 'R4-growth-hot', 'R4-backlog-hot'],
+  ...['R4', 'R4-taken', 'R4-emitted', 'R4-growth', 'R4-after', 'R4-backlog'],
+  ...['R4-hot', 'R4-taken-hot', 'R4-emitted-hot', 'R4-growth-hot', 'R4-after-hot', 'R4-backlog-hot'],
 ];
 
 const bothKeys = ['many', 'hot'] as const;
@@ -130,7 +130,7 @@ function memoryExperiment({ measures, sizes }: RelayExperimentOptions, keys: Key
   const backlog = keys === 'hot' ? sizes.hotBacklogEvents : sizes.backlogEvents;
   const rate = { perSecond: sizes.livePerSecond, seconds: sizes.liveSeconds };
   const id = (what: string): string => `R4${what}${suffix(keys)}`;
-  const ids = ['', '-taken', '-emitted', '-growth', '-backlog'].map(id);
+  const ids = ['', '-taken', '-emitted', '-growth', '-after', '-backlog'].map(id);
   const label = (what: string): string => `${what}, ${keysText(keys)}`;
   return experiment<Memory>({
     name: id(''),
@@ -164,9 +164,19 @@ function memoryExperiment({ measures, sizes }: RelayExperimentOptions, keys: Key
         {
           ...{
             id: id('-growth'),
-            label: label('mean memory at the same rate, with the backlog by before it'),
+            label: label('mean memory in the last quarter of the backlog by its second one'),
           },
           ...{ unit: 'MB', budget: 1.1 },
+        },
+        found.map(({ backlogLate, backlogEarly }) => [backlogLate, backlogEarly]),
+      ),
+      ratioFigure(
+        {
+          ...{
+            id: id('-after'),
+            label: label('mean memory at the same rate, after the backlog by before it'),
+          },
+          ...{ unit: 'MB', budget: null },
         },
         found.map(({ steadyWith, steadyBefore }) => [steadyWith, steadyBefore]),
       ),
