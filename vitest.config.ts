@@ -16,6 +16,8 @@ export default defineConfig({
     environment: 'node',
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // Most of a test's time is waiting: for a lease, a poll, a server to start.
+    maxWorkers: 3,
     projects: [
       {
         extends: true,
@@ -37,8 +39,6 @@ export default defineConfig({
           include: ['packages/*/src/**/*.pg.test.ts', 'bench/**/*.pg.test.ts'],
           globalSetup: ['test/postgres-setup.ts', 'test/programs-setup.ts'],
           pool: 'forks',
-          // Most of a test's time is waiting: for a lease, a poll, a server to start.
-          maxWorkers: 3,
         },
       },
       {
@@ -54,7 +54,9 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['packages/*/src/**/*.e2e.test.ts', 'crash/**/*.e2e.test.ts'],
-          fileParallelism: false,
+          // After the others: these have whole services and PostgreSQL clusters each.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
     ],
