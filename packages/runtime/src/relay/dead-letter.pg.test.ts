@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import type { Sink } from '../sinks/sink.ts';
+import { EgressGuard } from '../webhooks/egress-guard.ts';
+import { Endpoints } from '../webhooks/endpoints.ts';
+import { SecretBox } from '../webhooks/secret-box.ts';
 import { RelayFixture } from './relay-fixture.suite.ts';
 
 /** Refuses events of the type `poison`, for a reason that is their own. */
@@ -28,6 +31,18 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   afterEach(async () => {
     await fixture[Symbol.asyncDispose]();
   });
+
+  /** What was fanned out, in the order in which it is posted. */
+  async function deliveriesAre(types: readonly string[]): Promise<void> {
+    await eventually(
+      async () =>
+        await fixture.rows<{ type: string }>(
+          `select o.event_type as type from event_runtime.webhook_delivery d
+             join event_runtime.outbox o on o.event_id = d.event_id order by d.delivery_id`,
+        ),
+      (rows) => rows.map(({ type }) => type).join() === types.join(),
+    );
+  }
 
   test('what a sink refuses is kept with its bytes and the reason, once, and later events go on', async () => {
     const handed: string[] = [];
@@ -79,6 +94,54 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       },
     ]);
   });
+
+  test('the reason may be anything that a sink writes', async () => {
+    const sink = pickySink([]);
+    const refuse: Sink = {
+      ...sink,
+      deliver: async ({ events }) =>
+        events.map(() => ({ type: 'rejected', reason: `\u0000 \ud800 ${'x'.repeat(5_000)}` })),
+    };
+    await fixture.relay([{ name: 'picky', create: () => refuse }]).start();
+    await fixture.emit({ eventType: 'any' });
+    const letters = await eventually(
+      () => fixture.rows<{ reason: string }>('select reason from event_runtime.dead_letter'),
+      ({ length }) => length === 1,
+    );
+    expect(letters[0]?.reason).toMatch(/^\ufffd \ufffd x{1996}$/);
+  });
+
+  test.each(['retry', 'dead-letter'] as const)(
+    'a route to the webhooks that fails loses nothing, also when it is corrected after a stop: %s',
+    async (onError) => {
+      const guard = new EgressGuard({ allow: ['127.0.0.0/8'] });
+      const secretBox = new SecretBox([SecretBox.newKey()]);
+      const endpoints = new Endpoints({ pool: fixture.pool, secretBox, guard });
+      await endpoints.create({ tenantId: 'acme', url: 'http://127.0.0.1:9/', eventTypes: ['*'] });
+      const fails = (): never => {
+        throw new Error('no rate');
+      };
+      const failing = fixture.relay([fixture.webhooks], {
+        routes: [{ to: ['webhooks'], type: 'bad', filter: fails, onError }, { to: ['webhooks'] }],
+      });
+      await failing.start();
+      await fixture.sql.query('begin');
+      for (const eventType of ['first', 'bad', 'after'])
+        await fixture.emit({ eventType, entityKey: eventType });
+      await fixture.sql.query('commit');
+      await deliveriesAre(['first', 'after']);
+      await failing.stop();
+      await fixture.relay([fixture.webhooks]).start();
+      const all = onError === 'retry' ? ['first', 'after', 'bad'] : ['first', 'after'];
+      await deliveriesAre(all);
+      const letters = await fixture.rows<{ event_type: string; reason: string }>(
+        'select event_type, reason from event_runtime.dead_letter',
+      );
+      expect(letters).toEqual(
+        onError === 'retry' ? [] : [{ event_type: 'bad', reason: 'routes[0] threw Error: no rate' }],
+      );
+    },
+  );
 
   test('while a dead letter cannot be kept, nothing is handed over twice and the slot waits', async () => {
     const handed: string[] = [];

@@ -28,9 +28,14 @@ export async function keepDeadLetter(
       event.entityKey,
       event.eventType,
       letter.reasonCode,
-      letter.reason,
+      storable(letter.reason),
       event.payload.toString('utf8'),
       event.headers,
     ],
   );
+}
+
+/** Whoever refused the event wrote it: PostgreSQL stores no U+0000, and nobody reads more than this. */
+function storable(reason: string): string {
+  return Buffer.from(reason.replaceAll('\u0000', '\ufffd').slice(0, 2_000)).toString();
 }

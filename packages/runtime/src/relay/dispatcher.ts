@@ -5,12 +5,16 @@ import { aborted, orAborted } from '../internal/or-aborted.ts';
 import { backoffDelay } from '../lifecycle/backoff.ts';
 import { type Checkpoint, isTurnedAway } from '../log/checkpoint.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
-import type { DeliveryResult, Sink } from '../sinks/sink.ts';
+import type { DeliveryResult, Sink, SinkBatch } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BatchLimit, Entry, InHand } from './in-hand.ts';
+import type { RoutesTo } from './route.ts';
+import { allResults, routeBatch } from './routed-batch.ts';
 
 export interface DispatcherOptions {
   readonly sink: Sink;
+  /** Undefined: it gets everything. */
+  readonly routes?: RoutesTo | undefined;
   readonly logger: Logger;
   /** Called for an event that the sink refuses for good; it counts as done once this resolves. */
   readonly onRejected: (event: LoggedEvent, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
@@ -31,6 +35,8 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   #wake = deferred();
   #trouble: unknown;
+  /** Of the last batch, why the first event was turned away that was. */
+  #turnedAway: Error | undefined;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -40,9 +46,12 @@ export class Dispatcher {
     return this.#options.sink;
   }
 
-  /** Why the batch in hand is not taken, while that is tried again; undefined: nothing has failed. */
+  /**
+   * Why the batch in hand is not taken, while that is tried again, or why something of the last batch was turned away;
+   * undefined: nothing has failed.
+   */
   get trouble(): unknown {
-    return this.#trouble;
+    return this.#trouble ?? this.#turnedAway;
   }
 
   /** Ends a wait: something has arrived, or has changed. */
@@ -68,20 +77,20 @@ export class Dispatcher {
     if (call.stopping.aborted) return 'given-up';
     const batch = inHand.next(performance.now(), this.#options.limit);
     if (batch.length === 0) return 'none';
-    const { sink, valid } = this.#options;
-    const handed = {
-      events: batch.map((entry) => entry.logged),
-      checkpoint: call.checkpointAt(inHand.passedAfter(batch)),
-    };
-    const results = await this.#insist(call, async () => {
-      if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${sink.name}.` });
-      // Whoever heeds no signal must not keep the others from their next session.
-      const given = await orAborted(sink.deliver(handed, { signal: call.aborted, valid }), call.aborted);
-      if (given === aborted) throw call.aborted.reason as Error;
-      if (given.length === batch.length) return given;
-      throw new TypeError(`sink ${sink.name} gave ${given.length} results for ${batch.length} events`);
+    const logged = batch.map((entry) => entry.logged);
+    const routed = routeBatch(logged, this.#options.routes);
+    // What a route's function failed for is not true of the checkpoint, which a sink may store with its work.
+    const open = new Set(
+      batch.filter((_, index) => (routed.decided[index]?.type ?? 'delivered') !== 'delivered'),
+    );
+    const checkpoint = call.checkpointAt(inHand.passedAfter(batch, open));
+    const given = await this.#insist(call, async () => {
+      return await this.#handOver({ events: routed.handed, checkpoint }, call);
     });
-    if (results === undefined || !(await this.#keepRejected(batch, results, call))) return 'given-up';
+    if (given === undefined) return 'given-up';
+    const results = allResults(logged, routed, given);
+    if (!(await this.#keepRejected(batch, results, call))) return 'given-up';
+    this.#sayRetries(batch, results);
     // failpoint: relay.delivered
     inHand.settle(batch, results, performance.now());
     // A sink that answers without any I/O would otherwise keep timers, sockets and signals from their turn.
@@ -108,6 +117,17 @@ export class Dispatcher {
     this.#wake = deferred();
   }
 
+  async #handOver(batch: SinkBatch, call: Signals): Promise<readonly DeliveryResult[]> {
+    const { sink, valid } = this.#options;
+    if (batch.events.length === 0 && !sink.features.ownCheckpoint) return [];
+    if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${sink.name}.` });
+    // Whoever heeds no signal must not keep the others from their next session.
+    const given = await orAborted(sink.deliver(batch, { signal: call.aborted, valid }), call.aborted);
+    if (given === aborted) throw call.aborted.reason as Error;
+    if (given.length === batch.events.length) return given;
+    throw new TypeError(`sink ${sink.name} gave ${given.length} results for ${batch.events.length} events`);
+  }
+
   /** By itself, not with the batch: the others must not be handed over again for it. */
   async #keepRejected(
     batch: readonly Entry[],
@@ -116,7 +136,6 @@ export class Dispatcher {
   ): Promise<boolean> {
     for (const [index, entry] of batch.entries()) {
       const result = results[index] as DeliveryResult;
-      if (result.type === 'retry') this.#sayRetry(entry, result);
       if (result.type !== 'rejected') continue;
       const kept = await this.#insist(call, async () => {
         await this.#options.onRejected(entry.logged, result);
@@ -165,13 +184,20 @@ export class Dispatcher {
     timer.abort();
   }
 
-  #sayRetry(entry: Entry, result: DeliveryResult & { type: 'retry' }): void {
+  /** One line for a batch, however many of it are turned away. While some are, that is the sink's trouble. */
+  #sayRetries(batch: readonly Entry[], results: readonly DeliveryResult[]): void {
     const { sink, logger } = this.#options;
+    const first = results.findIndex(({ type }) => type === 'retry');
+    this.#turnedAway = undefined;
+    const result = results[first];
+    if (result?.type !== 'retry') return;
+    this.#turnedAway = result.error;
     logger.warn('relay.sink.retry', {
       sink: sink.name,
-      eventId: entry.logged.event.eventId,
+      eventId: batch[first]?.logged.event.eventId,
       error: result.error,
       delayMs: result.afterMs,
+      events: results.filter(({ type }) => type === 'retry').length,
     });
   }
 }

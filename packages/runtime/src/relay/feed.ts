@@ -14,11 +14,14 @@ import { Dispatcher, type Signals } from './dispatcher.ts';
 import type { BatchLimit } from './in-hand.ts';
 import { readLive } from './live-phase.ts';
 import { type Pair, Progress } from './progress.ts';
+import type { RoutesTo } from './route.ts';
 import { readTable } from './table-phase.ts';
 import type { Place, Window } from './window.ts';
 
 export interface FeedOptions {
   readonly sink: Sink;
+  /** Undefined: it gets everything. */
+  readonly routes?: RoutesTo | undefined;
   readonly stored: StoredCheckpoint;
   readonly owner: CheckpointOwner;
   /** Whether the sink may go on in the WAL after its checkpoint's position. */
@@ -183,16 +186,17 @@ export class Feed {
     const state = this.#state;
     const { progress, place, sink } = state;
     const before = progress.inHand.passed;
+    let handed: Checkpoint | undefined;
     const outcome = await state.dispatcher.step(progress.inHand, {
       ...signals,
-      checkpointAt: (passed) => progress.at(passed),
+      checkpointAt: (passed) => (handed = progress.at(passed)),
       // The window has let go of what a sink holds that has left.
       interrupted: () => state.paused || state.place !== place,
     });
     this.#delivered += progress.inHand.passed - before;
     if (progress.inHand.passed > before) state.dirty = true;
-    if (outcome === 'done' && sink.features.ownCheckpoint && state.place === place) {
-      this.#stored = progress.checkpoint;
+    if (outcome === 'done' && sink.features.ownCheckpoint && state.place === place && handed !== undefined) {
+      this.#stored = handed;
     }
     if (outcome === 'done') await this.#saveWhenDue(false);
     return outcome;

@@ -16,6 +16,8 @@ interface Held {
   until: number;
 }
 
+const none: ReadonlySet<Entry> = new Set();
+
 /** How much one batch may have. A single larger event still goes, alone. */
 export interface BatchLimit {
   readonly events: number;
@@ -115,14 +117,18 @@ export class InHand {
     return batch;
   }
 
-  /** How far the prefix reaches once all of this batch is delivered: up to the first event that waits outside of it. */
-  passedAfter(batch: readonly Entry[]): number {
-    if (this.#held.size === 0) return this.#passed + this.#fresh - this.#head;
+  /**
+   * How far the prefix reaches once all of this batch is delivered: up to the first event that waits outside of it.
+   *
+   * @param open those of the batch that will not be
+   */
+  passedAfter(batch: readonly Entry[], open: ReadonlySet<Entry> = none): number {
+    if (this.#held.size === 0 && open.size === 0) return this.#passed + this.#fresh - this.#head;
     const handed = new Set(batch);
     let passed = this.#passed;
     for (let at = this.#head; at < this.#open.length; at += 1) {
       const entry = this.#open[at] as Entry;
-      if (!entry.done && !handed.has(entry)) break;
+      if (!entry.done && (!handed.has(entry) || open.has(entry))) break;
       passed += 1;
     }
     return passed;

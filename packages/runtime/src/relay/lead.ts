@@ -20,10 +20,12 @@ import type { Signals } from './dispatcher.ts';
 import { Feed, type FeedMode } from './feed.ts';
 import type { LeaseUnit } from './lease.ts';
 import type { HeldLease } from './lease-term.ts';
+import { makeSink } from './make-sink.ts';
 import { publicationName, reached } from './preflight.ts';
 import type { RelayOptions } from './relay.ts';
 import { relayLimits } from './relay-limits.ts';
 import type { RelayPools } from './relay-pools.ts';
+import { RoutesTo } from './route.ts';
 import { Session } from './session.ts';
 import { type SentFrom, SlotKeeper } from './slot-keeper.ts';
 import { Window } from './window.ts';
@@ -129,7 +131,7 @@ export class Lead {
     const keeper = this.#keeper;
     const { timeline } = owner;
     const now = await keeper?.openNow(stopping, { timeline });
-    const sinks = this.#sources().map((source) => source.create(owner));
+    const sinks = this.#sources().map((source) => makeSink(source, owner));
     try {
       const window = new Window(this.#options.windowBytes ?? relayLimits.windowBytes);
       this.#window = window;
@@ -242,12 +244,13 @@ export class Lead {
       readonly resume: boolean;
     },
   ): Feed {
-    const { logger, lease, shards = 1, source } = this.#options;
+    const { logger, lease, shards = 1, source, routes } = this.#options;
     const pool = this.#options.pools.work;
     const windowBytes = this.#options.windowBytes ?? relayLimits.windowBytes;
     return new Feed({
       ...from,
       sink,
+      routes: routes === undefined ? undefined : new RoutesTo(sink.name, routes),
       pool,
       logger,
       reader: new TableReader({

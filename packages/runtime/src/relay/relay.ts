@@ -14,8 +14,7 @@ import { LeaseKeeper } from './lease-keeper.ts';
 import type { LeaseChange } from './lease-options.ts';
 import { preflight } from './preflight.ts';
 import { RelayPools } from './relay-pools.ts';
-import { type Route, RoutesTo } from './route.ts';
-import { RoutedSink } from './routed-sink.ts';
+import type { Route } from './route.ts';
 import { watchServer } from './server-watch.ts';
 
 /** A sink that the relay feeds: known by its name, made anew for each lease. */
@@ -91,7 +90,8 @@ export class Relay extends Service {
   constructor(options: RelayOptions) {
     super('relay');
     checkNames(options.sinks.map(({ name }) => name));
-    this.#options = { ...options, sinks: routed(options) };
+    checkRoutes(options);
+    this.#options = options;
     this.#logger = (options.logger ?? silentLogger).child({
       component: 'relay',
       relay: options.name ?? 'event_runtime',
@@ -239,22 +239,11 @@ export class Relay extends Service {
   }
 }
 
-/** Sinks that are given what their routes let pass. */
-function routed({ sinks, routes }: RelayOptions): readonly SinkSource[] {
-  if (routes === undefined) return sinks;
+function checkRoutes({ sinks, routes = [] }: RelayOptions): void {
   const names = sinks.map(({ name }) => name);
   const unknown = routes.flatMap(({ to }) => to).find((name) => !names.includes(name));
-  if (unknown !== undefined) {
-    throw new RangeError(`a route leads to ${unknown}; there are the sinks ${names.join(', ')}`);
-  }
-  return sinks.map((source) => {
-    const to = new RoutesTo(source.name, routes);
-    return {
-      name: source.name,
-      create: (owner) => new RoutedSink(source.create(owner), to),
-      cut: () => source.cut?.(),
-    };
-  });
+  if (unknown === undefined) return;
+  throw new RangeError(`a route leads to ${unknown}; there are the sinks ${names.join(', ')}`);
 }
 
 /** The other names in the table of leases are not those of sinks. */

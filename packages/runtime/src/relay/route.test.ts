@@ -78,8 +78,38 @@ test('a transform gives the bytes that go, and changes the event of no other sin
   const there = routing({ transform: ({ payload }) => payload.toString().toUpperCase() });
   expect(there).toMatchObject({ event: { payload: Buffer.from('{"TOTAL":1.0}'), eventId: order.eventId } });
   expect(order.payload.toString()).toBe('{"total":1.0}');
-  const view = new Uint8Array(Buffer.from('xyz')).subarray(1, 2);
-  expect(routing({ transform: () => view })).toMatchObject({ event: { payload: Buffer.from('y') } });
+  const scratch = Buffer.from('123');
+  const view = routing({ transform: () => scratch.subarray(1, 2) });
+  scratch.fill('x');
+  expect(view).toMatchObject({ event: { payload: Buffer.from('2') } });
+});
+
+test('what a function does to the event that it is given concerns nobody else', () => {
+  const before = order.payload.toString();
+  routing({
+    filter({ payload, headers }) {
+      payload.fill(0);
+      (headers as Record<string, string>)['region'] = 'changed';
+      return true;
+    },
+  });
+  expect(order.payload.toString()).toBe(before);
+  expect(routing({ header: { region: 'eu-*' } }).type).toBe('there');
+});
+
+test.each(['constructor', 'toString', '__proto__', 'valueOf'])(
+  'no event has the header %s by itself',
+  (name) => {
+    expect(routing({ header: Object.fromEntries([[name, '*']]) }).type).toBe('elsewhere');
+  },
+);
+
+test('no value takes long to be matched, whatever its producer wrote', () => {
+  const event = outboxEvent({ headers: JSON.stringify({ region: 'a'.repeat(16_000) }) });
+  const began = performance.now();
+  expect(routing({ header: { region: '*a*a*a*a*a*b' } }, event).type).toBe('elsewhere');
+  // A search that goes back takes minutes.
+  expect(performance.now() - began).toBeLessThan(5_000);
 });
 
 describe('a function of a route that fails', () => {
@@ -112,6 +142,16 @@ describe('a function of a route that fails', () => {
       'a filter gives a text',
       { filter: (() => 'yes') as never },
       'the filter gave a value of type string, not true or false',
+    ],
+    [
+      'a transform gives a promise that is rejected',
+      { transform: (async () => await Promise.reject(new Error('boom'))) as never },
+      'the transform gave a promise, not a text or bytes',
+    ],
+    [
+      'a transform gives what is no JSON',
+      { transform: () => '{"a":' },
+      'the transform gave 5 bytes that are no JSON',
     ],
     [
       'a transform gives nothing',

@@ -36,7 +36,7 @@ export interface Route {
   readonly header?: Readonly<Record<string, Glob>>;
   /** Asked last; true lets the event pass. Must answer at once: no promise. */
   readonly filter?: (event: RoutableEvent) => boolean;
-  /** The bytes that go in place of the payload. Must answer at once: no promise. */
+  /** JSON that goes in place of the payload, as a text or as bytes. Must answer at once: no promise. */
   readonly transform?: (event: RoutableEvent) => string | Uint8Array;
   /** Where in the destination, in place of what the sink says: for NATS a template of subjects. */
   readonly subject?: string;
@@ -94,8 +94,7 @@ export class RoutesTo {
           ...(subject === undefined ? {} : { subject }),
         };
       } catch (cause) {
-        const error = cause instanceof Error ? cause : new Error(String(cause));
-        return { type: 'failed', route: at, error, onError };
+        return { type: 'failed', route: at, error: errorOf(cause), onError };
       }
     }
     return { type: 'elsewhere' };
@@ -108,29 +107,39 @@ function matcher({ type, tenant, ecosystem, header }: Route): Matcher {
   const tests: Matcher[] = [];
   const must = (glob: Glob | undefined, value: (event: OutboxEvent) => string | null): void => {
     if (glob === undefined) return;
-    const pattern = patternOf(glob);
+    const globs = (typeof glob === 'string' ? [glob] : glob).map((one) => one.split('*'));
     tests.push((event) => {
       const text = value(event);
-      return text !== null && pattern.test(text);
+      return text !== null && globs.some((parts) => matchesGlob(text, parts));
     });
   };
   must(type, (event) => event.eventType);
   must(tenant, (event) => event.tenantId);
   must(ecosystem, (event) => event.ecosystem);
   for (const [name, glob] of Object.entries(header ?? {})) {
-    must(glob, (event) => headersOf(event)[name] ?? null);
+    must(glob, (event) => {
+      const headers = headersOf(event);
+      return Object.hasOwn(headers, name) ? (headers[name] ?? null) : null;
+    });
   }
   return (event) => tests.every((test) => test(event));
 }
 
-function patternOf(glob: Glob): RegExp {
-  const globs = typeof glob === 'string' ? [glob] : glob;
-  const parts = globs.map((one) => one.split('*').map(escaped).join('[^]*'));
-  return new RegExp(`^(?:${parts.join('|')})$`, 'u');
-}
-
-function escaped(text: string): string {
-  return text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`);
+/** Each part in turn, at the first place where it is: no text takes long, whatever its producer wrote. */
+function matchesGlob(text: string, parts: readonly string[]): boolean {
+  const [first = '', ...rest] = parts;
+  const last = rest.pop();
+  if (last === undefined) return text === first;
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last))
+    return false;
+  const end = text.length - last.length;
+  let from = first.length;
+  for (const part of rest) {
+    const at = text.indexOf(part, from);
+    if (at === -1 || at + part.length > end) return false;
+    from = at + part.length;
+  }
+  return true;
 }
 
 function headersOf(event: OutboxEvent): Readonly<Record<string, string>> {
@@ -150,7 +159,8 @@ function routableOf(event: OutboxEvent): RoutableEvent {
     source: event.sourceService,
     headers: headersOf(event),
     time: event.recordedAt.replace(' ', 'T').replace(/\+00$/, 'Z'),
-    payload: event.payload,
+    // A copy: the other sinks get the same event.
+    payload: Buffer.from(event.payload),
     json: () => JSON.parse(event.payload.toString('utf8')) as unknown,
   };
 }
@@ -161,14 +171,31 @@ function passes(filter: NonNullable<Route['filter']>, event: RoutableEvent): boo
   throw new TypeError(`the filter gave ${describe(answer)}, not true or false`);
 }
 
+/** @throws TypeError no text and no bytes, or no JSON: what is delivered is announced as that */
 function bytesOf(answer: unknown): Buffer {
-  if (typeof answer === 'string') return Buffer.from(answer);
-  if (answer instanceof Uint8Array) return Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength);
-  throw new TypeError(`the transform gave ${describe(answer)}, not a text or bytes`);
+  if (typeof answer !== 'string' && !(answer instanceof Uint8Array)) {
+    throw new TypeError(`the transform gave ${describe(answer)}, not a text or bytes`);
+  }
+  // A copy: what it gave may be a view of something that it uses again.
+  const bytes = Buffer.from(answer);
+  try {
+    JSON.parse(bytes.toString());
+  } catch {
+    throw new TypeError(`the transform gave ${bytes.length} bytes that are no JSON`);
+  }
+  return bytes;
 }
 
 /** Without its value: that may be data. */
 function describe(answer: unknown): string {
-  if (answer instanceof Promise) return 'a promise';
-  return answer === null ? 'null' : `a value of type ${typeof answer}`;
+  if (answer === null) return 'null';
+  if (typeof answer !== 'object' || !('then' in answer)) return `a value of type ${typeof answer}`;
+  // If it is rejected, nobody else hears of it, and the process would end.
+  Promise.resolve(answer).catch(() => undefined);
+  return 'a promise';
+}
+
+function errorOf(cause: unknown): Error {
+  if (cause instanceof Error) return cause;
+  return new Error(typeof cause === 'string' ? cause : `a value of type ${typeof cause} was thrown`);
 }

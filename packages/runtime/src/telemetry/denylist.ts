@@ -23,11 +23,20 @@ const deniedFields: ReadonlySet<string> = new Set([
 const removed = '[removed]';
 /** Up to the last `@` before a slash or white space: a password may hold an `@` that nobody escaped. */
 const urlPassword = /\b([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s/]*@/gi;
+/** One that was cut through with the end of the text. */
+const cutPassword = /\b([a-z][a-z0-9+.-]*:\/\/[^\s:@/]*):[^\s@]*…$/i;
 const webhookSecret = /\bwhs(?:ec|k)_[A-Za-z0-9+/=]+/g;
 
-/** The text without passwords in URLs and without webhook secrets. */
-function withoutSecrets(text: string): string {
-  return text.replaceAll(urlPassword, `$1:${removed}@`).replaceAll(webhookSecret, removed);
+/** The search for passwords looks at a long word again and again: no message needs more. */
+const longest = 4_000;
+
+/** The text without passwords in URLs and without webhook secrets; the end of a long one is left out. */
+function withoutSecrets(given: string): string {
+  const text = given.length > longest ? `${given.slice(0, longest)}…` : given;
+  return text
+    .replaceAll(urlPassword, `$1:${removed}@`)
+    .replace(cutPassword, `$1:${removed}`)
+    .replaceAll(webhookSecret, removed);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { runtimeError } from '../errors/codes.ts';
+import { sanitised } from './denylist.ts';
 import { createLogger } from './logger.ts';
 
 function recording(): { readonly lines: () => Array<Record<string, unknown>>; readonly sink: Writable } {
@@ -63,6 +64,19 @@ test('nothing secret and no payload gets out, however deep it is hidden', () => 
   expect(text).toContain('ER1001');
   expect(text).toContain('23505');
   expect(text).toContain('[13 bytes]');
+});
+
+test('a long text is cut, and a password that the cut goes through is not shown', () => {
+  const url = 'postgres://app:hunter2hunter2@host/db';
+  for (const before of [3_960, 3_978, 3_985, 3_995]) {
+    const text = sanitised(`${'x '.repeat(before / 2)}${url} tail`) as string;
+    expect(text).not.toContain('hunter2h');
+    expect(text.length).toBeLessThan(4_100);
+  }
+  const began = performance.now();
+  sanitised(new Error('a'.repeat(1_000_000)));
+  // It took minutes.
+  expect(performance.now() - began).toBeLessThan(5_000);
 });
 
 test('a cycle does not hang it', () => {

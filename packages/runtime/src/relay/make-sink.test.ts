@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import type { CheckpointOwner } from '../log/checkpoint.ts';
+import { NullSink } from '../sinks/null/null-sink.ts';
+import type { Sink } from '../sinks/sink.ts';
+import { batchOf, ConformanceEvents } from '../testing/sink-conformance/conformance-events.ts';
+import { makeSink } from './make-sink.ts';
+
+const owner = {} as CheckpointOwner;
+const { signal } = new AbortController();
+const batch = batchOf([new ConformanceEvents().make()]);
+
+test('a sink that can be made is the one that was made', () => {
+  const sink = new NullSink({ name: 'null' });
+  expect(makeSink({ name: 'null', create: () => sink }, owner)).toBe(sink);
+});
+
+test('one that cannot be made is in trouble with each batch, until it can', async () => {
+  let broken = true;
+  const create = (): Sink => {
+    if (broken) throw new Error('no licence');
+    return new NullSink({ name: 'null' });
+  };
+  const sink = makeSink({ name: 'null', create }, owner);
+  expect(sink.name).toBe('null');
+  await expect(sink.deliver(batch, { signal })).rejects.toThrow('no licence');
+  broken = false;
+  expect(await sink.deliver(batch, { signal })).toEqual([{ type: 'delivered' }]);
+  await sink[Symbol.asyncDispose]();
+});
+
+test('one that has another name would write the checkpoint of another: it is refused', async () => {
+  const sink = makeSink({ name: 'one', create: () => new NullSink({ name: 'other' }) }, owner);
+  await expect(sink.deliver(batch, { signal })).rejects.toThrow('the sink one was made with the name other');
+});
