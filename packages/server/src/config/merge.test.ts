@@ -39,7 +39,7 @@ const examples: Readonly<Record<SettingPath, Example>> = {
   routes: {
     file: same([
       { to: ['webhooks'], type: 'order.*', header: { region: ['eu-*', 'us-*'] }, filter: () => true },
-      { to: ['webhooks'], tenant: ['a', 'b'], subject: 'x.<tenant>', onError: 'retry' },
+      { to: ['webhooks'], tenant: ['a', 'b'], ecosystem: 'x', onError: 'retry' },
     ]),
   },
   'relay.name': { flag: same('a'), env: same('b_1'), file: same('c'.repeat(63)) },

@@ -165,7 +165,7 @@ const refusals: ReadonlyArray<readonly [string, Sources, readonly string[]]> = [
       'sinks[0].stream.name is "a b", from conf.json; it must be the name of a stream, of A-Z, a-z, 0-9, _ and -.',
       'sinks[0].stream.duplicateWindow is 60, from conf.json; it must be a duration like 250ms, 5s, 5m or 2h, from 1s to 24h.',
       'sinks[0].stream.replica is not known, from conf.json; did you mean replicas?',
-      'sinks[0].subject is "events..<type>", from conf.json; it must be a subject like events.<ecosystem>.<tenant>.<type>.',
+      'sinks[0].subject is "events..<type>", from conf.json; it must be a subject like events.<ecosystem>.<tenant>.<type>, its first part a word of its own and not _INBOX.',
       "sinks[0].access.token is a string that is no reference, from conf.json; it must be 'env:NAME' or 'file:/path', where the secret is.",
       'sinks[0].access.passwort is not known, from conf.json; did you mean password?',
       `sinks[0].tls is "yes", from conf.json; it must be an object like { ca: 'file:/etc/ssl/nats-ca.pem' }.`,

@@ -18,8 +18,9 @@ const streamName = pattern({
   placeholder: 'name',
 });
 const subjectFilter = pattern({
-  pattern: String.raw`(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?|>`,
-  allowed: 'a subject, possibly with wildcards, like events.>',
+  // One that begins with a wildcard overlaps the server's own subjects, which JetStream refuses.
+  pattern: String.raw`(?!_INBOX(?:\.|$))[^\s.*>$][^\s.*>]*(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?`,
+  allowed: 'a subject, possibly with wildcards behind its first part, like events.>',
   placeholder: 'subject',
 });
 const user = pattern({

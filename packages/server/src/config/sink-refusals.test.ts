@@ -1,0 +1,134 @@
+import { expect, test } from 'vitest';
+import { enough, merged } from './merge-fixture.suite.ts';
+
+const nats = { type: 'nats', name: 'nats', servers: ['nats://h:4222'], stream: { name: 'EVENTS' } };
+const webhooks = { type: 'webhooks' };
+const audit = { type: 'file', name: 'audit', path: '/a.ndjson' };
+const transform = (): string => 'less';
+
+interface Written {
+  readonly sinks: readonly unknown[];
+  readonly routes?: readonly unknown[];
+}
+
+async function told(file: Written, env: Readonly<Record<string, string>> = {}): Promise<string[]> {
+  const { problems } = await merged({ env: { ...enough, ...env }, file });
+  return problems.map(({ text }) => text.replace(', from conf.json', ''));
+}
+
+const overlapping =
+  'JetStream refuses subjects that overlap: change one, or give stream.subjects that take in both.';
+
+const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
+  [
+    'two sinks into one stream',
+    { sinks: [nats, { ...nats, name: 'other', servers: ['nats://elsewhere:4222'], subject: 'x.<tenant>' }] },
+    [
+      'sinks[1].stream.name is "EVENTS", which the sink nats fills already; JetStream would take the second message of each event for a repetition, and drop it: give it another stream, or have one sink and routes with a subject.',
+    ],
+  ],
+  [
+    'what webhooks cannot do',
+    {
+      sinks: [webhooks, nats, audit],
+      routes: [
+        { to: ['nats', 'webhooks'], type: 'order.*', transform },
+        { to: ['nats', 'webhooks', 'audit'], subject: 'x.<tenant>' },
+      ],
+    },
+    [
+      'routes[0].transform leads to the sink webhooks; webhooks are sent the payload as it was emitted: give that sink a route without transform.',
+      'routes[1].subject leads to the sink webhooks; only sinks of type nats and custom have subjects: give that sink a route without subject.',
+      'routes[1].subject leads to the sink audit; only sinks of type nats and custom have subjects: give that sink a route without subject.',
+    ],
+  ],
+  [
+    'subjects that could be anything',
+    {
+      sinks: [
+        { ...nats, subject: '<tenant>.<type>', stream: { name: 'EVENTS', subjects: ['>', '$JS.>', 'a.>'] } },
+        { ...nats, name: 'other', subject: '_INBOX.<tenant>', stream: { name: 'OTHER' } },
+      ],
+    },
+    [
+      'sinks[0].stream.subjects[0] is ">"; it must be a subject, possibly with wildcards behind its first part, like events.>.',
+      'sinks[0].stream.subjects[1] is "$JS.>"; it must be a subject, possibly with wildcards behind its first part, like events.>.',
+      'sinks[0].subject is "<tenant>.<type>"; it must be a subject like events.<ecosystem>.<tenant>.<type>, its first part a word of its own and not _INBOX.',
+      'sinks[1].subject is "_INBOX.<tenant>"; it must be a subject like events.<ecosystem>.<tenant>.<type>, its first part a word of its own and not _INBOX.',
+    ],
+  ],
+  [
+    'templates of which one event could have two subjects',
+    {
+      sinks: [{ ...nats, subject: 'x.<tenant>.orders' }],
+      routes: [{ to: ['nats'], type: 'a', subject: 'x.acme.<key>' }, { to: ['nats'] }],
+    },
+    [
+      `sinks[0].stream.subjects would be x.*.orders and x.acme.*, of x.<tenant>.orders (subject) and x.acme.<key> (routes[0].subject); ${overlapping}`,
+    ],
+  ],
+  [
+    'a stream that does not take what is sent',
+    {
+      sinks: [{ ...nats, stream: { name: 'EVENTS', subjects: ['events.acme.>', 'a.*.b', 'a.b.*'] } }],
+      routes: [{ to: ['nats'], type: 'a', subject: 'a.<tenant>' }, { to: ['nats'] }],
+    },
+    [
+      'sinks[0].stream.subjects do not take in events.*.>, the subjects of events.<tenant>.<type> (the default); they must take in all that the sink sends.',
+      'sinks[0].stream.subjects do not take in a.*, the subjects of a.<tenant> (routes[0].subject); they must take in all that the sink sends.',
+      'sinks[0].stream.subjects would be a.*.b and a.b.*, of a.*.b (stream.subjects) and a.b.* (stream.subjects); JetStream refuses subjects that overlap.',
+    ],
+  ],
+  [
+    'a window beyond the age of a message',
+    { sinks: [{ ...nats, stream: { name: 'EVENTS', duplicateWindow: '2m', maxAge: '1m' } }] },
+    [
+      'sinks[0].stream.duplicateWindow is longer than stream.maxAge; JetStream forgets an event with its message: it must not be longer than maxAge.',
+    ],
+  ],
+];
+
+test.each(refusals)('refused: %s', async (_what, file, sentences) => {
+  expect(await told(file)).toEqual(sentences);
+});
+
+const accepted: ReadonlyArray<readonly [string, Written]> = [
+  [
+    'a template within another, and routes to every sink',
+    {
+      sinks: [webhooks, { ...nats, subject: 'a.<tenant>.<type>' }, audit],
+      routes: [
+        { to: ['nats'], type: 'x', subject: 'a.<type>', transform },
+        { to: ['audit'], transform },
+        { to: ['nats', 'webhooks', 'audit'] },
+      ],
+    },
+  ],
+  [
+    'what overlaps, in a stream that takes both, and in one that is there',
+    {
+      sinks: ['x.>', undefined].map((subject, index) => ({
+        ...nats,
+        ...{ name: `nats-${index}`, subject: 'x.<tenant>.orders' },
+        stream: {
+          name: `S${index}`,
+          ...(subject === undefined ? { create: false } : { subjects: [subject] }),
+        },
+      })),
+      routes: [{ to: ['nats-0', 'nats-1'], subject: 'x.acme.<key>' }],
+    },
+  ],
+  [
+    'a window of the age of a message, and a short age alone',
+    {
+      sinks: [
+        { ...nats, stream: { name: 'A', duplicateWindow: '1m', maxAge: '1m' }, subject: 'a.<tenant>' },
+        { ...nats, name: 'b', stream: { name: 'B', maxAge: '1m' }, subject: 'b.<tenant>' },
+      ],
+    },
+  ],
+];
+
+test.each(accepted)('accepted: %s', async (_what, file) => {
+  expect(await told(file)).toEqual([]);
+});
