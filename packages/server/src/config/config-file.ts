@@ -2,7 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { EventRuntimeError } from '@event-runtime/outbox';
-import { shown } from './parsed.ts';
+import { shownMessage } from './parsed.ts';
 import { configurationError } from './problem.ts';
 
 /** A configuration file, read but not checked. */
@@ -129,9 +129,9 @@ function importRefusal(error: unknown, name: string): EventRuntimeError {
   if (code === 'ERR_MODULE_NOT_FOUND') {
     const remedy =
       'Install what it imports beside it (`npm install event-runtime`), or export a plain object.';
-    return refusal(name, `imports what is not there (${shown(text)})`, remedy);
+    return refusal(name, `imports what is not there (${shownMessage(text)})`, remedy);
   }
-  return refusal(name, `failed when it was evaluated: ${shown(text)}`, 'Correct it.');
+  return refusal(name, `failed when it was evaluated: ${shownMessage(text)}`, 'Correct it.');
 }
 
 function codeOf(error: unknown): string {

@@ -24,15 +24,13 @@ export function refused(
 const longest = 80;
 
 /**
- * A value as a message shows it: short, without control characters, and without the user and password of a URL that
- * was written in the wrong place.
+ * A value as a message shows it: short, without control characters, and without what may be a user and a password that
+ * were written in the wrong place: all before the last @, be it a URL or not.
  */
 export function shown(value: unknown): string {
   switch (typeof value) {
-    case 'string': {
-      const clean = value.replaceAll(/:\/\/[^/\s]*@/g, '://***@');
-      return JSON.stringify(clean.length > longest ? `${clean.slice(0, longest)}…` : clean);
-    }
+    case 'string':
+      return quoted(value.replace(/^([a-z][a-z\d+.-]*:\/\/)?[^]*@/i, '$1***@'));
     case 'number':
     case 'boolean':
       return String(value);
@@ -43,4 +41,13 @@ export function shown(value: unknown): string {
     default:
       return `a ${typeof value}`;
   }
+}
+
+/** The message of somebody else's error, without the users and passwords of the URLs in it. */
+export function shownMessage(text: string): string {
+  return quoted(text.replaceAll(/:\/\/\S*@/g, '://***@'));
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > longest ? `${text.slice(0, longest)}…` : text);
 }

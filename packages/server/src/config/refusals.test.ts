@@ -168,7 +168,7 @@ const refusals: ReadonlyArray<readonly [string, Sources, readonly string[]]> = [
       'sinks[0].subject is "events..<type>", from conf.json; it must be a subject like events.<ecosystem>.<tenant>.<type>, its first part a word of its own and not _INBOX.',
       "sinks[0].access.token is a string that is no reference, from conf.json; it must be 'env:NAME' or 'file:/path', where the secret is.",
       'sinks[0].access.passwort is not known, from conf.json; did you mean password?',
-      `sinks[0].tls is "yes", from conf.json; it must be an object like { ca: 'file:/etc/ssl/nats-ca.pem' }.`,
+      `sinks[0].tls is a string, from conf.json; it must be an object like { ca: 'file:/etc/ssl/nats-ca.pem' }.`,
     ],
   ],
   [

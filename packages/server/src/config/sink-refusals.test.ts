@@ -19,6 +19,10 @@ async function told(file: Written, env: Readonly<Record<string, string>> = {}): 
 const overlapping =
   'JetStream refuses subjects that overlap: change one, or give stream.subjects that take in both.';
 
+const server =
+  'it must be a server like nats://host:4222 or tls://host:4222; credentials belong under access.';
+const reference = "it must be 'env:NAME' or 'file:/path', where the secret is.";
+
 const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
   [
     'two sinks into one stream',
@@ -84,6 +88,32 @@ const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
     { sinks: [{ ...nats, stream: { name: 'EVENTS', duplicateWindow: '2m', maxAge: '1m' } }] },
     [
       'sinks[0].stream.duplicateWindow is longer than stream.maxAge; JetStream forgets an event with its message: it must not be longer than maxAge.',
+    ],
+  ],
+  [
+    'secrets in every wrong place',
+    {
+      sinks: [
+        {
+          ...nats,
+          servers: ['app:hunter2@h:4222', 'nats://u:hun/ter2@p@h'],
+          access: 'hunter2',
+          tls: 'hunter2',
+        },
+        { ...nats, name: 'two', servers: 'nats://u:hunter2@h', access: { user: 'hunter2\n', password: 7 } },
+        { ...nats, name: 'three', servers: ['nats://h:4222?token=hunter2@'], tls: { key: 'hunter2' } },
+      ],
+    },
+    [
+      `sinks[0].servers[0] is "***@h:4222"; ${server}`,
+      `sinks[0].servers[1] is "nats://***@h"; ${server}`,
+      "sinks[0].access is a string; it must be an object like { credentials: 'file:/run/secrets/nats.creds' }.",
+      "sinks[0].tls is a string; it must be an object like { ca: 'file:/etc/ssl/nats-ca.pem' }.",
+      `sinks[1].servers is "nats://***@h"; it must be a list, each of it ${server.slice('it must be '.length)}`,
+      'sinks[1].access.user is a string; it must be the name of a user, without control characters.',
+      `sinks[1].access.password is a number that is no reference; ${reference}`,
+      `sinks[2].servers[0] is "nats://***@"; ${server}`,
+      `sinks[2].tls.key is a string that is no reference; ${reference}`,
     ],
   ],
 ];

@@ -5,10 +5,11 @@ import { pattern } from './pattern.ts';
 import { reference } from './reference.ts';
 import { subjectTemplate } from './subject-template.ts';
 import { truth } from './truth.ts';
+import { unseen } from './unseen.ts';
 import { wholeNumber } from './whole-number.ts';
 
 const server = pattern({
-  pattern: String.raw`(?:nats|tls)://[^\s/@]+`,
+  pattern: String.raw`(?:nats|tls)://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d{1,5})?`,
   allowed: 'a server like nats://host:4222 or tls://host:4222; credentials belong under access',
   placeholder: 'url',
 });
@@ -25,7 +26,7 @@ const subjectFilter = pattern({
 });
 const user = pattern({
   pattern: String.raw`[^\u0000-\u001f]+`,
-  allowed: 'the name of a user',
+  allowed: 'the name of a user, without control characters',
   placeholder: 'name',
 });
 const optional = true as const;
@@ -45,7 +46,7 @@ const stream = objectOf(
 const access = objectOf(
   {
     token: { kind: reference, optional },
-    user: { kind: user, optional },
+    user: { kind: unseen(user), optional },
     password: { kind: reference, optional },
     nkeySeed: { kind: reference, optional },
     credentials: { kind: reference, optional },
@@ -66,6 +67,6 @@ export const natsMembers: Members = {
   servers: { kind: listOf(server, { least: 1 }) },
   stream: { kind: stream },
   subject: { kind: subjectTemplate, optional },
-  access: { kind: access, optional },
-  tls: { kind: tls, optional },
+  access: { kind: unseen(access), optional },
+  tls: { kind: unseen(tls), optional },
 };
