@@ -17,5 +17,7 @@ export interface JsonSchema {
   readonly not?: Readonly<Record<string, never>>;
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
+  /** Names that need other names. */
+  readonly dependentRequired?: Readonly<Record<string, readonly string[]>>;
   readonly additionalProperties?: false;
 }

@@ -1,4 +1,5 @@
 import type { ConfigFile } from './config-file.ts';
+import type { SinkSettings } from './configured-sink.ts';
 import { crossProblems } from './cross-problems.ts';
 import type { EffectiveSetting, Given, ReadSetting } from './effective-setting.ts';
 import { fileValues } from './file-values.ts';
@@ -7,6 +8,7 @@ import { type Problem, problemOf } from './problem.ts';
 import { readSecret } from './read-secret.ts';
 import type { OpenSetting } from './setting.ts';
 import { type SettingPath, settingRows } from './settings-table.ts';
+import { sinkReferenceProblems } from './sink-references.ts';
 
 /** Where settings come from, the strongest first: flags, environment, file. */
 export interface SettingSources {
@@ -68,7 +70,7 @@ export async function mergeSettings(sources: SettingSources, options: MergeOptio
     merged.set(path, effective.setting);
     problems.push(...effective.problems);
   }
-  problems.push(...crossProblems(merged));
+  problems.push(...(await unresolved(merged, { env, signal: options.signal })), ...crossProblems(merged));
   const settings = rows.flatMap(([path]) => merged.get(path) ?? []);
   return { settings, problems };
 }
@@ -90,6 +92,19 @@ function readOpen(path: SettingPath, setting: OpenSetting<unknown>, given: Given
     setting: { ...base, state: 'refused', origin, value: undefined },
     problems: read.objections.map((objection) => problemOf(path, objection, origin)),
   };
+}
+
+/** Of the sinks, where this process is their relay. */
+async function unresolved(
+  merged: ReadonlyMap<SettingPath, EffectiveSetting>,
+  sources: { readonly env: SettingSources['env']; readonly signal: AbortSignal },
+): Promise<Problem[]> {
+  const [sinks, roles] = [merged.get('sinks'), merged.get('roles')?.value];
+  if (sinks?.value === undefined || !Array.isArray(roles) || !roles.includes('relay')) return [];
+  return await sinkReferenceProblems(sinks.value as readonly SinkSettings[], {
+    ...sources,
+    origin: sinks.origin,
+  });
 }
 
 /** Gives a setting without a value of its own that of the setting that its default names. */

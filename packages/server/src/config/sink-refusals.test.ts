@@ -6,6 +6,11 @@ const webhooks = { type: 'webhooks' };
 const audit = { type: 'file', name: 'audit', path: '/a.ndjson' };
 const transform = (): string => 'less';
 
+/** A sink of this name that is known to its server in this way. */
+function access(name: string, by: object): object {
+  return { ...nats, name, stream: { name }, subject: `${name}.<type>`, access: by };
+}
+
 interface Written {
   readonly sinks: readonly unknown[];
   readonly routes?: readonly unknown[];
@@ -22,6 +27,8 @@ const overlapping =
 const server =
   'it must be a server like nats://host:4222 or tls://host:4222; credentials belong under access.';
 const reference = "it must be 'env:NAME' or 'file:/path', where the secret is.";
+
+const oneWay = 'it must have one of token, user with password, nkeySeed, credentials.';
 
 const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
   [
@@ -116,6 +123,42 @@ const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
       `sinks[2].tls.key is a string that is no reference; ${reference}`,
     ],
   ],
+  [
+    'no way to be known, and more than one',
+    {
+      sinks: [
+        access('a', {}),
+        access('b', { token: 'env:T', nkeySeed: 'env:N' }),
+        access('c', { user: 'u', credentials: 'env:C', password: 'env:P' }),
+        access('d', { password: 'env:P' }),
+        access('e', { user: 'u' }),
+        { ...access('f', { token: 'env:T' }), tls: { cert: 'file:/c' } },
+        { ...access('g', { token: 'env:T' }), tls: { ca: 'file:/a', key: 'file:/k' } },
+      ],
+    },
+    [
+      `sinks[0].access is empty; ${oneWay}`,
+      `sinks[1].access has token and nkeySeed; ${oneWay}`,
+      `sinks[2].access has user and password and credentials; ${oneWay}`,
+      'sinks[3].access.user is missing; it goes with password.',
+      'sinks[4].access.password is missing; it goes with user.',
+      'sinks[5].tls.key is missing; it goes with cert.',
+      'sinks[6].tls.cert is missing; it goes with key.',
+    ],
+  ],
+  [
+    'references that lead nowhere',
+    {
+      sinks: [
+        webhooks,
+        { ...access('a', { user: 'env:USER', password: 'env:NOWHERE' }), tls: { ca: 'file:/nowhere/ca' } },
+      ],
+    },
+    [
+      'sinks[1].access.password cannot be had: env:NOWHERE is not set.',
+      'sinks[1].tls.ca cannot be had: /nowhere/ca cannot be read (ENOENT).',
+    ],
+  ],
 ];
 
 test.each(refusals)('refused: %s', async (_what, file, sentences) => {
@@ -161,4 +204,11 @@ const accepted: ReadonlyArray<readonly [string, Written]> = [
 
 test.each(accepted)('accepted: %s', async (_what, file) => {
   expect(await told(file)).toEqual([]);
+});
+
+test('references are looked up where the relay is, and nowhere else', async () => {
+  const file = { sinks: [access('a', { user: 'u', password: 'env:P' }), access('b', { token: 'env:P' })] };
+  expect(await told(file, { P: 'hunter2' })).toEqual([]);
+  expect(await told(file, { EVENT_RUNTIME_ROLES: 'webhooks' })).toEqual([]);
+  expect(await told(file)).toHaveLength(2);
 });

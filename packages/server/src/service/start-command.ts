@@ -12,7 +12,7 @@ export async function startCommand(context: CommandContext, given: GivenSettings
   for (const warning of suspectVariables(env)) context.terminal.note(warning);
   const configuration = await loadConfiguration({ given, env, signal: context.signal });
   const logger = createLogger({ level: configuration.log.level });
-  await using service = createService({ configuration, logger });
+  await using service = createService({ configuration, logger, env });
   const stop = new AbortController();
   if (env['EVENT_RUNTIME_STOP_WITH_STDIN'] === 'true') stopWithStdin(stop);
   const signal = AbortSignal.any([context.signal, stop.signal]);

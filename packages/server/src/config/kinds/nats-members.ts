@@ -1,11 +1,10 @@
 import { duration } from './duration.ts';
 import { listOf } from './list-of.ts';
+import { natsAccess, natsTls } from './nats-secrets.ts';
 import { type Members, objectOf } from './object-of.ts';
 import { pattern } from './pattern.ts';
-import { reference } from './reference.ts';
 import { subjectTemplate } from './subject-template.ts';
 import { truth } from './truth.ts';
-import { unseen } from './unseen.ts';
 import { wholeNumber } from './whole-number.ts';
 
 const server = pattern({
@@ -24,11 +23,6 @@ const subjectFilter = pattern({
   allowed: 'a subject, possibly with wildcards behind its first part, like events.>',
   placeholder: 'subject',
 });
-const user = pattern({
-  pattern: String.raw`[^\u0000-\u001f]+`,
-  allowed: 'the name of a user, without control characters',
-  placeholder: 'name',
-});
 const optional = true as const;
 const day = 86_400_000;
 
@@ -43,30 +37,12 @@ const stream = objectOf(
   },
   { example: "{ name: 'EVENTS' }" },
 );
-const access = objectOf(
-  {
-    token: { kind: reference, optional },
-    user: { kind: unseen(user), optional },
-    password: { kind: reference, optional },
-    nkeySeed: { kind: reference, optional },
-    credentials: { kind: reference, optional },
-  },
-  { example: "{ credentials: 'file:/run/secrets/nats.creds' }" },
-);
-const tls = objectOf(
-  {
-    ca: { kind: reference, optional },
-    cert: { kind: reference, optional },
-    key: { kind: reference, optional },
-  },
-  { example: "{ ca: 'file:/etc/ssl/nats-ca.pem' }" },
-);
 
 /** What a sink into NATS JetStream has beside `type` and `name`. */
 export const natsMembers: Members = {
   servers: { kind: listOf(server, { least: 1 }) },
   stream: { kind: stream },
   subject: { kind: subjectTemplate, optional },
-  access: { kind: unseen(access), optional },
-  tls: { kind: unseen(tls), optional },
+  access: { kind: natsAccess, optional },
+  tls: { kind: natsTls, optional },
 };
