@@ -19,5 +19,7 @@ export interface JsonSchema {
   readonly required?: readonly string[];
   /** Names that need other names. */
   readonly dependentRequired?: Readonly<Record<string, readonly string[]>>;
-  readonly additionalProperties?: false;
+  readonly propertyNames?: JsonSchema;
+  /** What the properties are that have no name here; false: there are none. */
+  readonly additionalProperties?: false | JsonSchema;
 }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { configSchema } from './config-schema.ts';
 import { enough, merged } from './merge-fixture.suite.ts';
 
 const nats = { type: 'nats', name: 'nats', servers: ['nats://h:4222'], stream: { name: 'EVENTS' } };
@@ -159,6 +160,24 @@ const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
       'sinks[1].tls.ca cannot be had: /nowhere/ca cannot be read (ENOENT).',
     ],
   ],
+  [
+    'conditions on headers that no event can have',
+    {
+      sinks: [webhooks],
+      routes: [
+        { to: ['webhooks'], header: { 'X-Region': 'eu', constructor: 'a', region: 5, x: [''] } },
+        JSON.parse('{ "to": ["webhooks"], "header": { "__proto__": "*" } }'),
+        { to: ['webhooks'], header: 'region' },
+      ],
+    },
+    [
+      'routes[0].header has the name "X-Region"; a name must be 1 to 20 of a-z and 0-9, as emit has them.',
+      'routes[0].header.region is 5; it must be a text in which * stands for any characters, like order.*.',
+      'routes[0].header.x[0] is ""; it must be a text in which * stands for any characters, like order.*.',
+      'routes[1].header has the name "__proto__"; a name must be 1 to 20 of a-z and 0-9, as emit has them.',
+      `routes[2].header is "region"; it must be an object like { region: 'eu-*' }.`,
+    ],
+  ],
 ];
 
 test.each(refusals)('refused: %s', async (_what, file, sentences) => {
@@ -211,4 +230,11 @@ test('references are looked up where the relay is, and nowhere else', async () =
   expect(await told(file, { P: 'hunter2' })).toEqual([]);
   expect(await told(file, { EVENT_RUNTIME_ROLES: 'webhooks' })).toEqual([]);
   expect(await told(file)).toHaveLength(2);
+});
+
+test('the schema says of headers what the parser says', () => {
+  expect(configSchema().properties?.['routes']?.items?.properties?.['header']).toMatchObject({
+    propertyNames: { pattern: '^[a-z0-9]{1,20}$' },
+    additionalProperties: { anyOf: [{ type: 'string' }, { type: 'array', minItems: 1 }] },
+  });
 });

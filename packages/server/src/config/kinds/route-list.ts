@@ -1,6 +1,6 @@
 import type { Route } from '@event-runtime/runtime';
 import type { JsonSchema } from '../json-schema.ts';
-import { type Objection, refused } from '../parsed.ts';
+import { type Objection, refused, shown } from '../parsed.ts';
 import type { ValueKind } from '../value-kind.ts';
 import { functionOf } from './function-of.ts';
 import { listOf } from './list-of.ts';
@@ -28,25 +28,37 @@ const glob: ValueKind<string | readonly string[]> = {
   show: (value) => (typeof value === 'string' ? value : value.join(',')),
 };
 
+/** The names that emit allows: a condition on another one would never hold. */
+const headerName: RegExp = /^[a-z0-9]{1,20}$/;
+
+const headersAllowed = "an object like { region: 'eu-*' }";
+
 /** By names that are the producer's. */
 const headers: ValueKind<Readonly<Record<string, string | readonly string[]>>> = {
-  allowed: "an object like { region: 'eu-*' }",
+  allowed: headersAllowed,
   placeholder: 'object',
-  schema: { type: 'object' },
+  schema: {
+    type: 'object',
+    propertyNames: { pattern: headerName.source },
+    additionalProperties: glob.schema,
+  },
   types: { file: 'object', value: 'object' },
-  fromText: (text) => refused(text, "an object like { region: 'eu-*' }"),
+  fromText: (text) => refused(text, headersAllowed),
   fromFile(value) {
-    if (!isObject(value)) return refused(value, "an object like { region: 'eu-*' }");
+    if (!isObject(value)) return refused(value, headersAllowed);
+    const read: Array<[string, string | readonly string[]]> = [];
     const objections: Objection[] = [];
     for (const [name, given] of Object.entries(value)) {
-      const read = glob.fromFile(given);
-      if ('objections' in read) {
-        objections.push(...read.objections.map((each) => ({ ...each, at: `.${name}${each.at}` })));
+      if (!headerName.test(name)) {
+        const allowed = 'a name must be 1 to 20 of a-z and 0-9, as emit has them';
+        objections.push({ at: '', found: `has the name ${shown(name)}`, allowed });
+        continue;
       }
+      const condition = glob.fromFile(given);
+      if ('value' in condition) read.push([name, condition.value]);
+      else objections.push(...condition.objections.map((each) => ({ ...each, at: `.${name}${each.at}` })));
     }
-    return objections.length > 0
-      ? { objections }
-      : { value: value as Readonly<Record<string, string | readonly string[]>> };
+    return objections.length > 0 ? { objections } : { value: Object.fromEntries(read) };
   },
   show: () => 'an object',
 };
