@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { routeSettingPaths } from '../operations/relay-setting-paths.ts';
 import type { Wiring } from './program.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
@@ -23,7 +23,12 @@ export function addRouteCommands(root: Command, { composition, run }: Wiring): v
     .option('--tenant <tenant>', 'its tenant (default tenant)')
     .option('--ecosystem <ecosystem>', 'its ecosystem (default none)')
     .option('--key <key>', 'its entity key (default none)')
-    .option('--header <name=value...>', "a producer's header; may be given several times", [])
+    .addOption(
+      // Each takes one: an id behind it is the event's.
+      new Option('--header <name=value>', "a producer's header; may be given several times")
+        .default([], 'none')
+        .argParser((text, before: readonly string[]) => [...before, text]),
+    )
     .option('--payload <json>', 'its payload (default {})')
     .option('--json', 'print one JSON object', false);
   addSettingOptions(command, [...routeSettingPaths, 'databaseUrl']).action(

@@ -59,6 +59,9 @@ test('an event is named by its id, or described; a header is given several times
   expect((await ran(['routes', 'test', 'some-id'])).given).toEqual([
     ['routesTest', { ...settings, event: 'some-id', header: [] }],
   ]);
+  expect((await ran(['routes', 'test', '--header', 'x=1', 'some-id'])).given).toEqual([
+    ['routesTest', { ...settings, event: 'some-id', header: ['x=1'] }],
+  ]);
   const words = [
     'routes',
     'test',

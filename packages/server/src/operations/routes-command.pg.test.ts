@@ -33,6 +33,7 @@ async function told(words: readonly string[], env: Readonly<Record<string, strin
 test('an event that is described, without a database', async () => {
   const words = ['--type', 'order.placed', '--tenant', 'a.b', '--key', 'o-1', '--header', 'region=eu-west'];
   const program = await told([...words, '--payload', '{"total": 1.0}', '--json']);
+  expect(await program.exit()).toBe(0);
   expect(JSON.parse(program.out)).toEqual({
     event: null,
     type: 'order.placed',
@@ -53,6 +54,19 @@ test('for a person; a function that throws is shown as what it does', async () =
     'audit yes routes[2]',
     '',
   ]);
+  expect(await program.exit()).toBe(1);
+});
+
+test.each([
+  [['--type', ''], '--type is empty.'],
+  [['--type', 'a', '--tenant', ''], '--tenant is empty.'],
+  [['--type', 'a', '--header', 'X-Region=eu'], '--header is "X-Region=eu".'],
+  [['--type', 'a', '--header', 'region'], '--header is "region".'],
+  [['01a1fbfe-d2c6-722a-be7c-d716c0c2014e', '--type', 'a', '--payload', '{}'], 'and --type, --payload.'],
+])('refused: %j', async (words, sentence) => {
+  const program = await told(words);
+  expect(program.errors).toContain(sentence);
+  expect(await program.exit()).toBe(2);
 });
 
 test('one of the outbox, by its id', async () => {
@@ -75,6 +89,8 @@ test('one of the outbox, by its id', async () => {
   });
   const missing = await told(['01a1fbfe-d2c6-722a-be7c-d716c0c2014e'], env);
   expect(missing.errors).toContain('ER4017');
-  const wrong = await told(['o-1'], env);
-  expect(wrong.errors).toContain('"o-1" is no event id');
+  const wrong = await told(['--header', 'region=eu', 'o-1'], env);
+  expect(wrong.errors).toContain('An event id was given, and --header.');
+  const unknown = await told(['o-1'], env);
+  expect(unknown.errors).toContain('"o-1" is no event id');
 });

@@ -10,6 +10,7 @@ import {
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
 import { nameOfSink, type SinkSettings } from '../config/configured-sink.ts';
+import { headerName } from '../config/kinds/route-list.ts';
 import { type GivenSettings, loadConfiguration } from '../config/load-configuration.ts';
 import type { SettingPath } from '../config/settings-table.ts';
 import { serverError } from '../server-error.ts';
@@ -47,12 +48,14 @@ interface Destination {
  * `event-runtime routes test`: where an event would go. One of the outbox by its id, or one that is described; the latter
  * asks no database.
  *
+ * @returns 1 where a function of a route threw
  * @throws ER5001, ER4017 there is no such event
  */
 export async function routesTestCommand(
   context: CommandContext,
   options: RoutesTestOptions,
 ): Promise<ExitCode> {
+  refuseContradictions(options);
   const only: SettingPath[] = [...routeSettingPaths];
   if (options.event !== undefined) only.push('databaseUrl');
   const { env, signal, terminal, json } = context;
@@ -67,7 +70,7 @@ export async function routesTestCommand(
   });
   if (json) {
     terminal.out(JSON.stringify({ event: options.event ?? null, type: event.eventType, destinations }));
-    return exitCode.ok;
+    return codeOf(destinations);
   }
   const rows = destinations.map((each) => [
     each.sink,
@@ -77,7 +80,29 @@ export async function routesTestCommand(
     each.error ?? (each.changed ? 'with another payload' : ''),
   ]);
   for (const line of table(['sink', 'goes there', 'by', 'subject', ''], rows)) terminal.out(line);
-  return exitCode.ok;
+  return codeOf(destinations);
+}
+
+/** For a build that tries the routes: an event that would be a dead letter, or wait, is a failure. */
+function codeOf(destinations: readonly Destination[]): ExitCode {
+  return destinations.some(({ error }) => error !== null) ? exitCode.failed : exitCode.ok;
+}
+
+/** An event has an id, or a description: both together would leave one of them unheard. */
+function refuseContradictions(options: RoutesTestOptions): void {
+  const { event, type, tenant, ecosystem, key, header, payload } = options;
+  const flags = { type, tenant, ecosystem, key, header: header[0], payload };
+  const given = Object.entries(flags).flatMap(([name, text]) => (text === undefined ? [] : [`--${name}`]));
+  if (event !== undefined && given.length > 0) {
+    throw serverError('ER5001', {
+      detail: `An event id was given, and ${given.join(', ')}.`,
+      remedy: 'Give the id of an event, or describe one.',
+    });
+  }
+  for (const [name, text] of Object.entries({ type, tenant })) {
+    if (text !== '') continue;
+    throw serverError('ER5001', { detail: `--${name} is empty.`, remedy: `No event has an empty ${name}.` });
+  }
 }
 
 function yesOrNo(goes: boolean): string {
@@ -161,10 +186,10 @@ function headersOf(given: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     given.map((text) => {
       const at = text.indexOf('=');
-      if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+      if (headerName.test(text.slice(0, Math.max(at, 0)))) return [text.slice(0, at), text.slice(at + 1)];
       throw serverError('ER5001', {
         detail: `--header is ${JSON.stringify(text)}.`,
-        remedy: 'Write it as name=value.',
+        remedy: 'Write it as name=value; emit allows names of 1 to 20 of a-z and 0-9.',
       });
     }),
   );

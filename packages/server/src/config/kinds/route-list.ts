@@ -29,7 +29,7 @@ const glob: ValueKind<string | readonly string[]> = {
 };
 
 /** The names that emit allows: a condition on another one would never hold. */
-const headerName: RegExp = /^[a-z0-9]{1,20}$/;
+export const headerName: RegExp = /^[a-z0-9]{1,20}$/;
 
 const headersAllowed = "an object like { region: 'eu-*' }";
 
