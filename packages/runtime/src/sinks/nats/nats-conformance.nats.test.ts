@@ -7,7 +7,7 @@ const program = inject('natsServer');
 
 describe.skipIf(program === undefined)('the NATS sink, its server killed where it goes away', () => {
   const create = async (): Promise<NatsSite> => await NatsSite.create(program!);
-  const cases = sinkConformance({ create, features: NatsSink.features });
+  const cases = sinkConformance({ create, features: NatsSink.features, flightMs: 200 });
   test.each(cases)('$name [needs nats-server]', async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });

@@ -1,5 +1,6 @@
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
+import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { NatsServer } from '../../testing/nats-server.ts';
 import type { ReceivedEvent, SinkSite } from '../../testing/sink-conformance/sink-site.ts';
 import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
@@ -10,11 +11,16 @@ export type ReceivedMessage = ReceivedEvent & { readonly subject: string };
 /** A server of its own, and sinks into a stream of it. */
 export class NatsSite implements SinkSite {
   readonly server: NatsServer;
-  readonly outage: NonNullable<SinkSite['outage']>;
+  readonly outage: Required<NonNullable<SinkSite['outage']>>;
 
   private constructor(server: NatsServer) {
     this.server = server;
-    this.outage = { begin: async () => await server.kill(), end: async () => await server.resume() };
+    this.outage = {
+      begin: async () => await server.kill(),
+      end: async () => await server.resume(),
+      freeze: async () => server.freeze(),
+      thaw: async () => server.thaw(),
+    };
   }
 
   static async create(program: string): Promise<NatsSite> {
@@ -38,6 +44,11 @@ export class NatsSite implements SinkSite {
 
   async received(): Promise<readonly ReceivedMessage[]> {
     return await receivedFrom([this.server.url], 'EVENTS');
+  }
+
+  /** Above what a server takes by default. */
+  poison(logged: LoggedEvent): LoggedEvent {
+    return { ...logged, event: { ...logged.event, payload: Buffer.alloc(2 ** 20 + 1, '1') } };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,12 +1,16 @@
 import { AssertionError } from 'node:assert';
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { aborted, orAborted } from '../../internal/or-aborted.ts';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
-import type { Sink } from '../../sinks/sink.ts';
+import type { DeliverOptions, Sink } from '../../sinks/sink.ts';
 import { checkReceived } from './checks.ts';
 import { ConformanceEvents } from './conformance-events.ts';
-import { type Handover, handOver } from './handover.ts';
+import { type Answer, deliverTo, type Handover, handOver } from './handover.ts';
 import type { ReceivedEvent, SinkCase, SinkConformanceOptions, SinkSite } from './sink-site.ts';
+
+/** So long something is given to come that must not come. */
+const lateMs = 30;
 
 /** What the body of a case works with. */
 export class CaseRun {
@@ -14,6 +18,7 @@ export class CaseRun {
   readonly site: SinkSite;
   readonly options: SinkConformanceOptions;
   readonly #sinks: Sink[] = [];
+  readonly #ended = new Set<Sink>();
 
   constructor(site: SinkSite, options: SinkConformanceOptions) {
     this.site = site;
@@ -31,10 +36,24 @@ export class CaseRun {
     return sink;
   }
 
-  /** Hands over until all is delivered or rejected. */
+  /** Hands over until all is delivered or rejected. @throws AssertionError: also when that takes too long */
   async handOver(sink: Sink, events: readonly LoggedEvent[], batch = 100): Promise<Handover> {
     const signal = AbortSignal.timeout(this.patienceMs * 4);
-    return await handOver(sink, events, { signal, batch });
+    let cause: unknown;
+    const handing = handOver(sink, events, { signal, batch, onFailure: (error) => (cause = error) });
+    const message = `not all events are delivered or rejected within ${this.patienceMs * 4} ms`;
+    try {
+      const outcome = await orAborted(handing, signal);
+      if (outcome !== aborted) return outcome;
+    } catch (error) {
+      if (error instanceof AssertionError || !signal.aborted) throw error;
+    }
+    throw Object.assign(new AssertionError({ message }), { cause });
+  }
+
+  /** Hands one batch over. @throws AssertionError: the answer is none, or takes too long */
+  async deliver(sink: Sink, events: readonly LoggedEvent[], options: DeliverOptions): Promise<Answer> {
+    return await this.soon('a batch', deliverTo(sink, events, options));
   }
 
   /** @throws AssertionError: it takes too long */
@@ -49,6 +68,22 @@ export class CaseRun {
     return (await this.site.received?.()) ?? [];
   }
 
+  /** Waits until what was sent is there. @returns how many are; none where the sink keeps nothing */
+  async countAfterFlight(): Promise<number> {
+    const { flightMs = 0 } = this.options;
+    // Not even a turn where there is nothing to wait for: what comes in it would be counted as sent before.
+    if (flightMs > 0) await sleep(flightMs);
+    return (await this.received()).length;
+  }
+
+  /** From a time at which so many were there, nothing more has come, nor comes. @throws AssertionError */
+  async expectNoMore(count: number, since: string): Promise<void> {
+    await sleep(lateMs);
+    const more = (await this.countAfterFlight()) - count;
+    const { flightMs = 0 } = this.options;
+    assert.equal(more, 0, `${more} events came to the destination more than ${flightMs} ms after ${since}`);
+  }
+
   /** Exactly these events are at the destination. Asks nothing of a sink that keeps nothing. */
   async expectReceived(events: readonly LoggedEvent[]): Promise<void> {
     if (this.site.received === undefined) return;
@@ -56,7 +91,12 @@ export class CaseRun {
   }
 
   async end(sink: Sink): Promise<void> {
+    this.#ended.add(sink);
     await this.soon('disposing the sink', Promise.resolve(sink[Symbol.asyncDispose]()));
+  }
+
+  hasEnded(sink: Sink): boolean {
+    return this.#ended.has(sink);
   }
 
   async dispose(): Promise<void> {
@@ -74,9 +114,7 @@ export function sinkCase(
     name,
     run: async () => {
       await using site = await options.create();
-      const without = options.without ?? [];
-      assert.equal(site.received === undefined, without.includes('received'), "the site's received()");
-      assert.equal(site.outage === undefined, without.includes('outage'), "the site's outage");
+      checkSite(site, options);
       const run = new CaseRun(site, options);
       try {
         await body(run);
@@ -85,4 +123,18 @@ export function sinkCase(
       }
     },
   };
+}
+
+/** Nothing is left out by accident. @throws AssertionError */
+function checkSite(site: SinkSite, { without = [], features }: SinkConformanceOptions): void {
+  assert.equal(site.received === undefined, without.includes('received'), "the site's received()");
+  assert.equal(site.outage === undefined, without.includes('outage'), "the site's outage");
+  if (site.outage !== undefined) {
+    const { freeze, thaw } = site.outage;
+    assert.equal(freeze === undefined, without.includes('freeze'), "the site's freeze()");
+    assert.equal(freeze === undefined, thaw === undefined, "the site's thaw()");
+  }
+  if (features.maxPayloadBytes === undefined || site.poison !== undefined) {
+    assert.equal(site.poison === undefined, without.includes('poison'), "the site's poison()");
+  }
 }

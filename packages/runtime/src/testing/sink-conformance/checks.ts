@@ -1,8 +1,67 @@
 import assert from 'node:assert/strict';
 import { entityOf, type LoggedEvent } from '../../log/outbox-event.ts';
 import { envelopeAttributes } from '../../sinks/envelope.ts';
-import type { SinkFeatures } from '../../sinks/sink.ts';
+import type { DeliveryResult, SinkFeatures } from '../../sinks/sink.ts';
 import type { ReceivedEvent } from './sink-site.ts';
+
+/**
+ * One result for each event, each as it must be, and nothing of an entity delivered behind what is to be retried.
+ *
+ * @throws AssertionError
+ */
+export function checkResults(batch: readonly LoggedEvent[], results: readonly DeliveryResult[]): void {
+  assert.equal(
+    results.length,
+    batch.length,
+    `${batch.length} events were handed over, ${results.length} results came back`,
+  );
+  const waiting = new Set<string>();
+  for (const [index, { event }] of batch.entries()) {
+    const result = results[index] as DeliveryResult;
+    checkResult(result);
+    const entity = entityOf(event);
+    if (entity === undefined) continue;
+    if (result.type === 'retry') waiting.add(entity);
+    assert.ok(
+      result.type !== 'delivered' || !waiting.has(entity),
+      `event ${index} of the batch was delivered although an earlier one of its entity is to be retried`,
+    );
+  }
+}
+
+/** As it comes from a sink that no compiler has looked at. */
+function checkResult(result: DeliveryResult): void {
+  switch (result.type) {
+    case 'delivered':
+      break;
+    case 'retry':
+      // Anything else is no time: the relay would hand it over again at once, and again.
+      assert.ok(
+        Number.isFinite(result.afterMs) && result.afterMs >= 0,
+        `afterMs of a retry is ${result.afterMs}, which is no time`,
+      );
+      assert.ok(result.error instanceof Error, 'the error of a retry is no Error');
+      break;
+    case 'rejected':
+      assert.equal(typeof result.reason, 'string', 'the reason of a rejection is no text');
+      assert.ok(
+        result.error === undefined || result.error instanceof Error,
+        'the error of a rejection is no Error',
+      );
+      break;
+    default:
+      result satisfies never;
+      assert.fail(`a result is ${JSON.stringify(result)}`);
+  }
+}
+
+/** What was handed over is as it was: another sink, or the next try, is given the same. @throws AssertionError */
+export function checkUnchanged(handed: readonly LoggedEvent[], events: readonly LoggedEvent[]): void {
+  const changed = events.filter(
+    ({ event }, index) => handed[index]?.event.payload.equals(event.payload) !== true,
+  );
+  assert.equal(changed.length, 0, `the payloads of ${changed.length} events were changed in place`);
+}
 
 export interface Expected {
   readonly events: readonly LoggedEvent[];

@@ -43,14 +43,30 @@ export class ConformanceEvents {
   }
 
   /** So many, of entities in turn. */
-  many(count: number, options: { readonly entities: number }): LoggedEvent[] {
+  many(
+    count: number,
+    options: {
+      readonly entities: number;
+      /** With what their keys begin. Default `entity`. */
+      readonly name?: string;
+      /** In turn; each has entities of the same keys. Default one. */
+      readonly tenants?: readonly string[];
+    },
+  ): LoggedEvent[] {
+    const { entities, name = 'entity', tenants = ['acme'] } = options;
     return Array.from({ length: count }, (_, index) =>
-      this.make({ entityKey: `entity-${index % options.entities}` }),
+      this.make({
+        tenantId: tenants[index % tenants.length] as string,
+        entityKey: `${name}-${Math.floor(index / tenants.length) % entities}`,
+      }),
     );
   }
 }
 
-/** A batch as the relay hands it over. */
+/**
+ * A batch as the relay hands it over. Its events are copies, and but for the bytes of a payload nothing can be changed in
+ * it: what a sink does to it is no excuse for what arrives.
+ */
 export function batchOf(events: readonly LoggedEvent[]): SinkBatch {
   const checkpoint: Checkpoint = {
     mode: 'live',
@@ -60,5 +76,10 @@ export function batchOf(events: readonly LoggedEvent[]): SinkBatch {
     floorSeq: 0n,
     adoption: null,
   };
-  return { events, checkpoint };
+  return { events: Object.freeze(events.map(copyOf)), checkpoint };
+}
+
+function copyOf(logged: LoggedEvent): LoggedEvent {
+  const event = Object.freeze({ ...logged.event, payload: Buffer.from(logged.event.payload) });
+  return Object.freeze({ ...logged, event });
 }

@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { type CaseRun, sinkCase } from './case-run.ts';
 import { checkEnvelope } from './checks.ts';
-import { batchOf } from './conformance-events.ts';
-import { checkResults } from './handover.ts';
 import type { SinkCase, SinkConformanceOptions } from './sink-site.ts';
 
 /** JSON that does not survive being parsed and written again, or that is easily damaged. */
@@ -40,13 +38,15 @@ export function deliveryCases(options: SinkConformanceOptions): SinkCase[] {
       'one result for each event, in the order of the batch; an empty batch is nothing',
       counts,
     ),
-    sinkCase(options, 'payloads arrive byte for byte', bytes),
+    sinkCase(options, 'payloads arrive byte for byte, equal ones as often as there are events', bytes),
     sinkCase(
       options,
       'each entity in order, within batches and across them, also through a second sink',
       order,
     ),
+    sinkCase(options, 'what was held back comes behind newer events of others: none is skipped', heldBack),
     sinkCase(options, 'a batch that is handed over again loses and reorders nothing', again),
+    sinkCase(options, 'an event that is in a batch twice has two results', twice),
   ];
   if (!without.includes('envelope') && !without.includes('received')) {
     cases.push(sinkCase(options, 'the envelope arrives, whatever is in it', envelope));
@@ -55,6 +55,9 @@ export function deliveryCases(options: SinkConformanceOptions): SinkCase[] {
     cases.push(
       sinkCase(options, 'a payload above the limit is rejected alone; one at the limit arrives', limit),
     );
+  }
+  if (!without.includes('poison') && features.maxPayloadBytes === undefined) {
+    cases.push(sinkCase(options, 'an event that the destination never takes is rejected alone', poison));
   }
   return cases;
 }
@@ -71,10 +74,11 @@ async function counts(run: CaseRun): Promise<void> {
   await run.site.prepare?.(all);
   const sink = await run.open();
   const { signal } = new AbortController();
-  assert.deepEqual(await run.soon('an empty batch', sink.deliver(batchOf([]), { signal })), []);
+  const none = await run.deliver(sink, [], { signal });
+  assert.deepEqual(none, { results: [] }, 'an empty batch');
   for (const batch of batches) {
-    const results = await run.soon('a batch', sink.deliver(batchOf(batch), { signal }));
-    checkResults(batch, results);
+    const { results } = await run.deliver(sink, batch, { signal });
+    assert.ok(results !== undefined, 'a batch that nothing disturbs failed');
     for (const { type } of results) assert.equal(type, 'delivered');
   }
   await run.expectReceived(all);
@@ -83,7 +87,8 @@ async function counts(run: CaseRun): Promise<void> {
 async function bytes(run: CaseRun): Promise<void> {
   const { maxPayloadBytes = 1_000_000 } = run.options.features;
   const large = `"${'é'.repeat(Math.min(500_000, Math.floor(maxPayloadBytes / 2) - 1))}"`;
-  const events = [...payloads, large]
+  // Also when all that a sink may look at is equal but the id.
+  const events = [...payloads, large, ...payloads]
     .map((text) => run.make.make({ payload: Buffer.from(text) }))
     .filter(({ event }) => event.payload.length <= maxPayloadBytes);
   await deliverAll(run, events);
@@ -110,7 +115,11 @@ async function envelope(run: CaseRun): Promise<void> {
 }
 
 async function order(run: CaseRun): Promise<void> {
-  const events = [...run.make.many(600, { entities: 3 }), ...run.make.many(300, { entities: 200 })];
+  const tenants = ['acme', 'globex', 'initech'];
+  const events = [
+    ...run.make.many(600, { entities: 2, tenants }),
+    ...run.make.many(300, { entities: 70, tenants }),
+  ];
   await run.site.prepare?.(events);
   const first = await run.open();
   const { rejected } = await run.handOver(first, events.slice(0, 700), 64);
@@ -130,6 +139,42 @@ async function again(run: CaseRun): Promise<void> {
   await run.end(first);
   await run.handOver(await run.open(), events.slice(20), 40);
   await run.expectReceived(events);
+}
+
+/** One entity waits while others go on, and a process ends meanwhile. */
+async function heldBack(run: CaseRun): Promise<void> {
+  const events = run.make.many(60, { entities: 3 });
+  const [late, later, latest] = [0, 1, 2].map((key) => events.filter((_, index) => index % 3 === key));
+  await run.site.prepare?.(events);
+  const first = await run.open();
+  await run.handOver(first, latest ?? []);
+  await run.handOver(first, later ?? []);
+  await run.end(first);
+  await run.handOver(await run.open(), late ?? []);
+  await run.expectReceived(events);
+}
+
+async function twice(run: CaseRun): Promise<void> {
+  const events = run.make.many(6, { entities: 2 });
+  await run.site.prepare?.(events);
+  const { rejected } = await run.handOver(await run.open(), [...events.slice(0, 4), ...events.slice(2)]);
+  assert.deepEqual([...rejected], []);
+  await run.expectReceived(events);
+}
+
+async function poison(run: CaseRun): Promise<void> {
+  const { make, site } = run;
+  const events = make.many(8, { entities: 2 });
+  const poisoned = [1, 4].map((place) => {
+    const bad = site.poison?.(events[place] as LoggedEvent) as LoggedEvent;
+    events[place] = bad;
+    return bad.event.eventId;
+  });
+  const good = events.filter(({ event }) => !poisoned.includes(event.eventId));
+  await site.prepare?.(good);
+  const { rejected } = await run.handOver(await run.open(), events);
+  assert.deepEqual([...rejected.keys()], poisoned);
+  await run.expectReceived(good);
 }
 
 async function limit(run: CaseRun): Promise<void> {

@@ -1,14 +1,22 @@
-import { AssertionError } from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { entityOf, type LoggedEvent } from '../../log/outbox-event.ts';
-import type { DeliveryResult, Sink } from '../../sinks/sink.ts';
+import type { LoggedEvent } from '../../log/outbox-event.ts';
+import type { DeliverOptions, DeliveryResult, Sink } from '../../sinks/sink.ts';
+import { checkResults, checkUnchanged } from './checks.ts';
 import { batchOf } from './conformance-events.ts';
 
 export interface HandoverOptions {
   readonly signal: AbortSignal;
   /** Largest batch. */
   readonly batch: number;
+  /** Told why a batch, or an event, must be handed over again. */
+  readonly onFailure?: (error: unknown) => void;
 }
+
+/** What became of one batch. */
+export type Answer =
+  | { readonly results: readonly DeliveryResult[] }
+  /** The sink could say nothing of it. */
+  | { readonly results?: undefined; readonly error: unknown };
 
 /** What came of it. */
 export interface Handover {
@@ -16,6 +24,26 @@ export interface Handover {
   readonly rejected: ReadonlyMap<string, string>;
   /** Batches that the sink could say nothing of. */
   readonly failures: number;
+}
+
+/**
+ * Hands one batch over, in copies of its events.
+ *
+ * @throws AssertionError when the answer is not one that a sink may give, or the batch was changed
+ */
+export async function deliverTo(
+  sink: Sink,
+  events: readonly LoggedEvent[],
+  options: DeliverOptions,
+): Promise<Answer> {
+  const batch = batchOf(events);
+  const answer = await sink.deliver(batch, options).then(
+    (results): Answer => ({ results }),
+    (error: unknown): Answer => ({ error }),
+  );
+  checkUnchanged(batch.events, events);
+  if (answer.results !== undefined) checkResults(events, answer.results);
+  return answer;
 }
 
 /**
@@ -28,7 +56,7 @@ export interface Handover {
 export async function handOver(
   sink: Sink,
   events: readonly LoggedEvent[],
-  { signal, batch: most }: HandoverOptions,
+  { signal, batch: most, onFailure }: HandoverOptions,
 ): Promise<Handover> {
   const rejected = new Map<string, string>();
   let failures = 0;
@@ -36,46 +64,23 @@ export async function handOver(
   while (left.length > 0) {
     signal.throwIfAborted();
     const batch = left.slice(0, most);
-    let results: readonly DeliveryResult[];
-    try {
-      results = await sink.deliver(batchOf(batch), { signal, valid: () => true });
-    } catch {
+    const answer = await deliverTo(sink, batch, { signal, valid: () => true });
+    const { results } = answer;
+    if (results === undefined) {
       failures += 1;
+      onFailure?.(answer.error);
       await sleep(20, undefined, { signal });
       continue;
     }
-    checkResults(batch, results);
     const again = batch.filter((_, index) => results[index]?.type === 'retry');
     for (const [index, { event }] of batch.entries()) {
       const result = results[index];
       if (result?.type === 'rejected') rejected.set(event.eventId, result.reason);
+      if (result?.type === 'retry') onFailure?.(result.error);
     }
     // Both parts are in order, and what is to be retried is older.
     left = [...again, ...left.slice(batch.length)];
     if (again.length > 0) await sleep(20, undefined, { signal });
   }
   return { rejected, failures };
-}
-
-/** @throws AssertionError */
-export function checkResults(batch: readonly LoggedEvent[], results: readonly DeliveryResult[]): void {
-  if (results.length !== batch.length) {
-    throw violation(`${batch.length} events were handed over, ${results.length} results came back`);
-  }
-  const waiting = new Set<string>();
-  for (const [index, { event }] of batch.entries()) {
-    const { type } = results[index] as DeliveryResult;
-    const entity = entityOf(event);
-    if (entity === undefined) continue;
-    if (type === 'retry') waiting.add(entity);
-    else if (type === 'delivered' && waiting.has(entity)) {
-      throw violation(
-        `event ${index} of the batch was delivered although an earlier one of its entity is to be retried`,
-      );
-    }
-  }
-}
-
-function violation(message: string): AssertionError {
-  return new AssertionError({ message });
 }

@@ -24,8 +24,19 @@ export interface SinkSite extends AsyncDisposable {
   readonly outage?: {
     begin(): Promise<void>;
     end(): Promise<void>;
+    /**
+     * Lets the destination hang, and go on: a process that is stopped, a host that drops packets. Connections stay open
+     * or can be made, and nobody answers.
+     */
+    readonly freeze?: () => Promise<void>;
+    readonly thaw?: () => Promise<void>;
   };
+  /** The event as one that the destination will never take, whatever its features say: too large, misnamed. */
+  poison?(event: LoggedEvent): LoggedEvent;
 }
+
+/** What a kind of sink has not: see `without`. */
+export type Absence = 'received' | 'envelope' | 'outage' | 'freeze' | 'lease' | 'poison';
 
 export interface SinkConformanceOptions {
   /** A new destination for each case. */
@@ -35,11 +46,17 @@ export interface SinkConformanceOptions {
   /**
    * What this kind of sink has not, said in so many words, so that nothing is left out by accident. `received`: it keeps
    * nothing that could be read. `envelope`: events are received without attributes but `id`. `outage`: there is nothing
-   * that could be away. `lease`: it waits for nothing before it takes a batch.
+   * that could be away. `freeze`: it can be away, but not be made to hang. `lease`: it waits for nothing before it takes
+   * a batch. `poison`: nothing is known that the destination never takes, but a payload above `maxPayloadBytes`.
    */
-  readonly without?: ReadonlyArray<'received' | 'envelope' | 'outage' | 'lease'>;
+  readonly without?: ReadonlyArray<Absence>;
   /** Milliseconds in which a batch settles, also one that is aborted. Default 15,000. */
   readonly patienceMs?: number;
+  /**
+   * Milliseconds after which what a sink has sent is at the destination, or never will be. What a sink had sent when it
+   * was aborted or lost the lease may show so long; what shows later was sent too late. Default 0: what is written is there.
+   */
+  readonly flightMs?: number;
 }
 
 /** One thing that must hold. */
