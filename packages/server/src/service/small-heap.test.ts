@@ -9,14 +9,15 @@ async function newSpaceAfterLoad(first: string): Promise<number> {
     import { keepHeapSmall } from ${JSON.stringify(new URL('small-heap.ts', import.meta.url).href)};
     ${first}
     const window = new Array(20_000);
-    let most = 0;
+    const sizes = [];
     for (let at = 0; at < 2_000_000; at += 1) {
       window[at % window.length] = { at, id: 'event ' + at, entity: 'key ' + (at % 97) };
       if (at % 50_000 !== 0) continue;
       const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
-      most = Math.max(most, space.space_size);
+      sizes.push(space.space_size);
     }
-    console.log(most / 1e6);
+    // Not the largest: a machine that is busy lets the collector's helpers come late now and then.
+    console.log(sizes.toSorted((a, b) => a - b)[sizes.length >> 1] / 1e6);
   `;
   const node = promisify(execFile);
   const { stdout } = await node(process.execPath, ['--input-type=module', '-e', load]);
