@@ -17,8 +17,8 @@ export const natsIgnoresAcks: Mutant = {
 };
 
 /**
- * Messages of one entity are under way at the same time. A server as such keeps the order of what it gets, so that some
- * are lost on the way, once for every 25th: that alone is no fault.
+ * Messages of one entity are under way at the same time. A server as such keeps the order of what it gets, so that one in
+ * sixteen is lost on its first way: that alone is no fault.
  */
 export const natsResendsOutOfOrder: Mutant = {
   name: 'nats-resends-out-of-order',
