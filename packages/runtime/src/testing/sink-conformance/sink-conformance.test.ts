@@ -162,6 +162,13 @@ describe('a sink that is wrong is convicted', () => {
     const failed = await failures({ create, features, without: ['envelope'] });
     expect(failed.length).toBeGreaterThan(5);
   });
+
+  test.each(['freeze', 'poison'] as const)('a site that says it has no %s, and has', async (absence) => {
+    const create = async (): Promise<SinkSite> => new MemoryWorld((world) => new WorldSink(world, features));
+    const without = ['envelope', absence] as const;
+    const failed = await failures({ create, features, without, only: /has a name/ });
+    expect(failed).toEqual([{ name: expect.any(String), error: expect.any(AssertionError) }]);
+  });
 });
 
 test('a sink that had not made sure is convicted when its destination goes away', async () => {

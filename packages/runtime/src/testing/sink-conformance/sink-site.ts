@@ -50,7 +50,10 @@ export interface SinkConformanceOptions {
    * a batch. `poison`: nothing is known that the destination never takes, but a payload above `maxPayloadBytes`.
    */
   readonly without?: ReadonlyArray<Absence>;
-  /** Milliseconds in which a batch settles, also one that is aborted. Default 15,000. */
+  /**
+   * Milliseconds in which a batch settles, also one that is aborted, or whose destination hangs: the sink's own time limit
+   * must be shorter here. Default 15,000.
+   */
   readonly patienceMs?: number;
   /**
    * Milliseconds after which what a sink has sent is at the destination, or never will be. What a sink had sent when it

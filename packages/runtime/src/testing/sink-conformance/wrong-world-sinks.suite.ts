@@ -62,6 +62,21 @@ class GoesOnBehindTheAbort extends WorldSink {
   }
 }
 
+class WritesWhenItIsBack extends WorldSink {
+  override async deliver(batch: SinkBatch, options: DeliverOptions): Results {
+    options.signal.throwIfAborted();
+    const { signal } = new AbortController();
+    const writing = (async () => {
+      while (this.world.away) await sleep(2);
+      return await super.deliver(batch, { ...options, signal });
+    })();
+    const aborted = new Promise<never>((_, reject) => {
+      options.signal.addEventListener('abort', () => reject(new Error('aborted')));
+    });
+    return await Promise.race([writing, aborted]);
+  }
+}
+
 class WaitsToBeDisposed extends WorldSink {
   override async [Symbol.asyncDispose](): Promise<void> {
     while (this.world.away) await sleep(5);
@@ -161,6 +176,12 @@ export const wrongWorldSinks: ReadonlyArray<
     {},
   ],
   ['goes on writing when it is aborted', /aborted in the middle/, GoesOnBehindTheAbort, {}],
+  [
+    'writes what was aborted when its destination is back',
+    /aborted while the destination is away/,
+    WritesWhenItIsBack,
+    {},
+  ],
   [
     'waits for its destination to be disposed',
     /disposed while the destination is away/,
