@@ -201,6 +201,27 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
   });
 });
 
+describe.skipIf(program === undefined)('beside other clients [needs nats-server]', () => {
+  test.each(['{}', 'OK'])(
+    'one that answers %j to what we publish: nothing counts as delivered that is not stored',
+    async (reply) => {
+      await using site = await NatsSite.create(program!);
+      await using sink = site.sink();
+      const make = new ConformanceEvents();
+      const events = make.many(50, { entities: 5 });
+      await handOver(sink, events, options);
+      const other = await connect({ servers: site.server.url });
+      other.subscribe('events.>', { callback: (_error, message) => void message.respond(reply) });
+      await other.flush();
+      const [full, more] = [{ max_msgs: 60, discard: 'new' as const }, make.many(50, { entities: 5 })];
+      await (await jetstreamManager(other)).streams.update('EVENTS', full);
+      const results = await sink.deliver(batchOf(more), { signal });
+      expect(results.filter(({ type }) => type === 'delivered')).toHaveLength(10);
+      await other.close();
+    },
+  );
+});
+
 describe.skipIf(program === undefined)('who may connect [needs nats-server]', () => {
   test.each<
     [what: string, configuration: string, access: Awaited<ReturnType<NonNullable<NatsSinkOptions['access']>>>]

@@ -144,7 +144,11 @@ export class NatsSink implements Sink {
     const library = await loadNatsLibrary();
     const connection = await connectNats(library, { ...this.#options, name: `event-runtime ${name}` });
     try {
-      const publisher = new Publisher(connection, { newHeaders: library.headers, ackMs });
+      const publisher = new Publisher(connection, {
+        newHeaders: library.headers,
+        stream: stream.name,
+        ackMs,
+      });
       const lost = `${servers.map(withoutSecrets).join(', ')}: the connection was lost.`;
       const end = (error?: unknown): void =>
         publisher.fail(runtimeError('ER4014', { detail: lost, cause: error }));

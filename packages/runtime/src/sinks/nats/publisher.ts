@@ -1,4 +1,4 @@
-import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
 import { type Deferred, deferred } from '../../internal/deferred.ts';
 
@@ -15,15 +15,21 @@ export type Ack =
   /** `code`: JetStream's err_code; 503: nobody took it. */
   | { readonly type: 'refused'; readonly code: number; readonly description: string };
 
-/** JetStream answers with these members; what it leaves out is undefined. */
-interface PubAck {
-  readonly error?: { readonly err_code?: number; readonly code?: number; readonly description?: string };
-  readonly duplicate?: boolean;
-}
-
 interface Waiting extends Deferred<Ack> {
   readonly since: number;
+  /** Of the message, or of each one in the atomic batch. */
+  readonly subjects: readonly string[];
+  readonly bytes: number;
+  /** What the answer to an atomic batch repeats. */
+  readonly batch: { readonly id: string; readonly count: number } | undefined;
 }
+
+/** By JetStream's err_code: there is no such stream, another one took it, it is sealed, it takes no atomic batches. */
+const changedCodes: ReadonlySet<number> = new Set([10_059, 10_060, 10_109, 10_174]);
+/** The code of what nobody took, and of what may not be published. */
+const [nobodyCode, deniedCode] = [503, 403];
+/** The slowest link that is reckoned with. */
+const slowestBytesPerSecond = 128 * 1024;
 
 /**
  * Publishes into JetStream over one connection: as many messages at once as are given, each with an answer of its own.
@@ -36,11 +42,14 @@ interface Waiting extends Deferred<Ack> {
 export class Publisher {
   readonly #connection: NatsConnection;
   readonly #newHeaders: () => MsgHdrs;
+  readonly #stream: string;
   readonly #inbox: string;
   readonly #ackMs: number;
   /** By the end of the reply subject; the oldest first. */
   readonly #waiting = new Map<string, Waiting>();
   #sent = 0;
+  #answeredAt = 0;
+  #streamChanged = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -48,28 +57,39 @@ export class Publisher {
     options: {
       /** Of the library, which is loaded on use. */
       readonly newHeaders: () => MsgHdrs;
-      /** Milliseconds after which an answer that has not come is not waited for any more. */
+      /** Whose acknowledgements count. */
+      readonly stream: string;
+      /**
+       * Milliseconds without any answer after which one that has not come is not waited for any more; for each
+       * 128 KiB of the message a second more.
+       */
       readonly ackMs: number;
     },
   ) {
     this.#connection = connection;
     this.#newHeaders = options.newHeaders;
+    this.#stream = options.stream;
     this.#ackMs = options.ackMs;
     this.#inbox = `_INBOX.${crypto.randomUUID().replaceAll('-', '')}.`;
     connection.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
-        if (error !== null) return;
-        const id = message.subject.slice(this.#inbox.length);
-        const waiting = this.#waiting.get(id);
-        this.#waiting.delete(id);
-        waiting?.resolve(readAck(message.data, message.headers));
+        if (error === null) this.#onAnswer(message);
       },
     });
   }
 
+  /** Whether an answer said that the stream is not what it was, or is not there any more. */
+  get streamChanged(): boolean {
+    return this.#streamChanged;
+  }
+
   /** @throws ER4016 no answer in time; what {@link fail} was given */
   publish(message: Outgoing): Promise<Ack> {
-    return this.#send(message);
+    return this.#send([message], {
+      subjects: [message.subject],
+      bytes: message.payload.length,
+      batch: undefined,
+    });
   }
 
   /**
@@ -78,21 +98,32 @@ export class Publisher {
    * @throws as {@link publish}: whether it is stored is then unknown
    */
   publishAtomically(messages: readonly Outgoing[]): Promise<Ack> {
-    const batch = crypto.randomUUID();
+    const id = crypto.randomUUID();
     const numbered = messages.map((message, index) => ({
       ...message,
       headers: [
         ...message.headers,
-        ['Nats-Batch-Id', batch] as const,
+        ['Nats-Batch-Id', id] as const,
         ['Nats-Batch-Sequence', String(index + 1)] as const,
       ],
     }));
     const last = numbered.pop();
     if (last === undefined) throw new TypeError('an empty batch');
-    for (const { subject, headers, payload } of numbered) {
-      this.#connection.publish(subject, payload, { headers: this.#encode(headers) });
+    numbered.push({ ...last, headers: [...last.headers, ['Nats-Batch-Commit', '1'] as const] });
+    return this.#send(numbered, {
+      subjects: messages.map(({ subject }) => subject),
+      bytes: messages.reduce((bytes, { payload }) => bytes + payload.length, 0),
+      batch: { id, count: messages.length },
+    });
+  }
+
+  /** The server said that nothing may be published there: it sends no answer to what was. */
+  refuse(subject: string, description: string): void {
+    for (const [id, waiting] of this.#waiting) {
+      if (!waiting.subjects.includes(subject)) continue;
+      this.#waiting.delete(id);
+      waiting.resolve({ type: 'refused', code: deniedCode, description });
     }
-    return this.#send({ ...last, headers: [...last.headers, ['Nats-Batch-Commit', '1']] });
   }
 
   /** Nothing more will come: what waits for an answer fails. */
@@ -103,15 +134,33 @@ export class Publisher {
     this.#waiting.clear();
   }
 
-  #send({ subject, headers, payload }: Outgoing): Promise<Ack> {
+  /** Whoever subscribes to the subject can answer too: what is no answer of our stream is waited on. */
+  #onAnswer({ subject, data, headers }: Msg): void {
+    const id = subject.slice(this.#inbox.length);
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    const ack = readAck(data, { headers, stream: this.#stream, batch: waiting.batch });
+    if (ack === undefined) return;
+    this.#answeredAt = performance.now();
+    this.#waiting.delete(id);
+    if (ack.type === 'refused' && (ack.code === nobodyCode || changedCodes.has(ack.code))) {
+      this.#streamChanged = true;
+    }
+    waiting.resolve(ack);
+  }
+
+  /** The answer is the one to the last of them. */
+  #send(messages: readonly Outgoing[], about: Pick<Waiting, 'subjects' | 'bytes' | 'batch'>): Promise<Ack> {
     const id = (this.#sent += 1).toString(36);
-    const waiting: Waiting = { ...deferred<Ack>(), since: performance.now() };
+    const waiting: Waiting = { ...deferred<Ack>(), ...about, since: performance.now() };
     this.#waiting.set(id, waiting);
     try {
-      this.#connection.publish(subject, payload, {
-        headers: this.#encode(headers),
-        reply: this.#inbox + id,
-      });
+      for (const [index, { subject, headers, payload }] of messages.entries()) {
+        this.#connection.publish(subject, payload, {
+          headers: this.#encode(headers),
+          ...(index === messages.length - 1 ? { reply: this.#inbox + id } : {}),
+        });
+      }
     } catch (error) {
       this.#waiting.delete(id);
       waiting.reject(error);
@@ -126,12 +175,15 @@ export class Publisher {
     return encoded;
   }
 
+  /** From the last answer on: behind a slow link, what was written at once arrives one after another. */
   #sweep(): void {
     const now = performance.now();
     for (const [id, waiting] of this.#waiting) {
-      if (now - waiting.since < this.#ackMs) break;
+      const { since, bytes } = waiting;
+      const waitMs = this.#ackMs + (bytes / slowestBytesPerSecond) * 1_000;
+      if (now - Math.max(since, this.#answeredAt) < waitMs) continue;
       this.#waiting.delete(id);
-      waiting.reject(runtimeError('ER4016', { detail: `No answer within ${this.#ackMs} ms.` }));
+      waiting.reject(runtimeError('ER4016', { detail: `No answer within ${Math.round(waitMs)} ms.` }));
     }
     if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);
@@ -139,15 +191,48 @@ export class Publisher {
   }
 }
 
-function readAck(data: Uint8Array, headers: MsgHdrs | undefined): Ack {
+/** JetStream answers with these members; what it leaves out is undefined. */
+interface PubAck {
+  readonly error?: { readonly err_code?: number; readonly code?: number; readonly description?: string };
+  readonly stream?: unknown;
+  readonly seq?: unknown;
+  readonly duplicate?: unknown;
+  readonly batch?: unknown;
+  readonly count?: unknown;
+}
+
+/** Undefined: it is none of the stream's. */
+function readAck(
+  data: Uint8Array,
+  wanted: {
+    readonly headers: MsgHdrs | undefined;
+    readonly stream: string;
+    readonly batch: Waiting['batch'];
+  },
+): Ack | undefined {
   if (data.length === 0) {
-    return { type: 'refused', code: headers?.code ?? 0, description: 'no stream takes the subject' };
+    if (wanted.headers?.code !== nobodyCode) return undefined;
+    return { type: 'refused', code: nobodyCode, description: 'no stream takes the subject' };
   }
-  const { error, duplicate } = JSON.parse(Buffer.from(data).toString()) as PubAck;
-  if (error === undefined) return { type: 'stored', duplicate: duplicate === true };
-  return {
-    type: 'refused',
-    code: error.err_code ?? error.code ?? 0,
-    description: error.description ?? 'no description',
-  };
+  const answer = parseAnswer(data);
+  if (answer === undefined) return undefined;
+  const { error, stream, seq, duplicate, batch, count } = answer;
+  if (typeof error === 'object' && error !== null) {
+    const code = error.err_code ?? error.code ?? 0;
+    return { type: 'refused', code, description: error.description ?? 'no description' };
+  }
+  if (stream !== wanted.stream || typeof seq !== 'number' || seq <= 0) return undefined;
+  if (wanted.batch !== undefined && (batch !== wanted.batch.id || count !== wanted.batch.count)) {
+    return undefined;
+  }
+  return { type: 'stored', duplicate: duplicate === true };
+}
+
+function parseAnswer(data: Uint8Array): PubAck | undefined {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(data).toString());
+    return typeof parsed === 'object' && parsed !== null ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
 }

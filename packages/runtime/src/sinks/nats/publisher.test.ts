@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { headers, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import { expect, test } from 'vitest';
+import { Publisher } from './publisher.ts';
+
+interface Sent {
+  readonly subject: string;
+  readonly reply: string | undefined;
+  readonly headers: MsgHdrs | undefined;
+}
+
+/** A connection whose other end is the test. */
+function connectionOfATest(): {
+  readonly connection: NatsConnection;
+  readonly sent: Sent[];
+  readonly answer: (data: string, more?: { readonly to?: number; readonly headers?: MsgHdrs }) => void;
+} {
+  const sent: Sent[] = [];
+  let callback: ((error: Error | null, message: Msg) => void) | undefined;
+  const connection = {
+    subscribe: (_subject: string, options: { callback: typeof callback }) => {
+      callback = options.callback;
+    },
+    publish: (
+      subject: string,
+      _payload: Uint8Array,
+      options: { readonly reply?: string; readonly headers?: MsgHdrs },
+    ) => {
+      sent.push({ subject, reply: options.reply, headers: options.headers });
+    },
+  } as unknown as NatsConnection;
+  return {
+    connection,
+    sent,
+    answer: (data, { to = sent.length - 1, headers: given } = {}) =>
+      callback?.(null, {
+        subject: sent[to]!.reply!,
+        data: Buffer.from(data),
+        headers: given,
+      } as unknown as Msg),
+  };
+}
+
+const message = { subject: 'events.a', headers: [['Nats-Msg-Id', '1']] as const, payload: Buffer.from('{}') };
+const options = { newHeaders: headers, stream: 'EVENTS', ackMs: 60_000 };
+
+/** 'waiting' as long as the promise has not settled. */
+async function stateOf<T>(promise: Promise<T>): Promise<T | 'waiting'> {
+  await new Promise(setImmediate);
+  return await Promise.race([promise, Promise.resolve('waiting' as const)]);
+}
+
+test.each([
+  '{}',
+  'OK',
+  '',
+  'null',
+  '"EVENTS"',
+  '{"stream":"OTHER","seq":1}',
+  '{"stream":"EVENTS"}',
+  '{"stream":"EVENTS","seq":0}',
+])(
+  '%j of whoever subscribes to the subject is no acknowledgement; the one of the stream is',
+  async (reply) => {
+    const { connection, answer } = connectionOfATest();
+    const publishing = new Publisher(connection, options).publish(message);
+    answer(reply);
+    expect(await stateOf(publishing)).toBe('waiting');
+    answer('{"stream":"EVENTS","seq":7}');
+    expect(await stateOf(publishing)).toEqual({ type: 'stored', duplicate: false });
+  },
+);
+
+test('an atomic batch is stored when all of it is, under its id', async () => {
+  const { connection, sent, answer } = connectionOfATest();
+  const publishing = new Publisher(connection, options).publishAtomically([message, message]);
+  const batch = sent[0]!.headers!.get('Nats-Batch-Id');
+  for (const wrong of [{}, { batch: 'another', count: 2 }, { batch, count: 1 }]) {
+    answer(JSON.stringify({ stream: 'EVENTS', seq: 2, ...wrong }));
+  }
+  expect(await stateOf(publishing)).toBe('waiting');
+  answer(JSON.stringify({ stream: 'EVENTS', seq: 2, batch, count: 2 }));
+  expect(await stateOf(publishing)).toEqual({ type: 'stored', duplicate: false });
+});
+
+test('what may not be published is refused, alone or in an atomic batch; nothing else is', async () => {
+  const { connection } = connectionOfATest();
+  const publisher = new Publisher(connection, options);
+  const other = publisher.publish(message);
+  const denied = publisher.publish({ ...message, subject: 'events.bad' });
+  const batch = publisher.publishAtomically([message, { ...message, subject: 'events.bad' }]);
+  publisher.refuse('events.bad', 'not you');
+  const refused = { type: 'refused', code: 403, description: 'not you' };
+  expect([await stateOf(denied), await stateOf(batch)]).toEqual([refused, refused]);
+  expect(await stateOf(other)).toBe('waiting');
+});
+
+test.each([
+  [10_059, true],
+  [10_060, true],
+  [10_109, true],
+  [10_174, true],
+  [10_077, false],
+])('after error %i the stream has changed: %s', async (code, changed) => {
+  const { connection, answer } = connectionOfATest();
+  const publisher = new Publisher(connection, options);
+  const publishing = publisher.publish(message);
+  answer(JSON.stringify({ error: { err_code: code, description: 'why' } }));
+  expect(await publishing).toEqual({ type: 'refused', code, description: 'why' });
+  expect(publisher.streamChanged).toBe(changed);
+});
+
+test('an answer is waited for as long as others come, and then for its time', async () => {
+  const { connection, answer } = connectionOfATest();
+  const publisher = new Publisher(connection, { ...options, ackMs: 200 });
+  const first = publisher.publish(message);
+  first.catch(() => undefined);
+  for (let to = 1; to < 6; to += 1) {
+    const next = publisher.publish(message);
+    await sleep(100);
+    answer('{"stream":"EVENTS","seq":7}', { to });
+    await next;
+  }
+  expect(await stateOf(first)).toBe('waiting');
+  await expect(first).rejects.toMatchObject({ code: 'ER4016' });
+});
