@@ -1,3 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import diagnostics from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
 import type { NatsLibrary } from './nats-library.ts';
@@ -22,7 +25,7 @@ export interface NatsAccess {
 }
 
 export interface NatsConnectionOptions {
-  /** `nats://host:port` or `tls://host:port`, one or more of a cluster. */
+  /** `nats://host:port`, one or more of a cluster; `tls://` for any of them: each connection must be encrypted. */
   readonly servers: readonly string[];
   /** Asked for each connection, so that a secret that was changed is used. Default: neither secrets nor TLS. */
   readonly access?: () => Promise<NatsAccess>;
@@ -43,23 +46,37 @@ export async function connectNats(
   options: NatsConnectionOptions,
 ): Promise<NatsConnection> {
   const access = (await options.access?.()) ?? {};
+  const encrypted = access.tls !== undefined || options.servers.some((server) => /^tls:/i.test(server));
+  const sockets: Socket[] = [];
   try {
-    return await library.connect({
-      ...authentication(library, access),
-      servers: [...options.servers],
-      name: options.name,
-      timeout: options.connectMs ?? 5_000,
-      reconnect: false,
-      // A connection that is half open is noticed in 10 s by this, and by the first answer that does not come.
-      pingInterval: 5_000,
-      maxPingOut: 2,
-      ...(access.tls === undefined ? {} : { tls: { ...access.tls } }),
-    });
+    const connecting = async (): Promise<NatsConnection> =>
+      await library.connect({
+        ...authentication(library, access),
+        servers: [...options.servers],
+        name: options.name,
+        timeout: options.connectMs ?? 5_000,
+        reconnect: false,
+        // Behind 4 MiB on a slow link an answer takes its time; a connection that is half open is noticed by the
+        // first answer that does not come.
+        pingInterval: 20_000,
+        maxPingOut: 2,
+        // By the scheme alone the library encrypts only what the server offers to.
+        ...(encrypted ? { tls: { ...access.tls } } : {}),
+      });
+    return await socketsOf.run(sockets, connecting);
   } catch (cause) {
+    // Of a server that accepts and says nothing the library keeps the socket.
+    for (const socket of sockets) socket.destroy();
     const detail = `${options.servers.map(withoutSecrets).join(', ')}: ${messageOf(cause)}.`;
-    throw runtimeError('ER4014', { detail, cause });
+    throw runtimeError('ER4014', { detail, cause: withoutInput(cause) });
   }
 }
+
+/** The sockets that were opened for one attempt. */
+const socketsOf = new AsyncLocalStorage<Socket[]>();
+diagnostics.subscribe('net.client.socket', (message) => {
+  socketsOf.getStore()?.push((message as { readonly socket: Socket }).socket);
+});
 
 function authentication(library: NatsLibrary, given: NatsAccess): ConnectionOptions {
   const { token, user, password, nkeySeed, credentials } = given;
@@ -76,9 +93,14 @@ function bytes(text: string): Uint8Array {
   return Buffer.from(text.trim());
 }
 
-/** A URL may carry a user and a password. */
+/** A URL may carry a user and a password, which may have any character if it was not encoded. */
 export function withoutSecrets(server: string): string {
-  return server.replace(/^([a-z]+:\/\/)?[^@/]*@/, '$1');
+  return server.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1');
+}
+
+/** The error for what is no URL has the whole of it in a member. */
+function withoutInput(cause: unknown): unknown {
+  return cause instanceof Error && 'input' in cause ? new Error(cause.message) : cause;
 }
 
 function messageOf(cause: unknown): string {
