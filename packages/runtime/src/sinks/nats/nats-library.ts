@@ -8,7 +8,10 @@ export interface NatsLibrary {
   readonly headers: () => MsgHdrs;
   readonly credsAuthenticator: (creds: Uint8Array) => Authenticator;
   readonly nkeyAuthenticator: (seed: Uint8Array) => Authenticator;
-  readonly jetstreamManager: (connection: NatsConnection) => Promise<JetStreamManager>;
+  readonly jetstreamManager: (
+    connection: NatsConnection,
+    options: { readonly checkAPI: boolean },
+  ) => Promise<JetStreamManager>;
 }
 
 /** @throws ER5002 it is not installed */

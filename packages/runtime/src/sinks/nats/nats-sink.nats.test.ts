@@ -126,24 +126,23 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
     },
   );
 
-  test('by which properties of the stream events may be lost is said', async () => {
-    await withStreams((streams) =>
-      streams.add({
-        name: 'EVENTS',
-        subjects: ['events.>'],
-        storage: 'memory',
-        duplicate_window: 1_000_000_000,
-        max_msgs: 1_000_000,
-      }),
-    );
+  const loose = { storage: 'memory', duplicate_window: 1_000_000_000, max_msgs: 1_000_000 } as const;
+  test.each<[config: Partial<StreamConfig>, said: readonly string[]]>([
+    [{ ...loose, allow_atomic: true }, ['storage memory', 'duplicate_window 1000 ms', 'discard old']],
+    [{ retention: 'interest', allow_atomic: true }, ['retention interest']],
+    [{ retention: 'workqueue', max_msgs: 10, allow_atomic: true }, ['discard old', 'retention workqueue']],
+    [{}, ['allow_atomic false']],
+  ])('by which properties of the stream events may be lost or slow is said: %j', async (config, said) => {
+    await withStreams((streams) => streams.add({ name: 'EVENTS', subjects: ['events.>'], ...config }));
     const concerns: StreamConcern[] = [];
-    await using sink = site.sink({ onConcern: (concern) => void concerns.push(concern) });
-    await handOver(sink, [make.make()], options);
-    expect(concerns.map(({ property, found }) => `${property} ${found}`)).toEqual([
-      'storage memory',
-      'duplicate_window 1000 ms',
-      'discard old',
-    ]);
+    const onConcern = (concern: StreamConcern): void => void concerns.push(concern);
+    for (const replicas of [1, 3]) {
+      await using sink = site.sink({ onConcern, stream: { name: 'EVENTS', replicas } });
+      const few = replicas === 1 ? [] : ['num_replicas 1'];
+      await handOver(sink, [make.make()], options);
+      const found = concerns.splice(0).map((one) => `${one.property} ${one.found}`);
+      expect(found.toSorted()).toEqual([...said, ...few].toSorted());
+    }
   });
 
   test('a full stream that takes no more: what is refused waits, and comes in order once there is room', async () => {

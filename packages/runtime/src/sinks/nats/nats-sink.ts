@@ -1,23 +1,27 @@
-import type { NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
-import { orAborted } from '../../internal/or-aborted.ts';
+import { aborted, orAborted } from '../../internal/or-aborted.ts';
 import { entityOf } from '../../log/outbox-event.ts';
 import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
-import { connectNats, type NatsConnectionOptions, withoutSecrets } from './nats-connection.ts';
+import { type Care, Doubts } from './doubts.ts';
+import { inAtomicBatch, type Limits, type Size, sizeOf, tooLarge } from './message-size.ts';
+import type { NatsConnectionOptions } from './nats-connection.ts';
 import { natsHeaders } from './nats-envelope.ts';
-import { loadNatsLibrary } from './nats-library.ts';
+import { openSession, type Session } from './nats-session.ts';
 import { type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
-import { type Ack, Publisher } from './publisher.ts';
-import { openStream, type StreamConcern, type StreamFacts, type StreamOptions } from './stream.ts';
+import type { Ack } from './publisher.ts';
+import type { StreamConcern, StreamOptions } from './stream.ts';
 import { covers, defaultSubject, SubjectTemplate } from './subject-template.ts';
 
 export interface NatsSinkOptions extends Omit<NatsConnectionOptions, 'name'> {
   /** The sink's name: the key of its checkpoint. */
   readonly name: string;
   readonly stream: StreamOptions;
-  /** Of each event, see {@link SubjectTemplate}. Default `events.<tenant>.<type>`. */
+  /**
+   * Of each event whose route names none, see {@link SubjectTemplate}. Default `events.<tenant>.<type>`; where
+   * `routedSubjects` are given, a stream that is there need not take the default.
+   */
   readonly subject?: string;
-  /** Templates that routes give in its place: the stream must take these too. */
+  /** Templates that routes give in its place: the stream must take these. */
   readonly routedSubjects?: readonly string[];
   /** Milliseconds after which an acknowledgement that has not come is not waited for. Default 5,000. */
   readonly ackMs?: number;
@@ -27,17 +31,19 @@ export interface NatsSinkOptions extends Omit<NatsConnectionOptions, 'name'> {
   readonly onConcern?: (concern: StreamConcern) => void;
 }
 
-/** A connection and what was found at its other end. */
-interface Session {
-  readonly connection: NatsConnection;
-  readonly publisher: Publisher;
-  readonly stream: StreamFacts;
-}
+/** JetStream's err_codes for a message above `max_msg_size`, and for headers above 64 KiB. */
+const poisonCodes: ReadonlySet<number> = new Set([10_054, 10_097]);
+/** For how long the limits of a server and its stream hold: then they are asked for before a message is rejected. */
+const limitsHoldMs = 1_000;
 
-/** JetStream's err_code for a message above `max_msg_size`. */
-const tooLarge = 10_054;
-/** What a PUB line may take beside its subject: the reply, two lengths. The server's limit is 4,096 bytes. */
-const maxSubjectBytes = 3_900;
+/** A batch, made ready for a session. */
+interface Prepared {
+  /** In the batch's places; undefined: it is sent. */
+  readonly results: ReadonlyArray<DeliveryResult | undefined>;
+  readonly messages: readonly Ordered[];
+  readonly ids: readonly string[];
+  readonly tooLarge: boolean;
+}
 
 /**
  * Events into a JetStream stream: one message each, the envelope in its headers, delivered when the stream has
@@ -54,8 +60,9 @@ export class NatsSink implements Sink {
   readonly #subject: SubjectTemplate;
   /** By their text; those that routes name, and any other that an event brings. */
   readonly #templates = new Map<string, SubjectTemplate>();
+  readonly #doubts = new Doubts();
+  readonly #disposal = new AbortController();
   #session: Promise<Session> | undefined;
-  #disposed = false;
 
   /** @throws RangeError for a subject that is no template */
   constructor(options: NatsSinkOptions) {
@@ -70,41 +77,40 @@ export class NatsSink implements Sink {
     const { signal, valid = () => true } = options;
     signal.throwIfAborted();
     if (batch.events.length === 0) return [];
-    const opening = this.#open();
-    await orAborted(opening, signal);
-    signal.throwIfAborted();
-    const session = await opening;
-    if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${this.name}.` });
-    const results: Array<DeliveryResult | undefined> = [];
-    const messages: Ordered[] = [];
-    for (const { event, subject } of batch.events) {
-      const template = subject === undefined ? this.#subject : this.#template(subject);
-      const message: Ordered = {
-        subject: template.of(event),
-        headers: natsHeaders(event, this.#options.stream.name),
-        payload: event.payload,
-        entity: entityOf(event),
-      };
-      const poison = this.#poison(message, session);
-      results.push(poison === undefined ? undefined : { type: 'rejected', reason: poison });
-      if (poison === undefined) messages.push(message);
+    let session = await this.#opened(signal);
+    let prepared = this.#prepare(batch, session);
+    if (prepared.tooLarge && performance.now() - session.openedAt > limitsHoldMs) {
+      // The server keeps to the limits that it had when a connection began.
+      this.#leave(session);
+      session = await this.#opened(signal);
+      prepared = this.#prepare(batch, session);
     }
-    const outcomes = await publishInOrder(messages, {
-      publisher: session.publisher,
-      atomicLimit: session.stream.atomicLimit,
-      signal,
-      valid,
-      isPoison,
-    });
+    if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${this.name}.` });
+    const { messages, ids, results } = prepared;
+    const { publisher, stream } = session;
+    const { atomicLimit } = stream;
+    const outcomes = await publishInOrder(messages, { publisher, atomicLimit, signal, valid, isPoison });
+    for (const [at, outcome] of outcomes.entries()) {
+      this.#doubts.note(ids[at] as string, outcome, session.ending());
+    }
     // The server may be gone without a word, and another of its cluster may be there.
-    if (outcomes.some(({ type }) => type === 'unknown')) this.#leave(session);
+    const left = outcomes.some(({ type }) => type === 'unknown') || publisher.streamChanged;
+    if (left) this.#leave(session);
     let next = 0;
-    return results.map((result) => result ?? this.#resultOf(outcomes[next++] as Outcome));
+    return results.map((result, at) => {
+      if (result !== undefined) {
+        this.#doubts.forget(batch.events[at]?.event.eventId ?? '');
+        return result;
+      }
+      const [outcome, message] = [outcomes[next] as Outcome, messages[next] as Ordered];
+      next += 1;
+      return this.#resultOf(outcome, message);
+    });
   }
 
-  /** What waits for an acknowledgement is given up. */
+  /** What waits for an acknowledgement, and a connection that is being made, is given up. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#disposed = true;
+    this.#disposal.abort();
     const session = await this.#session?.catch(() => undefined);
     this.#session = undefined;
     await session?.connection.close();
@@ -116,14 +122,14 @@ export class NatsSink implements Sink {
     return known;
   }
 
-  /** What the stream must take: each once, and none that another takes in. */
-  get #wildcards(): readonly string[] {
-    const all = [...new Set([...this.#templates.values()].map(({ wildcard }) => wildcard))];
-    return all.filter((one) => !all.some((other) => other !== one && covers(other, one)));
+  async #opened(signal: AbortSignal): Promise<Session> {
+    const opening = this.#open();
+    await orAborted(opening, signal);
+    signal.throwIfAborted();
+    return await opening;
   }
 
   #open(): Promise<Session> {
-    if (this.#disposed) return Promise.reject(new Error(`sink ${this.name} is disposed`));
     if (this.#session !== undefined) return this.#session;
     const opening = this.#connect();
     this.#session = opening;
@@ -140,62 +146,81 @@ export class NatsSink implements Sink {
   }
 
   async #connect(): Promise<Session> {
-    const { name, stream, ackMs = 5_000, servers } = this.#options;
-    const library = await loadNatsLibrary();
-    const connection = await connectNats(library, { ...this.#options, name: `event-runtime ${name}` });
-    try {
-      const publisher = new Publisher(connection, {
-        newHeaders: library.headers,
-        stream: stream.name,
-        ackMs,
+    const { signal } = this.#disposal;
+    const { name, ackMs = 5_000, subject, routedSubjects = [] } = this.#options;
+    const required = [...routedSubjects];
+    if (subject !== undefined || required.length === 0) required.push(this.#subject.text);
+    const opening = signal.aborted
+      ? aborted
+      : openSession({
+          ...this.#options,
+          name: `event-runtime ${name}`,
+          ackMs,
+          signal,
+          required: this.#wildcards(required),
+          wildcards: this.#wildcards([...routedSubjects, this.#subject.text]),
+        });
+    const session = opening === aborted ? aborted : await orAborted(opening, signal);
+    if (session === aborted) throw new Error(`sink ${name} is disposed`);
+    for (const concern of session.stream.concerns) this.#options.onConcern?.(concern);
+    return session;
+  }
+
+  /** Each once, and none that another takes in. */
+  #wildcards(templates: readonly string[]): readonly string[] {
+    const all = [...new Set(templates.map((text) => this.#template(text).wildcard))];
+    return all.filter((one) => !all.some((other) => other !== one && covers(other, one)));
+  }
+
+  #prepare({ events }: SinkBatch, session: Session): Prepared {
+    const results: Array<DeliveryResult | undefined> = [];
+    const messages: Ordered[] = [];
+    const ids: string[] = [];
+    let large = false;
+    for (const { event, subject } of events) {
+      const template = subject === undefined ? this.#subject : this.#template(subject);
+      const headers = natsHeaders(event, this.#options.stream.name);
+      const message = { subject: template.of(event), headers, payload: event.payload };
+      const size = sizeOf(message);
+      const excess = tooLarge(size, limitsOf(session));
+      const id = event.eventId;
+      const reason = excess ?? this.#doubts.poisonOf(id);
+      large ||= excess !== undefined;
+      results.push(reason === undefined ? undefined : { type: 'rejected', reason });
+      if (reason !== undefined) continue;
+      ids.push(id);
+      messages.push({
+        ...message,
+        entity: entityOf(event),
+        care: this.#careOf(id, { size, session }),
+        endings: this.#doubts.endingsOf(id),
       });
-      const lost = `${servers.map(withoutSecrets).join(', ')}: the connection was lost.`;
-      const end = (error?: unknown): void =>
-        publisher.fail(runtimeError('ER4014', { detail: lost, cause: error }));
-      connection.closed().then((error) => end(error ?? undefined), end);
-      const jsm = await library.jetstreamManager(connection);
-      const facts = await openStream(jsm, { ...stream, connection, wildcards: this.#wildcards });
-      for (const concern of facts.concerns) this.#options.onConcern?.(concern);
-      return { connection, publisher, stream: facts };
-    } catch (error) {
-      await connection.close();
-      throw error;
     }
+    return { results, messages, ids, tooLarge: large };
   }
 
-  /** Why a message can never be stored; asked before it is sent, for a server ends the connection over it. */
-  #poison({ subject, headers, payload }: Ordered, { connection, stream }: Session): string | undefined {
-    const subjectBytes = Buffer.byteLength(subject);
-    if (subjectBytes > maxSubjectBytes) {
-      return `its subject has ${subjectBytes} bytes, a server takes at most ${maxSubjectBytes}`;
-    }
-    // `NATS/1.0`, a line for each header, an empty line; and room for the headers of an atomic batch.
-    let bytes = payload.length + 12 + 120;
-    for (const [name, value] of headers) bytes += name.length + Buffer.byteLength(value) + 4;
-    const limit = Math.min(
-      connection.info?.max_payload ?? Number.POSITIVE_INFINITY,
-      stream.maxMessageBytes ?? Number.POSITIVE_INFINITY,
-    );
-    if (bytes <= limit) return undefined;
-    return `with its headers it has ${bytes} bytes, the ${limit === stream.maxMessageBytes ? 'stream' : 'server'} takes at most ${limit}`;
+  #careOf(id: string, { size, session }: { readonly size: Size; readonly session: Session }): Care {
+    const care = this.#doubts.careOf(id);
+    if (care !== 'free') return care;
+    return tooLarge(inAtomicBatch(size), limitsOf(session)) === undefined ? 'free' : 'one by one';
   }
 
-  #resultOf(outcome: Outcome): DeliveryResult {
+  #resultOf(outcome: Outcome, message: Ordered): DeliveryResult {
     if (outcome.type === 'stored') return { type: 'delivered' };
     if (outcome.type === 'refused' && isPoison(outcome)) {
       return { type: 'rejected', reason: `${outcome.description} (${outcome.code})` };
     }
     const afterMs = this.#options.retryAfterMs ?? 1_000;
-    return { type: 'retry', afterMs, error: this.#errorOf(outcome) };
+    return { type: 'retry', afterMs, error: this.#errorOf(outcome, message) };
   }
 
-  #errorOf(outcome: Exclude<Outcome, { type: 'stored' }>): Error {
+  #errorOf(outcome: Exclude<Outcome, { type: 'stored' }>, { subject }: Ordered): Error {
     switch (outcome.type) {
       case 'unknown':
         return outcome.error;
       case 'refused':
         return runtimeError('ER4016', {
-          detail: `JetStream says: ${outcome.description} (${outcome.code}).`,
+          detail: `Of ${subject}: ${outcome.description} (${outcome.code}).`,
         });
       case 'unsent':
         return runtimeError('ER4016', { detail: 'An earlier event of its entity waits.' });
@@ -207,5 +232,9 @@ export class NatsSink implements Sink {
 }
 
 function isPoison(ack: Ack): boolean {
-  return ack.type === 'refused' && ack.code === tooLarge;
+  return ack.type === 'refused' && poisonCodes.has(ack.code);
+}
+
+function limitsOf({ connection, stream }: Session): Limits {
+  return { server: connection.info?.max_payload, stream: stream.maxMessageBytes };
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Doubts } from './doubts.ts';
 import { type Ordered, publishInOrder } from './publish-in-order.ts';
 import type { Ack, Outgoing, Publisher } from './publisher.ts';
 
@@ -119,14 +120,21 @@ test.each([0, 4, 1_000])(
         const model = new ModelStream(plan);
         let left = all;
         const poison = new Set<string>();
+        const doubts = new Doubts();
         for (let round = 0; left.length > 0; round += 1) {
           expect(round).toBeLessThan(200);
+          left = left.map((one) => ({
+            ...one,
+            care: doubts.careOf(idOf(one)),
+            endings: doubts.endingsOf(idOf(one)),
+          }));
           const options = { publisher: model.publisher, atomicLimit, signal, valid, isPoison };
           const outcomes = await publishInOrder(left, options);
           const waiting = new Set<string>();
           const again: Ordered[] = [];
           for (const [index, one] of left.entries()) {
             const outcome = outcomes[index]!;
+            doubts.note(idOf(one), outcome, round % 2 === 0 ? undefined : { fault: undefined });
             const settled = outcome.type === 'stored' || (outcome.type === 'refused' && isPoison(outcome));
             if (outcome.type === 'stored') {
               // Nothing of the entity is delivered behind what waits.
@@ -193,4 +201,52 @@ test('without the lease, and once it is aborted, nothing more is sent', async ()
   const options = { publisher, atomicLimit: 0, signal: aborted, valid, isPoison };
   await expect(publishInOrder(messages, options)).rejects.toThrow('let go');
   expect(calls).toHaveLength(2);
+});
+
+test('an atomic batch has at most 1 MiB; a larger message goes in one of its own', async () => {
+  const calls: number[] = [];
+  const publisher = {
+    publishAtomically: async (all: readonly Outgoing[]): Promise<Ack> => {
+      calls.push(all.length);
+      return { type: 'stored', duplicate: false };
+    },
+  } as unknown as Publisher;
+  const sizes = [400_000, 400_000, 400_000, 2_000_000, 10, 10];
+  const messages = sizes.map((size, n) => ({ ...message(0, n), payload: Buffer.alloc(size) }));
+  const options = { publisher, atomicLimit: 1_000, signal, valid, isPoison };
+  const outcomes = await publishInOrder(messages, options);
+  expect(outcomes.every(({ type }) => type === 'stored')).toBe(true);
+  expect(calls).toEqual([2, 1, 1, 2]);
+});
+
+test('in doubt: one by one within the entity; alone, the most doubtful last, and nothing behind what has no answer', async () => {
+  const calls: string[] = [];
+  const publisher = {
+    publish: async (one: Outgoing): Promise<Ack> => {
+      calls.push(idOf(one));
+      await turns(3);
+      if (idOf(one) === '2/1') throw new Error('connection lost');
+      calls.push(`answer to ${idOf(one)}`);
+      return { type: 'stored', duplicate: false };
+    },
+  } as unknown as Publisher;
+  const messages: Ordered[] = [
+    { ...message(2, 1), care: 'alone', endings: 2 },
+    { ...message(3, 1), care: 'alone', endings: 3 },
+    message(4, 1),
+    { ...message(4, 2), care: 'alone', endings: 1 },
+    { ...message(0, 1), care: 'one by one' },
+    message(0, 2),
+    message(1, 1),
+  ];
+  const options = { publisher, atomicLimit: 1_000, signal, valid, isPoison };
+  const outcomes = await publishInOrder(messages, options);
+  expect(calls.slice(0, 2)).toEqual(['0/1', '1/1']);
+  expect(calls.slice(2, 6).filter((call) => call.includes('0/'))).toEqual([
+    ...['answer to 0/1', '0/2', 'answer to 0/2'],
+  ]);
+  expect(calls.slice(6)).toEqual(['4/1', 'answer to 4/1', '4/2', 'answer to 4/2', '2/1']);
+  expect(outcomes.map(({ type }) => type)).toEqual([
+    ...['unknown', 'unsent', 'stored', 'stored', 'stored', 'stored', 'stored'],
+  ]);
 });

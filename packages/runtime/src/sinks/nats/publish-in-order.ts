@@ -1,10 +1,15 @@
 import { orAborted } from '../../internal/or-aborted.ts';
+import type { Care } from './doubts.ts';
 import type { Ack, Outgoing, Publisher } from './publisher.ts';
 
 /** A message and what its order is kept by. */
 export interface Ordered extends Outgoing {
   /** Undefined: no order is asked for. */
   readonly entity: string | undefined;
+  /** Default `free`. */
+  readonly care?: Care;
+  /** Of those that go `alone`, what has more goes later. Default 0. */
+  readonly endings?: number;
 }
 
 /** What became of one message. */
@@ -43,6 +48,9 @@ export async function publishInOrder(
   return round.outcomes;
 }
 
+/** Payload in one atomic batch: it is acknowledged as a whole, also over a slow link. A larger message is one of its own. */
+const atomicBytes = 1024 * 1024;
+
 class Round {
   readonly outcomes: Outcome[];
   readonly #messages: readonly Ordered[];
@@ -55,10 +63,34 @@ class Round {
   }
 
   async run(): Promise<void> {
-    const lanes = this.#lanesOf(this.#messages.keys());
-    const alone = lanes.filter(({ length }) => length === 1 || this.#options.atomicLimit === 0);
-    const crowded = lanes.filter(({ length }) => length > 1 && this.#options.atomicLimit > 0);
-    await Promise.all([...alone.map((lane) => this.#oneByOne(lane)), this.#together(crowded.flat())]);
+    const { atomicLimit } = this.#options;
+    const lanes = { alone: [] as number[][], 'one by one': [] as number[][], free: [] as number[][] };
+    for (const lane of this.#lanesOf(this.#messages.keys())) {
+      const care = this.#careOf(lane);
+      lanes[care === 'free' && (lane.length === 1 || atomicLimit === 0) ? 'one by one' : care].push(lane);
+    }
+    await Promise.all([
+      ...lanes['one by one'].map((lane) => this.#oneByOne(lane)),
+      this.#together(lanes.free.flat()),
+    ]);
+    await this.#alone(lanes.alone);
+  }
+
+  /** Of the entity: as its most doubtful message. */
+  #careOf(lane: readonly number[]): Care {
+    const cares = new Set(lane.map((place) => this.#message(place).care ?? 'free'));
+    if (cares.has('alone')) return 'alone';
+    return cares.has('one by one') ? 'one by one' : 'free';
+  }
+
+  /** What may be why connections ended comes last, so that others are not held up by it. */
+  async #alone(lanes: readonly number[][]): Promise<void> {
+    const endings = (lane: readonly number[]): number =>
+      Math.max(...lane.map((place) => this.#message(place).endings ?? 0));
+    for (const lane of lanes.toSorted((a, b) => endings(a) - endings(b))) {
+      if (this.outcomes.some(({ type }) => type === 'unknown')) return;
+      await this.#oneByOne(lane);
+    }
   }
 
   /** Places by entity, each in order. */
@@ -86,21 +118,35 @@ class Round {
   /** Of several atomic batches each waits for the one before: an entity may be in both. */
   async #together(places: readonly number[]): Promise<void> {
     const inOrder = places.toSorted((a, b) => a - b);
-    const { atomicLimit, publisher } = this.#options;
     const waiting = new Set<string | undefined>();
-    for (let from = 0; from < inOrder.length; from += atomicLimit) {
-      const batch = inOrder
-        .slice(from, from + atomicLimit)
-        .filter((place) => !waiting.has(this.#message(place).entity));
+    for (const chunk of this.#chunksOf(inOrder)) {
+      const batch = chunk.filter((place) => !waiting.has(this.#message(place).entity));
       if (batch.length === 0) continue;
       if (this.#over) return;
-      const answering = publisher.publishAtomically(batch.map((place) => this.#message(place)));
+      const answering = this.#options.publisher.publishAtomically(batch.map((place) => this.#message(place)));
       const outcome = await this.#answer(answering);
       if (outcome.type === 'refused') {
         await Promise.all(this.#lanesOf(batch).map((lane) => this.#oneByOne(lane)));
       } else for (const place of batch) this.outcomes[place] = outcome;
       for (const place of batch) if (this.#holds(place)) waiting.add(this.#message(place).entity);
     }
+  }
+
+  #chunksOf(places: readonly number[]): readonly number[][] {
+    const chunks: number[][] = [];
+    let bytes = 0;
+    for (const place of places) {
+      const size = this.#message(place).payload.length;
+      const last = chunks.at(-1);
+      if (last === undefined || last.length >= this.#options.atomicLimit || bytes + size > atomicBytes) {
+        chunks.push([place]);
+        bytes = size;
+      } else {
+        last.push(place);
+        bytes += size;
+      }
+    }
+    return chunks;
   }
 
   #holds(place: number): boolean {

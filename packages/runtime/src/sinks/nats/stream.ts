@@ -5,13 +5,16 @@ import { covers } from './subject-template.ts';
 
 export interface StreamOptions {
   readonly name: string;
-  /** Subjects of a stream that is made. Default: the wildcard of the subject template. */
+  /** Subjects of a stream that is made. Default: wildcards of the subject template and of those that routes name. */
   readonly subjects?: readonly string[];
   /** Whether a stream that is missing is made. Default true. */
   readonly create?: boolean;
-  /** Of a stream that is made: in how many servers it is kept. Default 1. */
+  /** In how many servers a stream that is made is kept, and one that is there should be. Default 1. */
   readonly replicas?: number;
-  /** Of a stream that is made: milliseconds in which an event that is sent again is recognised. Default 120,000. */
+  /**
+   * Of a stream that is made: milliseconds in which an event that is sent again is recognised. Default 120,000, or
+   * `maxAgeMs` where that is less.
+   */
   readonly duplicateWindowMs?: number;
   /** Of a stream that is made: milliseconds after which messages are removed. Default: never. */
   readonly maxAgeMs?: number;
@@ -27,11 +30,19 @@ export interface StreamFacts {
   readonly concerns: readonly StreamConcern[];
 }
 
-/** A property of a stream by which events may be lost, or be there twice. */
+/** A property of a stream by which events may be lost, be there twice, or be slow. */
 export interface StreamConcern {
   readonly property: string;
   readonly found: string;
   readonly danger: string;
+}
+
+interface OpenOptions extends StreamOptions {
+  readonly connection: NatsConnection;
+  /** What the stream must take. */
+  readonly required: readonly string[];
+  /** What a stream that is made takes, if it is not said. */
+  readonly wildcards: readonly string[];
 }
 
 /** Messages in an atomic batch that every server of 2.12 takes by default. */
@@ -44,17 +55,14 @@ const nanoseconds = 1_000_000;
  *
  * @throws ER4015 it is not there, or cannot take the events; Error of the library where the server did not answer
  */
-export async function openStream(
-  jsm: JetStreamManager,
-  options: StreamOptions & { readonly connection: NatsConnection; readonly wildcards: readonly string[] },
-): Promise<StreamFacts> {
+export async function openStream(jsm: JetStreamManager, options: OpenOptions): Promise<StreamFacts> {
   const config = (await find(jsm, options.name)) ?? (await create(jsm, options));
-  const refusal = refusalOf(config, options.wildcards);
+  const refusal = refusalOf(config, options.required);
   if (refusal !== undefined) throw runtimeError('ER4015', { detail: `Stream ${options.name}: ${refusal}.` });
   return {
     atomicLimit: config.allow_atomic === true ? atomicLimit : 0,
     maxMessageBytes: config.max_msg_size > 0 ? config.max_msg_size : undefined,
-    concerns: concernsOf(config),
+    concerns: concernsOf(config, options),
   };
 }
 
@@ -67,20 +75,19 @@ async function find(jsm: JetStreamManager, name: string): Promise<StreamConfig |
   }
 }
 
-async function create(
-  jsm: JetStreamManager,
-  options: StreamOptions & { readonly connection: NatsConnection; readonly wildcards: readonly string[] },
-): Promise<StreamConfig> {
+async function create(jsm: JetStreamManager, options: OpenOptions): Promise<StreamConfig> {
   const { name, subjects = options.wildcards, replicas = 1, connection } = options;
   if (options.create === false) {
     throw runtimeError('ER4015', { detail: `Stream ${name} is not there, and is not to be made.` });
   }
+  // JetStream refuses a window that is longer than what it keeps.
+  const windowMs = Math.min(minimumWindowMs, options.maxAgeMs ?? minimumWindowMs);
   try {
     const { config } = await jsm.streams.add({
       name,
       subjects: [...subjects],
       num_replicas: replicas,
-      duplicate_window: (options.duplicateWindowMs ?? minimumWindowMs) * nanoseconds,
+      duplicate_window: (options.duplicateWindowMs ?? windowMs) * nanoseconds,
       ...(options.maxAgeMs === undefined ? {} : { max_age: options.maxAgeMs * nanoseconds }),
       ...(takesAtomicBatches(connection.info?.version) ? { allow_atomic: true } : {}),
     });
@@ -101,18 +108,19 @@ function takesAtomicBatches(version: string | undefined): boolean {
 }
 
 /** Why the stream cannot be used at all. */
-function refusalOf(config: StreamConfig, wildcards: readonly string[]): string | undefined {
+function refusalOf(config: StreamConfig, required: readonly string[]): string | undefined {
   if (config.no_ack === true) return 'it acknowledges nothing (no_ack)';
   if (config.sealed) return 'it is sealed';
   if (config.mirror !== undefined) return 'it is a mirror of another one';
-  const { subjects } = config;
-  const left = wildcards.filter((wildcard) => !subjects.some((subject) => covers(subject, wildcard)));
+  // A stream that copies others may have none.
+  const subjects = 'subjects' in config ? config.subjects : [];
+  const left = required.filter((wildcard) => !subjects.some((subject) => covers(subject, wildcard)));
   if (left.length === 0) return undefined;
-  return `its subjects (${subjects.join(', ')}) do not take in ${left.join(', ')}`;
+  return `its subjects (${subjects.join(', ') || 'none'}) do not take in ${left.join(', ')}`;
 }
 
-/** By which properties events may be lost, or be there twice. */
-function concernsOf(config: StreamConfig): readonly StreamConcern[] {
+/** By which properties events may be lost, be there twice, or be slow. */
+function concernsOf(config: StreamConfig, options: OpenOptions): readonly StreamConcern[] {
   const concerns: StreamConcern[] = [];
   const concern = (property: string, found: string, danger: string): void => {
     concerns.push({ property, found, danger });
@@ -131,8 +139,29 @@ function concernsOf(config: StreamConfig): readonly StreamConcern[] {
     );
   }
   const bounded = config.max_msgs > 0 || config.max_bytes > 0 || config.max_msgs_per_subject > 0;
-  if (bounded && config.discard === 'old' && config.retention === 'limits') {
+  if (bounded && config.discard === 'old') {
     concern('discard', 'old', 'a full stream drops its oldest events, read or not');
+  }
+  if (config.retention === 'interest') {
+    concern('retention', 'interest', 'an event that no consumer waits for when it arrives is not kept');
+  }
+  if (config.retention === 'workqueue') {
+    concern('retention', 'workqueue', 'an event is gone as soon as its one consumer has acknowledged it');
+  }
+  const { replicas = 1, connection } = options;
+  if (config.num_replicas < replicas) {
+    concern(
+      'num_replicas',
+      String(config.num_replicas),
+      `fewer servers keep it than the ${replicas} of the sink`,
+    );
+  }
+  if (config.allow_atomic !== true && takesAtomicBatches(connection.info?.version)) {
+    concern(
+      'allow_atomic',
+      'false',
+      'an entity takes as many events a second as there are round trips in one',
+    );
   }
   return concerns;
 }

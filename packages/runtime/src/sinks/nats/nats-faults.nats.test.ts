@@ -1,0 +1,213 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jetstreamManager, type StreamAPI, type StreamConfig } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { describe, expect, inject, test } from 'vitest';
+import { NatsServer } from '../../testing/nats-server.ts';
+import { batchOf, ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
+import { handOver } from '../../testing/sink-conformance/handover.ts';
+import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
+
+const program = inject('natsServer');
+const { signal } = new AbortController();
+const admin = { user: 'admin', pass: 'admin' };
+
+function sinkTo(server: NatsServer, options: Partial<NatsSinkOptions> = {}): NatsSink {
+  const known = { name: 'nats', servers: [server.url], stream: { name: 'EVENTS' }, retryAfterMs: 20 };
+  return new NatsSink({ ...known, ...options });
+}
+
+async function withStreams<T>(server: NatsServer, use: (streams: StreamAPI) => Promise<T>): Promise<T> {
+  const connection = await connect({ servers: server.url, ...admin });
+  try {
+    return await use((await jetstreamManager(connection)).streams);
+  } finally {
+    await connection.close();
+  }
+}
+
+async function stored(server: NatsServer): Promise<number> {
+  return await withStreams(server, async (streams) => (await streams.info('EVENTS')).state.messages);
+}
+
+function userWith(permissions: string): string {
+  return `authorization { users = [
+    {user: admin, password: admin}
+    {user: relay, password: relay, permissions: ${permissions}}
+  ] }`;
+}
+
+const access = async (): Promise<{ user: string; password: string }> => ({
+  user: 'relay',
+  password: 'relay',
+});
+
+describe.skipIf(program === undefined)('what a user may not [needs nats-server]', () => {
+  test('a subject that may not be published: its events wait with the reason, all others go at once', async () => {
+    const configuration = userWith('{publish: {deny: ["events.bad.>"]}}');
+    await using server = await NatsServer.start({ program: program!, configuration });
+    await using sink = sinkTo(server, { access });
+    const make = new ConformanceEvents();
+    const of = (tenantId: string, entityKey: string) => make.make({ tenantId, entityKey });
+    const events = [of('good', 'k'), of('good', 'k'), of('bad', 'b'), of('bad', 'b'), of('good', 'alone')];
+    const started = performance.now();
+    const results = await sink.deliver(batchOf(events), { signal });
+    expect(performance.now() - started).toBeLessThan(3_000);
+    expect(results.map(({ type }) => type)).toEqual([
+      'delivered',
+      'delivered',
+      'retry',
+      'retry',
+      'delivered',
+    ]);
+    expect(results[2]).toMatchObject({
+      error: { code: 'ER4016', message: expect.stringMatching(/Permissions Violation.*events\.bad/) },
+    });
+    expect(await stored(server)).toBe(3);
+  });
+
+  test('least rights: to publish, to look the stream up, and to be answered', async () => {
+    const least =
+      '{publish: {allow: ["events.>", "$JS.API.STREAM.INFO.EVENTS"]}, subscribe: {allow: ["_INBOX.>"]}}';
+    await using server = await NatsServer.start({ program: program!, configuration: userWith(least) });
+    await withStreams(server, (streams) => streams.add({ name: 'EVENTS', subjects: ['events.>'] }));
+    await using sink = sinkTo(server, { access });
+    const { rejected, failures } = await handOver(sink, [new ConformanceEvents().make()], {
+      signal,
+      batch: 1,
+    });
+    expect([rejected.size, failures]).toEqual([0, 0]);
+  });
+
+  test.each([
+    '{publish: {allow: ["events.>"]}, subscribe: {allow: ["_INBOX.>"]}}',
+    '{publish: {allow: [">"]}, subscribe: {deny: ["_INBOX.>"]}}',
+  ])('less than that is ER4015 with the reason: %s', async (permissions) => {
+    await using server = await NatsServer.start({ program: program!, configuration: userWith(permissions) });
+    await using sink = sinkTo(server, { access });
+    const delivering = sink.deliver(batchOf([new ConformanceEvents().make()]), { signal });
+    const message = expect.stringMatching(/Permissions Violation/) as string;
+    await expect(delivering).rejects.toMatchObject({ code: 'ER4015', message });
+  });
+});
+
+describe.skipIf(program === undefined)('what changes meanwhile [needs nats-server]', () => {
+  test('a stream that is deleted is made again; one that takes no atomic batches any more is looked up again', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    await using sink = sinkTo(server);
+    const make = new ConformanceEvents();
+    await handOver(sink, [make.make()], { signal, batch: 1 });
+    await withStreams(server, (streams) => streams.delete('EVENTS'));
+    const events = make.many(6, { entities: 2 });
+    await handOver(sink, events, { signal, batch: 6 });
+    expect(await stored(server)).toBe(6);
+  });
+
+  test('a stream that is sealed: ER4015', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    await using sink = sinkTo(server);
+    const make = new ConformanceEvents();
+    await handOver(sink, [make.make()], { signal, batch: 1 });
+    const sealed = { sealed: true } as Partial<StreamConfig>;
+    await withStreams(server, (streams) => streams.update('EVENTS', sealed));
+    const first = await sink.deliver(batchOf([make.make()]), { signal });
+    expect(first[0]).toMatchObject({ type: 'retry', error: { code: 'ER4016' } });
+    const next = sink.deliver(batchOf([make.make()]), { signal });
+    await expect(next).rejects.toMatchObject({ code: 'ER4015', message: expect.stringMatching(/sealed/) });
+  });
+
+  test('a limit that was raised holds: nothing is a dead letter by the one before', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    const config = { name: 'EVENTS', subjects: ['events.>'], max_msg_size: 2_000 };
+    await withStreams(server, (streams) => streams.add(config));
+    await using sink = sinkTo(server);
+    const make = new ConformanceEvents();
+    const large = () => make.make({ payload: Buffer.alloc(5_000, '1') });
+    const before = await sink.deliver(batchOf([large()]), { signal });
+    expect(before[0]).toMatchObject({ type: 'rejected' });
+    await withStreams(server, (streams) => streams.update('EVENTS', { max_msg_size: 20_000 }));
+    await sleep(1_100);
+    expect(await sink.deliver(batchOf([large()]), { signal })).toEqual([{ type: 'delivered' }]);
+  });
+});
+
+describe.skipIf(program === undefined)('what can never be stored [needs nats-server]', () => {
+  test('headers above 64 KiB are a dead letter with its reason, and stop no other', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    await using sink = sinkTo(server);
+    const make = new ConformanceEvents();
+    const headers = JSON.stringify({ a: '日'.repeat(7_300) });
+    const results = await sink.deliver(batchOf([make.make({ headers }), make.make()]), { signal });
+    const reason = expect.stringMatching(
+      /^its headers have \d+ bytes, JetStream takes at most 65535$/,
+    ) as string;
+    expect(results).toEqual([{ type: 'rejected', reason }, { type: 'delivered' }]);
+  });
+
+  test('a message that fits only outside of an atomic batch goes outside of it', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    const config = { name: 'EVENTS', subjects: ['events.>'], max_msg_size: 2_000, allow_atomic: true };
+    await withStreams(server, (streams) => streams.add(config));
+    await using sink = sinkTo(server);
+    const make = new ConformanceEvents();
+    const rejects = async (bytes: number): Promise<number | undefined> => {
+      const one = make.make({ entityKey: 'k', payload: Buffer.alloc(bytes, '1') });
+      const results = await sink.deliver(batchOf([one, make.make({ entityKey: 'k' })]), { signal });
+      expect(results[1]).toEqual({ type: 'delivered' });
+      if (results[0]?.type !== 'rejected') return undefined;
+      return Number(/it has (\d+) bytes/.exec(results[0].reason)?.[1]);
+    };
+    const overhead = (await rejects(2_000))! - 2_000;
+    expect(await rejects(2_000 - overhead)).toBeUndefined();
+    expect(await rejects(2_001 - overhead)).toBe(2_001);
+  });
+
+  test('a message that the server ends the connection over is a dead letter, and all others arrive', async () => {
+    const configuration = 'max_control_line: 1024';
+    await using server = await NatsServer.start({ program: program!, configuration });
+    await using sink = sinkTo(server);
+    const make = new ConformanceEvents();
+    const long = make.make({ eventType: 'é'.repeat(200), tenantId: 'x' });
+    const events = [...make.many(20, { entities: 3 }), long, ...make.many(20, { entities: 3 })];
+    const { rejected } = await handOver(sink, events, { signal, batch: 100 });
+    expect([...rejected]).toEqual([
+      [
+        long.event.eventId,
+        expect.stringMatching(/^the server ended the connection over it: .*control line/i),
+      ],
+    ]);
+    expect(await stored(server)).toBe(40);
+  });
+});
+
+describe.skipIf(program === undefined)('which streams will do [needs nats-server]', () => {
+  test('one that takes what routes name need not take the default', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    await withStreams(server, (streams) => streams.add({ name: 'EVENTS', subjects: ['done.>'] }));
+    await using sink = sinkTo(server, { routedSubjects: ['done.<tenant>'] });
+    const make = new ConformanceEvents();
+    const events = [{ ...make.make(), subject: 'done.<tenant>' }, make.make()];
+    const results = await sink.deliver({ ...batchOf([]), events }, { signal });
+    const message = expect.stringMatching(/Of events\.\S+ no stream takes the subject/) as string;
+    expect(results).toMatchObject([{ type: 'delivered' }, { type: 'retry', error: { message } }]);
+  });
+
+  test('one that copies others and has no subjects is refused with its reason', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    await withStreams(server, async (streams) => {
+      await streams.add({ name: 'OTHER', subjects: ['other.>'] });
+      await streams.add({ name: 'EVENTS', sources: [{ name: 'OTHER' }] });
+    });
+    await using sink = sinkTo(server);
+    const delivering = sink.deliver(batchOf([new ConformanceEvents().make()]), { signal });
+    const message = expect.stringMatching(/its subjects \(none\)/) as string;
+    await expect(delivering).rejects.toMatchObject({ code: 'ER4015', message });
+  });
+
+  test('one that keeps events for less than two minutes is made', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    await using sink = sinkTo(server, { stream: { name: 'EVENTS', maxAgeMs: 60_000 } });
+    await handOver(sink, [new ConformanceEvents().make()], { signal, batch: 1 });
+    const { config } = await withStreams(server, (streams) => streams.info('EVENTS'));
+    expect(config.duplicate_window).toBe(60_000_000_000);
+  });
+});
