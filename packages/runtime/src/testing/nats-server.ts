@@ -135,7 +135,7 @@ export class NatsServer implements AsyncDisposable {
     await this.#end('SIGKILL');
   }
 
-  /** Stops the server and removes its streams. */
+  /** Stops the server, frozen or not, within about a second, and removes its streams. */
   async stop(): Promise<void> {
     await this.#end('SIGTERM');
     await rm(this.storeDirectory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
@@ -164,8 +164,14 @@ export class NatsServer implements AsyncDisposable {
     if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) return;
     server.ref();
     await new Promise<void>((resolve) => {
-      server.once('exit', () => resolve());
+      const killing = setTimeout(() => server.kill('SIGKILL'), 1_000);
+      server.once('exit', () => {
+        clearTimeout(killing);
+        resolve();
+      });
       server.kill(signal);
+      // A frozen process takes nothing but SIGKILL.
+      server.kill('SIGCONT');
     });
   }
 }
