@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { recordedTerminal } from '../cli/recorded-terminal.suite.ts';
 import { configSchemaCommand, configShowCommand } from './config-command.ts';
 import { configSchema } from './config-schema.ts';
@@ -19,12 +22,16 @@ async function show(options: {
   readonly flags?: GivenSettings['flags'];
   readonly env?: Readonly<Record<string, string>>;
   readonly json?: boolean;
+  readonly config?: string;
 }): Promise<Shown> {
   const { terminal, out, notes } = recordedTerminal();
   const { signal } = new AbortController();
   const context = { terminal, signal, env: options.env ?? {}, json: options.json ?? false };
   try {
-    const code = await configShowCommand(context, { flags: options.flags ?? {}, config: false });
+    const code = await configShowCommand(context, {
+      flags: options.flags ?? {},
+      config: options.config ?? false,
+    });
     return { out, notes, code, error: undefined };
   } catch (error) {
     return { out, notes, code: undefined, error };
@@ -87,6 +94,35 @@ test('--json is one object in any case', async () => {
   const bad = await show({ env: { ...env, DATABASE_URL: '' }, json: true });
   expect(bad).toMatchObject({ code: 2, error: undefined });
   expect(JSON.parse(bad.out[0]!)).toMatchObject({ problems: [{ path: 'databaseUrl' }] });
+});
+
+test('sinks and routes with functions are shown as what they are', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'event-runtime-config-'));
+  onTestFinished(async () => await rm(directory, { recursive: true }));
+  const config = join(directory, 'c.mjs');
+  await writeFile(
+    config,
+    `export default {
+      sinks: [{ type: 'webhooks' }, { type: 'custom', name: 'mine', create: () => 1 }],
+      routes: [
+        { to: ['mine'], type: ['a', 'b'], header: { region: 'eu' }, filter: () => true, transform: () => '' },
+        { to: ['webhooks', 'mine'] },
+      ],
+    };`,
+  );
+  const { out } = await show({ env, config });
+  expect(out.map((line) => line.split(/ {2,}/).slice(0, 2))).toEqual(
+    expect.arrayContaining([
+      ['sinks', 'webhooks, custom mine'],
+      ['routes', 'type=a,b header.region=eu filter to mine (transform); all to webhooks mine'],
+    ]),
+  );
+  const { settings } = JSON.parse((await show({ env, config, json: true })).out[0]!) as {
+    settings: Array<{ path: string; value: unknown }>;
+  };
+  const value = (path: string): unknown => settings.find((one) => one.path === path)?.value;
+  expect(value('sinks')).toMatchObject([{}, { create: 'a function' }]);
+  expect(value('routes')).toMatchObject([{ filter: 'a function', transform: 'a function' }, {}]);
 });
 
 test('the schema is printed as it is', async () => {

@@ -6,7 +6,6 @@ import type { EffectiveSetting } from './effective-setting.ts';
 import { type GivenSettings, type LoadedSettings, loadSettings } from './load-configuration.ts';
 import { describeOrigin } from './origin.ts';
 import { configurationError } from './problem.ts';
-import type { OpenSetting } from './setting.ts';
 import { suspectVariables } from './suspect-variables.ts';
 
 /**
@@ -19,7 +18,7 @@ export async function configShowCommand(context: CommandContext, given: GivenSet
   const loaded = await loadSettings({ given, env, signal });
   const warnings = suspectVariables(env);
   if (json) {
-    terminal.out(JSON.stringify({ ...describeSettings(loaded), warnings }));
+    terminal.out(JSON.stringify({ ...describeSettings(loaded), warnings }, withFunctions));
     return loaded.problems.length === 0 ? exitCode.ok : exitCode.usage;
   }
   for (const line of settingLines(loaded, terminal)) terminal.out(line);
@@ -59,7 +58,7 @@ function describeSettings({ file, settings, problems }: LoadedSettings): Setting
     settings: settings.map(({ path, setting, state, value, origin, references }) => ({
       path,
       state,
-      value: setting.secret ? null : printable(setting, value),
+      value: setting.secret ? null : (value ?? null),
       origin,
       ...(setting.secret && { references }),
     })),
@@ -67,9 +66,9 @@ function describeSettings({ file, settings, problems }: LoadedSettings): Setting
   };
 }
 
-/** JSON has no functions. */
-function printable(setting: OpenSetting<unknown>, value: unknown): unknown {
-  return typeof value === 'function' ? setting.kind.show(value) : (value ?? null);
+/** JSON has no functions, and would leave them out without a word. */
+function withFunctions(_name: string, value: unknown): unknown {
+  return typeof value === 'function' ? 'a function' : value;
 }
 
 function settingLines({ settings, file }: LoadedSettings, { colors }: Terminal): string[] {

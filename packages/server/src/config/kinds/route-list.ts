@@ -1,4 +1,4 @@
-import type { Route } from '@event-runtime/runtime';
+import type { Glob, Route } from '@event-runtime/runtime';
 import type { JsonSchema } from '../json-schema.ts';
 import { type Objection, refused, shown } from '../parsed.ts';
 import type { ValueKind } from '../value-kind.ts';
@@ -88,8 +88,23 @@ export const routeList: ValueKind<readonly Route[] | undefined> = {
   types: { file: 'readonly Route[]', value: 'readonly Route[] | undefined' },
   fromText: (text) => refused(text, allowed),
   fromFile: (value) => (Array.isArray(value) ? routes.fromFile(value) : refused(value, allowed)),
-  show: (value) =>
-    value === undefined
-      ? ''
-      : value.map(({ to, type = '*' }) => `${String(type)} to ${to.join(' ')}`).join(', '),
+  show: (value = []) => value.map(shownRoute).join('; '),
 };
+
+/** What has to hold, and where it leads: `type=order.* header.region=eu-* filter to nats (transform)`. */
+function shownRoute({ to, header = {}, filter, ...rest }: Route): string {
+  const { type, tenant, ecosystem, transform, subject, onError } = rest;
+  const named = Object.entries(header).map(([name, value]): [string, Glob] => [`header.${name}`, value]);
+  const globs = Object.entries({ type, tenant, ecosystem, ...Object.fromEntries(named) });
+  const conditions = globs.flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${String(value)}`],
+  );
+  if (filter !== undefined) conditions.push('filter');
+  const changes = [
+    ...(transform === undefined ? [] : ['transform']),
+    ...(subject === undefined ? [] : [`subject=${subject}`]),
+    ...(onError === undefined ? [] : [`onError=${onError}`]),
+  ];
+  const what = conditions.length === 0 ? 'all' : conditions.join(' ');
+  return `${what} to ${to.join(' ')}${changes.length === 0 ? '' : ` (${changes.join(' ')})`}`;
+}
