@@ -13,7 +13,11 @@ export function natsObjections(
   return sinks.flatMap((sink, index) => {
     if (sink.type !== 'nats') return [];
     const own = [...windowObjections(sink), ...subjectObjections(sink, routes)];
-    return [...streamTwice(sinks, index), ...own.map((one) => ({ ...one, at: `[${index}]${one.at}` }))];
+    return [
+      ...streamTwice(sinks, index),
+      ...subjectsTwice(sinks, { index, routes }),
+      ...own.map((one) => ({ ...one, at: `[${index}]${one.at}` })),
+    ];
   });
 }
 
@@ -31,6 +35,42 @@ function streamTwice(sinks: readonly SinkSettings[], index: number): readonly Ob
   const why = 'JetStream would take the second message of each event for a repetition, and drop it';
   const allowed = `${why}: give it another stream, or have one sink and routes with a subject`;
   return [{ at: `[${index}].stream.name`, found, allowed }];
+}
+
+/** A subject belongs to one stream of an account. Whoever is known to the server in another way may be of another one. */
+function subjectsTwice(
+  sinks: readonly SinkSettings[],
+  of: { readonly index: number; readonly routes: readonly Route[] | undefined },
+): readonly Objection[] {
+  const { index, routes } = of;
+  const sink = sinks[index] as Nats;
+  const others = sinks.slice(0, index).filter((other): other is Nats => {
+    return other.type === 'nats' && other.stream.name !== sink.stream.name && sameAccount(other, sink);
+  });
+  const mine = madeOf(sink, routes);
+  return others.flatMap((other) => {
+    const theirs = madeOf(other, routes);
+    const twice = mine.find((one) => theirs.some((their) => overlap(one, their)));
+    if (twice === undefined) return [];
+    const found = `would have ${twice}, of which the sink ${other.name} has a part in another stream`;
+    const allowed = 'JetStream keeps a subject in one stream: give one of the sinks another subject';
+    return [{ at: `[${index}].stream.subjects`, found, allowed }];
+  });
+}
+
+function sameAccount(one: Nats, other: Nats): boolean {
+  const known = ({ access = {} }: Nats): string => {
+    const { token, user, password, nkeySeed, credentials } = access;
+    return JSON.stringify([token, user, password, nkeySeed, credentials]);
+  };
+  return one.servers.some((server) => other.servers.includes(server)) && known(one) === known(other);
+}
+
+/** The subjects of the stream, where it is made. */
+function madeOf(sink: Nats, routes: readonly Route[] | undefined): readonly string[] {
+  const { subjects, create = true } = sink.stream;
+  if (!create) return [];
+  return subjects ?? templatesOf(sink, routes).map(({ wildcard }) => wildcard);
 }
 
 function windowObjections({ stream }: Nats): readonly Objection[] {

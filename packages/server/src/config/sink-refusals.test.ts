@@ -40,6 +40,19 @@ const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
     ],
   ],
   [
+    'two streams of one subject',
+    {
+      sinks: [
+        nats,
+        { ...nats, name: 'other', stream: { name: 'OTHER', subjects: ['x.>', 'events.acme.>'] } },
+      ],
+    },
+    [
+      'sinks[1].stream.subjects would have events.acme.>, of which the sink nats has a part in another stream; JetStream keeps a subject in one stream: give one of the sinks another subject.',
+      'sinks[1].stream.subjects do not take in events.*.>, the subjects of events.<tenant>.<type> (the default); they must take in all that the sink sends.',
+    ],
+  ],
+  [
     'what webhooks cannot do',
     {
       sinks: [webhooks, nats, audit],
@@ -208,6 +221,17 @@ const accepted: ReadonlyArray<readonly [string, Written]> = [
         },
       })),
       routes: [{ to: ['nats-0', 'nats-1'], subject: 'x.acme.<key>' }],
+    },
+  ],
+  [
+    'one subject in streams of other servers, of another account, and of a stream that is there',
+    {
+      sinks: [
+        nats,
+        { ...nats, name: 'b', stream: { name: 'B' }, servers: ['nats://elsewhere:4222'] },
+        { ...nats, name: 'c', stream: { name: 'C' }, access: { credentials: 'env:DATABASE_URL' } },
+        { ...nats, name: 'd', stream: { name: 'D', create: false } },
+      ],
     },
   ],
   [
