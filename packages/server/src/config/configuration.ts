@@ -25,8 +25,8 @@ export interface Configuration {
   readonly sinks: readonly SinkSettings[];
   /**
    * Which events go to which sinks: conditions on `type`, `tenant`, `ecosystem` and `header` (`*` stands for
-   * any characters), a `filter`, a `transform` of the payload, a `subject`. The first route that matches
-   * counts for each sink. Default: everything goes everywhere.
+   * any characters), a `filter`, a `transform` of the payload (not to `webhooks`), a `subject` (to `nats` and
+   * `custom`). The first route that matches counts for each sink. Default: everything goes everywhere.
    */
   readonly routes: readonly Route[] | undefined;
   readonly relay: {

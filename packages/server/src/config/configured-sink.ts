@@ -40,10 +40,11 @@ export interface ConfiguredNats<Duration = string> {
   readonly name: string;
   /** Like `nats://host:4222` or `tls://host:4222`, one or more of a cluster. */
   readonly servers: readonly string[];
+  /** Each sink fills a stream of its own. */
   readonly stream: ConfiguredStream<Duration>;
-  /** With `<tenant>`, `<ecosystem>`, `<type>` and `<key>`. Default `events.<tenant>.<type>`. */
+  /** With `<tenant>`, `<ecosystem>`, `<type>` and `<key>` behind a word of its own. Default `events.<tenant>.<type>`. */
   readonly subject?: string;
-  /** How the server knows who we are. Read anew for each connection. */
+  /** How the server knows who we are. Looked up at start, and anew for each connection. */
   readonly access?: ConfiguredNatsAccess;
   /** Given at all, the connection must be encrypted. */
   readonly tls?: ConfiguredNatsTls;
@@ -52,7 +53,7 @@ export interface ConfiguredNats<Duration = string> {
 /** A JetStream stream. All but the name counts only where the stream is made. */
 export interface ConfiguredStream<Duration = string> {
   readonly name: string;
-  /** Default: what takes in every subject of the sink. */
+  /** They must take in every subject of the sink and of the routes to it. Default: what does. */
   readonly subjects?: readonly string[];
   /** Whether it is made when it is missing. Default true. */
   readonly create?: boolean;
@@ -75,7 +76,7 @@ export interface ConfiguredNatsAccess {
   readonly credentials?: string;
 }
 
-/** References to PEM texts, `env:NAME` or `file:/path`. */
+/** References to PEM texts, `env:NAME` or `file:/path`; a certificate with its key, or neither. */
 export interface ConfiguredNatsTls {
   /** Default: the authorities that Node knows. */
   readonly ca?: string;
@@ -88,7 +89,7 @@ export interface ConfiguredCustom {
   readonly type: 'custom';
   /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
   readonly name: string;
-  /** Makes it, anew whenever this process begins to feed it. */
+  /** Makes it, of this name, when the first events come; anew whenever this process begins to feed it, and after it threw. */
   readonly create: () => Sink;
 }
 

@@ -103,7 +103,7 @@ const settingsTable: { readonly [Path in SettingPath]: Setting<SettingValue<Path
     kind: routeList,
     default: { value: undefined },
     about:
-      'Which events go to which sinks: conditions on `type`, `tenant`, `ecosystem` and `header` (`*` stands for any characters), a `filter`, a `transform` of the payload, a `subject`. The first route that matches counts for each sink. Default: everything goes everywhere.',
+      'Which events go to which sinks: conditions on `type`, `tenant`, `ecosystem` and `header` (`*` stands for any characters), a `filter`, a `transform` of the payload (not to `webhooks`), a `subject` (to `nats` and `custom`). The first route that matches counts for each sink. Default: everything goes everywhere.',
     since: '0.1.0',
   },
   'relay.name': {
