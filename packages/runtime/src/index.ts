@@ -81,7 +81,7 @@ export { MemorySink, type MemorySinkOptions } from './sinks/memory/memory-sink.t
 export type { NatsAccess } from './sinks/nats/nats-connection.ts';
 export { NatsSink, type NatsSinkOptions } from './sinks/nats/nats-sink.ts';
 export type { StreamConcern, StreamOptions } from './sinks/nats/stream.ts';
-export { defaultSubject, SubjectTemplate } from './sinks/nats/subject-template.ts';
+export { covers, defaultSubject, SubjectTemplate } from './sinks/nats/subject-template.ts';
 export { NullSink, type NullSinkOptions } from './sinks/null/null-sink.ts';
 export { OpenedOnUse, type OpenedOnUseOptions } from './sinks/opened-on-use.ts';
 export type {

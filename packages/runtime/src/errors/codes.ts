@@ -257,6 +257,11 @@ export const deliveryErrors = {
     remedy: 'Look at the id; an event that is older than `retention.outboxDays` is not there any more.',
     retryable: false,
   },
+  ER4018: {
+    meaning: 'By a property of its JetStream stream a sink may lose events, have them twice, or be slow.',
+    remedy: 'Change the stream as the check says; nothing that was delivered is sent again for it.',
+    retryable: false,
+  },
 } as const;
 
 /** ER5xxx: configuration and command line. */

@@ -71,6 +71,8 @@ test('the first route that matches counts, and only those that lead there', () =
     event: expect.objectContaining({ eventType: 'other' }),
   });
   expect(to.subjects).toEqual(['payments.<tenant>', 'orders.<tenant>']);
+  expect(to.ownSubject).toBe(true);
+  expect(new RoutesTo('nats', routes.slice(0, 3)).ownSubject).toBe(false);
   expect(new RoutesTo('nowhere', routes).of(order)).toEqual({ type: 'elsewhere' });
 });
 

@@ -77,6 +77,11 @@ export class RoutesTo {
     return this.#routes.flatMap(({ route }) => (route.subject === undefined ? [] : [route.subject]));
   }
 
+  /** Whether there is a route that names none, so that the sink's own counts. */
+  get ownSubject(): boolean {
+    return this.#routes.some(({ route }) => route.subject === undefined);
+  }
+
   /** Where an event goes. */
   of(event: OutboxEvent): Routing {
     let routable: RoutableEvent | undefined;

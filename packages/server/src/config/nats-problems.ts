@@ -1,7 +1,7 @@
-import { defaultSubject, type Route, SubjectTemplate } from '@event-runtime/runtime';
+import { covers, defaultSubject, type Route, RoutesTo, SubjectTemplate } from '@event-runtime/runtime';
 import { type ConfiguredNats, nameOfSink, type SinkSettings } from './configured-sink.ts';
 import { type Objection, shown } from './parsed.ts';
-import { overlap, takesIn } from './subject-wildcard.ts';
+import { overlap } from './subject-wildcard.ts';
 
 type Nats = ConfiguredNats<number>;
 
@@ -89,7 +89,7 @@ function subjectObjections(sink: Nats, routes: readonly Route[] | undefined): re
   if (subjects === undefined) return overlapping(templates);
   const objections: Objection[] = [];
   for (const { text, wildcard, from } of templates) {
-    if (subjects.some((subject) => takesIn(subject, wildcard))) continue;
+    if (subjects.some((subject) => covers(subject, wildcard))) continue;
     const found = `do not take in ${wildcard}, the subjects of ${text} (${from})`;
     objections.push({ at: '.stream.subjects', found, allowed: 'they must take in all that the sink sends' });
   }
@@ -104,20 +104,21 @@ interface Template {
   readonly from: string;
 }
 
-function templatesOf(sink: Nats, routes: readonly Route[] = []): readonly Template[] {
+function templatesOf(sink: Nats, routes: readonly Route[] | undefined): readonly Template[] {
   const { subject = defaultSubject } = sink;
-  const own = { text: subject, from: sink.subject === undefined ? 'the default' : 'subject' };
-  const routed = routes.flatMap(({ to, subject: text }, index) =>
+  const from = sink.subject === undefined ? 'the default' : 'subject';
+  const own = new RoutesTo(sink.name, routes).ownSubject ? [{ text: subject, from }] : [];
+  const routed = (routes ?? []).flatMap(({ to, subject: text }, index) =>
     text === undefined || !to.includes(nameOfSink(sink)) ? [] : [{ text, from: `routes[${index}].subject` }],
   );
-  return [own, ...routed].map((one) => ({ ...one, wildcard: new SubjectTemplate(one.text).wildcard }));
+  return [...own, ...routed].map((one) => ({ ...one, wildcard: new SubjectTemplate(one.text).wildcard }));
 }
 
 /** JetStream makes no stream of subjects of which one event could have two; one within another is left out. */
 function overlapping(templates: readonly Template[]): readonly Objection[] {
   return templates.flatMap((one, index): readonly Objection[] => {
     const other = templates.slice(0, index).find(({ wildcard }) => {
-      const within = takesIn(wildcard, one.wildcard) || takesIn(one.wildcard, wildcard);
+      const within = covers(wildcard, one.wildcard) || covers(one.wildcard, wildcard);
       return overlap(wildcard, one.wildcard) && (!within || one.from === 'stream.subjects');
     });
     if (other === undefined) return [];

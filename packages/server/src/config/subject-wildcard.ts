@@ -1,15 +1,3 @@
-/** Whether a stream that takes this wildcard takes every subject of the other one. */
-export function takesIn(wildcard: string, other: string): boolean {
-  const [mine, theirs] = [wildcard.split('.'), other.split('.')];
-  for (const [index, token] of mine.entries()) {
-    if (token === '>') return theirs.length > index;
-    const against = theirs[index];
-    if (against === undefined || against === '>') return false;
-    if (token !== '*' && token !== against) return false;
-  }
-  return mine.length === theirs.length;
-}
-
 /** Whether there is a subject that both wildcards take. */
 export function overlap(one: string, other: string): boolean {
   const [mine, theirs] = [one.split('.'), other.split('.')];

@@ -10,7 +10,7 @@ import { relaySettings } from './site.ts';
 export async function doctorCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
   const { terminal, signal, json } = context;
   const settings = await relaySettings(context, given);
-  const checks = await runDoctor({ settings, signal });
+  const checks = await runDoctor({ settings, signal, env: context.env });
   const failed = checks.filter(({ state }) => state === 'fail').length;
   const warned = checks.filter(({ state }) => state === 'warn').length;
   if (json) {

@@ -364,6 +364,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     const checks = await runDoctor({
       settings: fixture.settings,
       signal: new AbortController().signal,
+      env: {},
       limits: { transactionSeconds: 0 },
     });
     expect(found(checks, 'ER1310').state).toBe('ok');

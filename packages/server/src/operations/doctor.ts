@@ -13,12 +13,15 @@ import {
 import { serverChecks } from './server-checks.ts';
 import { readServerFacts } from './server-facts.ts';
 import { sinkFileChecks } from './sink-file-checks.ts';
+import { sinkNatsChecks } from './sink-nats-checks.ts';
 import type { RelaySettings } from './site.ts';
 import { tableChecks } from './table-checks.ts';
 
 export interface DoctorOptions {
   readonly settings: RelaySettings;
   readonly signal: AbortSignal;
+  /** Where the references of NATS sinks are looked up. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly limits?: CheckLimits & {
     /** How long a transaction may be open. Default 300. */
     readonly transactionSeconds?: number;
@@ -69,6 +72,7 @@ async function checksOf(client: pg.Client, options: DoctorOptions): Promise<Chec
     await oldTransactionCheck(client, limits.transactionSeconds ?? 300),
     ...(report === undefined ? [] : reportChecks(report, { source, limits })),
     ...(await sinkFileChecks(settings.files, report?.sinks ?? [])),
+    ...(await sinkNatsChecks(settings.nats, { routes: settings.routes, env: options.env })),
   ];
 }
 

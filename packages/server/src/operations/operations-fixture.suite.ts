@@ -72,12 +72,19 @@ export class OperationsFixture implements AsyncDisposable {
       shards: 1,
       failover: true,
       files: [],
+      nats: [],
+      routes: undefined,
     };
   }
 
   /** What `doctor` finds, by code where something is wrong. */
   async doctor(options: Partial<DoctorOptions> = {}): Promise<readonly Check[]> {
-    return await runDoctor({ settings: this.settings, signal: new AbortController().signal, ...options });
+    return await runDoctor({
+      settings: this.settings,
+      signal: new AbortController().signal,
+      env: {},
+      ...options,
+    });
   }
 
   /** A relay with a memory sink that takes `room` events, started; stopped at dispose. */

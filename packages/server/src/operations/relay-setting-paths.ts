@@ -4,6 +4,7 @@ import type { SettingPath } from '../config/settings-table.ts';
 export const relaySettingPaths: readonly SettingPath[] = [
   'databaseUrl',
   'sinks',
+  'routes',
   'relay.name',
   'relay.slot',
   'relay.source',

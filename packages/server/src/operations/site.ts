@@ -1,7 +1,7 @@
-import { connectDirect } from '@event-runtime/runtime';
+import { connectDirect, type Route } from '@event-runtime/runtime';
 import type pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
-import type { ConfiguredFile } from '../config/configured-sink.ts';
+import type { ConfiguredFile, ConfiguredNats } from '../config/configured-sink.ts';
 import { type GivenSettings, loadConfiguration } from '../config/load-configuration.ts';
 import { relaySettingPaths } from './relay-setting-paths.ts';
 
@@ -17,11 +17,14 @@ export interface RelaySettings {
   readonly failover: boolean;
   /** The sinks that are files, as they are configured here. */
   readonly files: readonly ConfiguredFile[];
+  /** Those into NATS. */
+  readonly nats: ReadonlyArray<ConfiguredNats<number>>;
+  readonly routes: readonly Route[] | undefined;
 }
 
 /** Reads those settings. @throws ER5001 with everything that is missing or not valid */
 export async function relaySettings(context: CommandContext, given: GivenSettings): Promise<RelaySettings> {
-  const { databaseUrl, relay, sinks } = await loadConfiguration({
+  const { databaseUrl, relay, sinks, routes } = await loadConfiguration({
     given,
     env: context.env,
     signal: context.signal,
@@ -35,6 +38,8 @@ export async function relaySettings(context: CommandContext, given: GivenSetting
     shards: relay.source === 'table' ? relay.shards : 1,
     failover: relay.failover,
     files: sinks.filter((sink) => sink.type === 'file'),
+    nats: sinks.filter((sink) => sink.type === 'nats'),
+    routes,
   };
 }
 

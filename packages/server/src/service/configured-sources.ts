@@ -1,4 +1,5 @@
 import {
+  defaultSubject,
   FileSink,
   type Logger,
   NatsSink,
@@ -54,16 +55,18 @@ function fileSink({ name, path }: { readonly name: string; readonly path: string
   });
 }
 
-function natsSink(
+/** Connects with its first batch, or to look at its stream. */
+export function natsSink(
   sink: ConfiguredNats<number>,
   options: {
-    readonly logger: Logger;
+    readonly logger?: Logger;
     readonly routes?: readonly Route[] | undefined;
     readonly env: Readonly<Record<string, string | undefined>>;
   },
-): Sink {
+): NatsSink {
   const { name, servers, subject } = sink;
   const { duplicateWindow, maxAge, ...stream } = sink.stream;
+  const routesTo = new RoutesTo(name, options.routes);
   return new NatsSink({
     name,
     servers,
@@ -72,11 +75,11 @@ function natsSink(
       ...(duplicateWindow === undefined ? {} : { duplicateWindowMs: duplicateWindow }),
       ...(maxAge === undefined ? {} : { maxAgeMs: maxAge }),
     },
-    ...(subject === undefined ? {} : { subject }),
-    routedSubjects: new RoutesTo(name, options.routes).subjects,
+    ...(routesTo.ownSubject ? { subject: subject ?? defaultSubject } : {}),
+    routedSubjects: routesTo.subjects,
     access: async () => await natsAccess(sink, options.env),
     onConcern: ({ property, found, danger }) => {
-      options.logger.warn('sink.nats.concern', { sink: name, stream: stream.name, property, found, danger });
+      options.logger?.warn('sink.nats.concern', { sink: name, stream: stream.name, property, found, danger });
     },
   });
 }

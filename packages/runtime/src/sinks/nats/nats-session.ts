@@ -5,14 +5,12 @@ import type { Ending } from './doubts.ts';
 import { connectNats, type NatsConnectionOptions, withoutSecrets } from './nats-connection.ts';
 import { loadNatsLibrary } from './nats-library.ts';
 import { Publisher } from './publisher.ts';
-import { openStream, type StreamFacts, type StreamOptions } from './stream.ts';
+import { lookUpStream, openStream, type StreamFacts, type StreamOptions } from './stream.ts';
 
 export interface SessionOptions extends NatsConnectionOptions {
   readonly stream: StreamOptions;
-  /** What the stream must take. */
+  /** What the stream must take; one that is made takes that, if nothing else is said. */
   readonly required: readonly string[];
-  /** What a stream that is made takes, if it is not said. */
-  readonly wildcards: readonly string[];
   readonly ackMs: number;
   /** Ends the session, also while it is being opened. */
   readonly signal: AbortSignal;
@@ -52,16 +50,25 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     });
     const ending = watch(connection, { publisher, servers: options.servers });
     const jsm = await library.jetstreamManager(connection, { checkAPI: false });
-    const facts = await openStream(jsm, {
-      ...stream,
-      connection,
-      required: options.required,
-      wildcards: options.wildcards,
-    });
+    const facts = await openStream(jsm, { ...stream, connection, required: options.required });
     return { connection, publisher, stream: facts, openedAt, ending };
   } catch (error) {
     end();
     throw isEventRuntimeError(error) ? error : refusalOf(error, options);
+  }
+}
+
+/** What there is to know of a stream, over a connection of its own; undefined: it is not there. @throws as {@link openSession} */
+export async function inspectStream(options: SessionOptions): Promise<StreamFacts | undefined> {
+  const library = await loadNatsLibrary();
+  const connection = await connectNats(library, options);
+  try {
+    const jsm = await library.jetstreamManager(connection, { checkAPI: false });
+    return await lookUpStream(jsm, { ...options.stream, connection, required: options.required });
+  } catch (error) {
+    throw isEventRuntimeError(error) ? error : refusalOf(error, options);
+  } finally {
+    await connection.close();
   }
 }
 

@@ -6,7 +6,7 @@ import { type Care, Doubts } from './doubts.ts';
 import { inAtomicBatch, type Limits, type Size, sizeOf, tooLarge } from './message-size.ts';
 import type { NatsConnectionOptions } from './nats-connection.ts';
 import { natsHeaders } from './nats-envelope.ts';
-import { openSession, type Session } from './nats-session.ts';
+import { inspectStream, openSession, type Session, type SessionOptions } from './nats-session.ts';
 import { type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
 import type { Ack } from './publisher.ts';
 import type { StreamConcern, StreamOptions } from './stream.ts';
@@ -108,6 +108,16 @@ export class NatsSink implements Sink {
     });
   }
 
+  /**
+   * Connects and looks at the stream; makes and sends nothing.
+   *
+   * @returns what makes the stream less safe than it could be; undefined: there is no such stream yet
+   * @throws ER4014, ER4015, ER5002
+   */
+  async inspect(): Promise<readonly StreamConcern[] | undefined> {
+    return (await inspectStream(this.#sessionOptions()))?.concerns;
+  }
+
   /** What waits for an acknowledgement, and a connection that is being made, is given up. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposal.abort();
@@ -147,23 +157,21 @@ export class NatsSink implements Sink {
 
   async #connect(): Promise<Session> {
     const { signal } = this.#disposal;
-    const { name, ackMs = 5_000, subject, routedSubjects = [] } = this.#options;
-    const required = [...routedSubjects];
-    if (subject !== undefined || required.length === 0) required.push(this.#subject.text);
-    const opening = signal.aborted
-      ? aborted
-      : openSession({
-          ...this.#options,
-          name: `event-runtime ${name}`,
-          ackMs,
-          signal,
-          required: this.#wildcards(required),
-          wildcards: this.#wildcards([...routedSubjects, this.#subject.text]),
-        });
+    const { name } = this.#options;
+    const opening = signal.aborted ? aborted : openSession(this.#sessionOptions());
     const session = opening === aborted ? aborted : await orAborted(opening, signal);
     if (session === aborted) throw new Error(`sink ${name} is disposed`);
     for (const concern of session.stream.concerns) this.#options.onConcern?.(concern);
     return session;
+  }
+
+  #sessionOptions(): SessionOptions {
+    const { name, ackMs = 5_000, subject, routedSubjects = [] } = this.#options;
+    const templates = [...routedSubjects];
+    if (subject !== undefined || templates.length === 0) templates.push(this.#subject.text);
+    const { signal } = this.#disposal;
+    const required = this.#wildcards(templates);
+    return { ...this.#options, name: `event-runtime ${name}`, ackMs, signal, required };
   }
 
   /** Each once, and none that another takes in. */

@@ -39,10 +39,8 @@ export interface StreamConcern {
 
 interface OpenOptions extends StreamOptions {
   readonly connection: NatsConnection;
-  /** What the stream must take. */
+  /** What the stream must take; one that is made takes that, if nothing else is said. */
   readonly required: readonly string[];
-  /** What a stream that is made takes, if it is not said. */
-  readonly wildcards: readonly string[];
 }
 
 /** Messages in an atomic batch that every server of 2.12 takes by default. */
@@ -56,7 +54,20 @@ const nanoseconds = 1_000_000;
  * @throws ER4015 it is not there, or cannot take the events; Error of the library where the server did not answer
  */
 export async function openStream(jsm: JetStreamManager, options: OpenOptions): Promise<StreamFacts> {
-  const config = (await find(jsm, options.name)) ?? (await create(jsm, options));
+  return factsOf((await find(jsm, options.name)) ?? (await create(jsm, options)), options);
+}
+
+/** As {@link openStream}, but makes nothing; undefined: it is not there. */
+export async function lookUpStream(
+  jsm: JetStreamManager,
+  options: OpenOptions,
+): Promise<StreamFacts | undefined> {
+  const config = await find(jsm, options.name);
+  return config === undefined ? undefined : factsOf(config, options);
+}
+
+/** @throws ER4015 */
+function factsOf(config: StreamConfig, options: OpenOptions): StreamFacts {
   const refusal = refusalOf(config, options.required);
   if (refusal !== undefined) throw runtimeError('ER4015', { detail: `Stream ${options.name}: ${refusal}.` });
   return {
@@ -76,7 +87,7 @@ async function find(jsm: JetStreamManager, name: string): Promise<StreamConfig |
 }
 
 async function create(jsm: JetStreamManager, options: OpenOptions): Promise<StreamConfig> {
-  const { name, subjects = options.wildcards, replicas = 1, connection } = options;
+  const { name, subjects = options.required, replicas = 1, connection } = options;
   if (options.create === false) {
     throw runtimeError('ER4015', { detail: `Stream ${name} is not there, and is not to be made.` });
   }
