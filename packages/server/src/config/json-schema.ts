@@ -17,8 +17,6 @@ export interface JsonSchema {
   readonly not?: Readonly<Record<string, never>>;
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
-  /** Names that need other names. */
-  readonly dependentRequired?: Readonly<Record<string, readonly string[]>>;
   readonly propertyNames?: JsonSchema;
   /** What the properties are that have no name here; false: there are none. */
   readonly additionalProperties?: false | JsonSchema;

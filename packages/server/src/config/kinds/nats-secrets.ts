@@ -42,9 +42,11 @@ export const natsAccess: ValueKind<ConfiguredNatsAccess> = unseen(
   ),
 );
 
+const authority: Members = { ca: { kind: reference, optional } };
+const ownCertificate: Members = { cert: { kind: reference }, key: { kind: reference } };
 const anyTls = objectOf<ConfiguredNatsTls>(
   {
-    ca: { kind: reference, optional },
+    ...authority,
     cert: { kind: reference, optional },
     key: { kind: reference, optional },
   },
@@ -54,7 +56,10 @@ const anyTls = objectOf<ConfiguredNatsTls>(
 /** A certificate of ours is one with its key. */
 export const natsTls: ValueKind<ConfiguredNatsTls> = unseen(
   checked(
-    { ...anyTls, schema: { ...anyTls.schema, dependentRequired: { cert: ['key'], key: ['cert'] } } },
+    {
+      ...anyTls,
+      schema: { anyOf: [objectSchema(authority), objectSchema({ ...authority, ...ownCertificate })] },
+    },
     (tls) => ('cert' in tls || 'key' in tls ? missing(tls, ['cert', 'key']) : []),
   ),
 );
