@@ -249,7 +249,7 @@ export const deliveryErrors = {
   ER4016: {
     meaning: 'JetStream did not acknowledge an event.',
     remedy:
-      'Read the detail: where the stream is full or has no leader, mend that; the event is handed over again, and later ones of its entity wait.',
+      'Read the detail: where the stream is full or has no leader, or the user may not publish there, mend that; the event is handed over again, and later ones of its entity wait.',
     retryable: true,
   },
   ER4017: {

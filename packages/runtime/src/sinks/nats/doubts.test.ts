@@ -15,6 +15,12 @@ test('without an answer a message goes one by one, until it is settled', () => {
   expect(doubts.careOf('a')).toBe('free');
 });
 
+test('what is refused goes one by one, for it would refuse an atomic batch again', () => {
+  const doubts = new Doubts();
+  doubts.note('a', { type: 'refused', code: 403, description: 'not you' }, { fault: 'too long' });
+  expect([doubts.careOf('a'), doubts.endingsOf('a')]).toEqual(['one by one', 0]);
+});
+
 test('a server that ends connections without a word makes nothing poison, however often', () => {
   const doubts = new Doubts();
   doubts.note('a', unknown, { fault: undefined });

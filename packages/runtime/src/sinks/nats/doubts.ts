@@ -24,8 +24,8 @@ interface Doubt {
 const blamedAtMost = 2;
 
 /**
- * What is not known of messages whose answer did not come: whether they are stored, and whether one of them is why the
- * connection ended. Kept until they are settled, so that one message stops only itself.
+ * Messages that were refused, or whose answer did not come: one of them would refuse a whole atomic batch, or may be why
+ * the connection ended. Kept until they are settled, so that one message stops only itself.
  */
 export class Doubts {
   readonly #doubts = new Map<string, Doubt>();
@@ -51,12 +51,12 @@ export class Doubts {
   /** @param ending undefined: the connection is still there */
   note(id: string, outcome: Outcome, ending: Ending | undefined): void {
     if (outcome.type === 'unsent') return;
-    if (outcome.type !== 'unknown') {
+    if (outcome.type === 'stored') {
       this.#doubts.delete(id);
       return;
     }
     const doubt = this.#doubts.get(id) ?? { endings: 0, blamed: 0, fault: undefined };
-    if (ending !== undefined) {
+    if (outcome.type === 'unknown' && ending !== undefined) {
       if (ending.fault !== undefined && this.careOf(id) === 'alone') doubt.blamed += 1;
       doubt.endings += 1;
       doubt.fault = ending.fault ?? doubt.fault;

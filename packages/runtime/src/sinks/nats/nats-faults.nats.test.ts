@@ -65,16 +65,18 @@ describe.skipIf(program === undefined)('what a user may not [needs nats-server]'
     expect(await stored(server)).toBe(3);
   });
 
-  test('least rights: to publish, to look the stream up, and to be answered', async () => {
-    const least =
-      '{publish: {allow: ["events.>", "$JS.API.STREAM.INFO.EVENTS"]}, subscribe: {allow: ["_INBOX.>"]}}';
+  test.each([
+    ['look the stream up', '', false],
+    ['make the stream', ', "$JS.API.STREAM.CREATE.EVENTS"', true],
+  ])('least rights: to publish, to %s, and to be answered', async (_what, more, make) => {
+    const publish = `{allow: ["events.>", "$JS.API.STREAM.INFO.EVENTS"${more}]}`;
+    const least = `{publish: ${publish}, subscribe: {allow: ["_INBOX.>"]}}`;
     await using server = await NatsServer.start({ program: program!, configuration: userWith(least) });
-    await withStreams(server, (streams) => streams.add({ name: 'EVENTS', subjects: ['events.>'] }));
+    const stream = { name: 'EVENTS', subjects: ['events.>'] };
+    if (!make) await withStreams(server, (streams) => streams.add(stream));
     await using sink = sinkTo(server, { access });
-    const { rejected, failures } = await handOver(sink, [new ConformanceEvents().make()], {
-      signal,
-      batch: 1,
-    });
+    const events = new ConformanceEvents().many(3, { entities: 1 });
+    const { rejected, failures } = await handOver(sink, events, { signal, batch: 3 });
     expect([rejected.size, failures]).toEqual([0, 0]);
   });
 

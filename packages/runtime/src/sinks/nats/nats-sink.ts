@@ -97,14 +97,11 @@ export class NatsSink implements Sink {
     const left = outcomes.some(({ type }) => type === 'unknown') || publisher.streamChanged;
     if (left) this.#leave(session);
     let next = 0;
-    return results.map((result, at) => {
-      if (result !== undefined) {
-        this.#doubts.forget(batch.events[at]?.event.eventId ?? '');
-        return result;
-      }
-      const [outcome, message] = [outcomes[next] as Outcome, messages[next] as Ordered];
-      next += 1;
-      return this.#resultOf(outcome, message);
+    return results.map((known, at) => {
+      const result = known ?? this.#resultOf(outcomes[next] as Outcome, messages[next] as Ordered);
+      if (known === undefined) next += 1;
+      if (result.type === 'rejected') this.#doubts.forget(batch.events[at]?.event.eventId ?? '');
+      return result;
     });
   }
 

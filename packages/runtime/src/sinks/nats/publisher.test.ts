@@ -124,3 +124,16 @@ test('an answer is waited for as long as others come, and then for its time', as
   expect(await stateOf(first)).toBe('waiting');
   await expect(first).rejects.toMatchObject({ code: 'ER4016' });
 });
+
+test('a large message has a second more for each 128 KiB: a slow link is no server that is gone', async () => {
+  const { connection } = connectionOfATest();
+  const publisher = new Publisher(connection, { ...options, ackMs: 100 });
+  const small = publisher.publish(message);
+  const large = [{ ...message, payload: Buffer.alloc(300_000) }, message];
+  const batch = publisher.publishAtomically(large);
+  await expect(small).rejects.toMatchObject({ code: 'ER4016' });
+  await sleep(300);
+  expect(await stateOf(batch)).toBe('waiting');
+  publisher.fail(new Error('over'));
+  await expect(batch).rejects.toThrow('over');
+});
