@@ -93,7 +93,7 @@ describe.skipIf(program === undefined)('what a user may not [needs nats-server]'
 });
 
 describe.skipIf(program === undefined)('what changes meanwhile [needs nats-server]', () => {
-  test('a stream that is deleted is made again; one that takes no atomic batches any more is looked up again', async () => {
+  test('a stream that is deleted is made again', async () => {
     await using server = await NatsServer.start({ program: program! });
     await using sink = sinkTo(server);
     const make = new ConformanceEvents();
@@ -102,6 +102,20 @@ describe.skipIf(program === undefined)('what changes meanwhile [needs nats-serve
     const events = make.many(6, { entities: 2 });
     await handOver(sink, events, { signal, batch: 6 });
     expect(await stored(server)).toBe(6);
+  });
+
+  test('a stream that takes no atomic batches any more gets none, and that it is slow is said', async () => {
+    await using server = await NatsServer.start({ program: program! });
+    const said: string[] = [];
+    await using sink = sinkTo(server, { onConcern: ({ property }) => void said.push(property) });
+    const make = new ConformanceEvents();
+    await handOver(sink, make.many(6, { entities: 2 }), { signal, batch: 6 });
+    await withStreams(server, (streams) => streams.update('EVENTS', { allow_atomic: false }));
+    for (let round = 0; round < 2; round += 1) {
+      const results = await sink.deliver(batchOf(make.many(6, { entities: 2 })), { signal });
+      expect(results.every(({ type }) => type === 'delivered')).toBe(true);
+    }
+    expect([said, await stored(server)]).toEqual([['allow_atomic'], 18]);
   });
 
   test('a stream that is sealed: ER4015', async () => {
