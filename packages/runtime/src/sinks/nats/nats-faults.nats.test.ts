@@ -2,9 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager, type StreamAPI, type StreamConfig } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { describe, expect, inject, test } from 'vitest';
+import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { NatsServer } from '../../testing/nats-server.ts';
 import { batchOf, ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
 import { handOver } from '../../testing/sink-conformance/handover.ts';
+import { sizeOf } from './message-size.ts';
+import { natsHeaders } from './nats-envelope.ts';
 import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
 
 const program = inject('natsServer');
@@ -165,16 +168,16 @@ describe.skipIf(program === undefined)('what can never be stored [needs nats-ser
     await withStreams(server, (streams) => streams.add(config));
     await using sink = sinkTo(server);
     const make = new ConformanceEvents();
-    const rejects = async (bytes: number): Promise<number | undefined> => {
-      const one = make.make({ entityKey: 'k', payload: Buffer.alloc(bytes, '1') });
-      const results = await sink.deliver(batchOf([one, make.make({ entityKey: 'k' })]), { signal });
-      expect(results[1]).toEqual({ type: 'delivered' });
-      if (results[0]?.type !== 'rejected') return undefined;
-      return Number(/it has (\d+) bytes/.exec(results[0].reason)?.[1]);
+    // Headers and payload, as the server counts them.
+    const ofSize = (bytes: number): LoggedEvent => {
+      const headers = natsHeaders(make.make({ entityKey: 'k' }).event, 'EVENTS');
+      const { all } = sizeOf({ subject: '', headers, payload: Buffer.alloc(0) });
+      return make.make({ entityKey: 'k', payload: Buffer.alloc(bytes - all, '1') });
     };
-    const overhead = (await rejects(2_000))! - 2_000;
-    expect(await rejects(2_000 - overhead)).toBeUndefined();
-    expect(await rejects(2_001 - overhead)).toBe(2_001);
+    const sizes = [2_000, 500, 2_001, 500];
+    const { rejected } = await handOver(sink, sizes.map(ofSize), { signal, batch: 4 });
+    expect([...rejected.values()]).toEqual([expect.stringMatching(/it has 2001 bytes/)]);
+    expect(await stored(server)).toBe(3);
   });
 
   test('a message that the server ends the connection over is a dead letter, and all others arrive', async () => {
