@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
@@ -56,18 +57,28 @@ export class NatsSite implements SinkSite {
   }
 }
 
-/** What a stream has, by a client of its own, in the stream's order. */
+/** What a stream has, by a client of its own, in the stream's order. A cluster may need a moment to answer. */
 export async function receivedFrom(
   servers: readonly string[],
   stream: string,
 ): Promise<readonly ReceivedMessage[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await readStream(servers, stream);
+    } catch (error) {
+      if (attempt === 60) throw error;
+      await sleep(500);
+    }
+  }
+}
+
+async function readStream(servers: readonly string[], stream: string): Promise<readonly ReceivedMessage[]> {
   const connection = await connect({ servers: [...servers] });
   try {
     const { streams } = await jetstreamManager(connection);
-    const messages = await streams.info(stream).then(
-      ({ state }) => state.messages,
-      () => 0,
-    );
+    const names: string[] = [];
+    for await (const name of streams.names()) names.push(name);
+    const messages = names.includes(stream) ? (await streams.info(stream)).state.messages : 0;
     const found: ReceivedMessage[] = [];
     if (messages === 0) return found;
     const consumer = await jetstream(connection).consumers.get(stream);
