@@ -97,6 +97,21 @@ export class NatsCluster implements AsyncDisposable {
     return leader;
   }
 
+  /**
+   * Resolves when every server says that it is healthy: it has found the others, and its streams are as far as theirs.
+   *
+   * @throws ER5005 one does not for 120 s
+   */
+  async healthy(): Promise<void> {
+    const until = performance.now() + 4 * patienceMs;
+    while (!(await Promise.all(this.servers.map(isHealthy))).every(Boolean)) {
+      if (performance.now() > until) {
+        throw runtimeError('ER5005', { detail: `A server is not healthy for ${4 * patienceMs} ms.` });
+      }
+      await sleep(50);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.servers.map(async (server) => await server[Symbol.asyncDispose]()));
   }
@@ -113,6 +128,15 @@ export class NatsCluster implements AsyncDisposable {
       await sleep(25);
     }
     throw runtimeError('ER5005', { detail: `The cluster did not agree within ${patienceMs} ms.` });
+  }
+}
+
+async function isHealthy(server: NatsServer): Promise<boolean> {
+  try {
+    const response = await fetch(`${server.monitorUrl}/healthz`, { signal: AbortSignal.timeout(1_000) });
+    return response.ok;
+  } catch {
+    return false;
   }
 }
 

@@ -65,7 +65,7 @@ describe.skipIf(program === undefined)('a cluster of three', () => {
   };
 
   test.each(['killed', 'stopped', 'cut-off'] as const)(
-    'the leader is %s, again and again under load: nothing lost, reordered or twice [needs nats-server]',
+    'the leader is %s under load: nothing lost, reordered or twice [needs nats-server]',
     { timeout: 180_000 },
     async (name) => {
       const { begin, end } = faults[name];
@@ -93,18 +93,18 @@ describe.skipIf(program === undefined)('a cluster of three', () => {
         while (!over.signal.aborted) await write();
       })();
       delivering.catch(() => undefined);
-      for (let changes = 0; changes < 2; changes += 1) {
-        const leader = await cluster.leaderOf(name);
-        await begin(leader);
-        // The others have chosen another one, and have taken something meanwhile.
-        await cluster.leaderOf(name, { but: leader });
-        await sleep(300);
-        await end(leader);
-      }
+      // Again and again is `npm run crash -- --sink nats --nodes 3`: a server takes up to a minute to be well again.
+      const leader = await cluster.leaderOf(name);
+      await begin(leader);
+      // The others have chosen another one, and have taken something meanwhile.
+      await cluster.leaderOf(name, { but: leader });
+      await sleep(1_000);
+      await end(leader);
       over.abort();
       await delivering;
       expect(rejected).toBe(0);
-      await cluster.leaderOf(name);
+      // The next fault would be the second one of a cluster that bears one.
+      await cluster.healthy();
       const received = await receivedFrom(cluster.urls, name);
       expect(received.length).toBeGreaterThan(300);
       checkReceived(received, { events, features: sink.features });
