@@ -66,7 +66,7 @@ describe.skipIf(program === undefined)('a cluster of three', () => {
 
   test.each(['killed', 'stopped', 'cut-off'] as const)(
     'the leader is %s under load: nothing lost, reordered or twice [needs nats-server]',
-    { timeout: 180_000 },
+    { timeout: 400_000 },
     async (name) => {
       const { begin, end } = faults[name];
       const make = new ConformanceEvents();

@@ -91,6 +91,8 @@ async function readStream(servers: readonly string[], stream: string): Promise<r
       found.push({ attributes, data: Buffer.from(message.data), subject: message.subject });
       if (message.info.pending === 0) break;
     }
+    // Its consumer may be with a server that has not all of the stream yet; the leader says how much that is.
+    if (found.length < messages) throw new Error(`read ${found.length} of ${messages} messages`);
     return found;
   } finally {
     await connection.close();
