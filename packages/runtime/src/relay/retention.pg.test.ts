@@ -237,12 +237,17 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       );
       return rows[0]?.looked ?? Number.NaN;
     };
-    const before = await looked();
-    const { rows } = await owner.query<{ unread: string }>(
-      `select event_runtime.outbox_unread($1, r.reader, r.shards, 1) as unread from event_runtime.outbox_readers() r`,
-      [leaf(40)],
-    );
-    expect(rows.map((row) => row.unread)).toEqual(['0', '0', '0']);
-    expect((await looked()) - before).toBeLessThan(20);
+    // What the sessions before have looked at is counted up to a second later: only the least of several looks is ours.
+    let least = Number.POSITIVE_INFINITY;
+    for (let look = 0; look < 3; look += 1) {
+      const before = await looked();
+      const { rows } = await owner.query<{ unread: string }>(
+        `select event_runtime.outbox_unread($1, r.reader, r.shards, 1) as unread from event_runtime.outbox_readers() r`,
+        [leaf(40)],
+      );
+      expect(rows.map((row) => row.unread)).toEqual(['0', '0', '0']);
+      least = Math.min(least, (await looked()) - before);
+    }
+    expect(least).toBeLessThan(20);
   });
 });
