@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SecretBox } from '@event-runtime/runtime';
-import { freePort, type SupervisedProcess } from '@event-runtime/runtime/testing';
+import { countNatsMessages, freePort, type SupervisedProcess } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { findService } from '../scripts/services/services.ts';
 import type { CrashOptions } from './crash-options.ts';
@@ -25,7 +25,7 @@ import {
 } from './processes/under-test.ts';
 import { ArrivalLogReader } from './receiver/arrival-log.ts';
 import { readFileArrivals } from './receiver/file-arrivals.ts';
-import { countMessages, readNatsArrivals } from './receiver/nats-arrivals.ts';
+import { readNatsArrivals } from './receiver/nats-arrivals.ts';
 import { type CrashResult, crashResult } from './report/crash-result.ts';
 import { Traffic } from './verdict/traffic.ts';
 import { judge, requireGapless, sumOf, type Verdict } from './verdict/verdict.ts';
@@ -236,7 +236,7 @@ class Run {
   /** How many messages the stream has; undefined: there is no sink into NATS. */
   async #inStream(): Promise<number | undefined> {
     const { broker } = this.#stage;
-    return broker === undefined ? undefined : await countMessages(broker.urls, stream);
+    return broker === undefined ? undefined : await countNatsMessages(broker.urls, stream);
   }
 
   /** What was committed, compared with what each sink has. */

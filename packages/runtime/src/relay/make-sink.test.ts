@@ -22,13 +22,33 @@ test('one that cannot be made is in trouble with each batch, until it can', asyn
   };
   const sink = makeSink({ name: 'null', create }, owner);
   expect(sink.name).toBe('null');
-  await expect(sink.deliver(batch, { signal })).rejects.toThrow('no licence');
+  await expect(sink.deliver(batch, { signal })).rejects.toMatchObject({
+    code: 'ER5001',
+    message: expect.stringContaining('Sink null: its create threw no licence.') as string,
+  });
   broken = false;
   expect(await sink.deliver(batch, { signal })).toEqual([{ type: 'delivered' }]);
   await sink[Symbol.asyncDispose]();
 });
 
-test('one that has another name would write the checkpoint of another: it is refused', async () => {
-  const sink = makeSink({ name: 'one', create: () => new NullSink({ name: 'other' }) }, owner);
-  await expect(sink.deliver(batch, { signal })).rejects.toThrow('the sink one was made with the name other');
+test('one that has another name would write the checkpoint of another: it is not used, and is disposed', async () => {
+  let disposed = 0;
+  const other = Object.assign(new NullSink({ name: 'other' }), {
+    async [Symbol.asyncDispose]() {
+      disposed += 1;
+    },
+  });
+  const sink = makeSink({ name: 'one', create: () => other }, owner);
+  await expect(sink.deliver(batch, { signal })).rejects.toThrow('its create gave a sink named "other"');
+  expect(disposed).toBe(2);
+});
+
+test.each([
+  ['a promise', Promise.resolve()],
+  ['null', null],
+  ['a value of type undefined', undefined],
+  ['a value of type object', { name: 'mine', deliver: () => [] }],
+])('%s is no sink', async (what, given) => {
+  const sink = makeSink({ name: 'mine', create: () => given as never }, owner);
+  await expect(sink.deliver(batch, { signal })).rejects.toThrow(`its create gave ${what}, not a sink`);
 });

@@ -1,9 +1,10 @@
+import { runtimeError } from '../errors/codes.ts';
 import type { CheckpointOwner } from '../log/checkpoint.ts';
 import { OpenedOnUse } from '../sinks/opened-on-use.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { SinkSource } from './relay.ts';
 
-/** Of a sink that could not be made, until it can. */
+/** Of a sink that could not be made at first. That the relay stores a checkpoint which it stores too does no harm. */
 const features = { order: true, dedupe: false, ownCheckpoint: false };
 
 /** Makes a sink. One that cannot be made is made again at each batch: that is its own trouble, and no other's. */
@@ -11,13 +12,48 @@ export function makeSink(source: SinkSource, owner: CheckpointOwner): Sink {
   try {
     return make(source, owner);
   } catch {
-    const { name } = source;
-    return new OpenedOnUse({ name, features, open: async () => make(source, owner) });
+    return new OpenedOnUse({ name: source.name, features, open: async () => make(source, owner) });
   }
 }
 
+/** Whoever wrote `create` may have done so without a compiler. @throws ER5001 */
 function make(source: SinkSource, owner: CheckpointOwner): Sink {
-  const sink = source.create(owner);
-  if (sink.name === source.name) return sink;
-  throw new TypeError(`the sink ${source.name} was made with the name ${sink.name}`);
+  const { name } = source;
+  let sink: unknown;
+  try {
+    sink = source.create(owner);
+  } catch (cause) {
+    throw unusable(name, { found: `threw ${cause instanceof Error ? cause.message : String(cause)}`, cause });
+  }
+  if (!isSink(sink)) {
+    const found = `gave ${described(sink)}, not a sink (name, features, deliver, asyncDispose)`;
+    throw unusable(name, { found });
+  }
+  if (sink.name === name) return sink;
+  Promise.resolve(sink[Symbol.asyncDispose]()).catch(() => undefined);
+  // Its checkpoint is kept under the one, and messages would name the other.
+  throw unusable(name, { found: `gave a sink named ${JSON.stringify(sink.name)}` });
+}
+
+function isSink(given: unknown): given is Sink {
+  if (typeof given !== 'object' || given === null) return false;
+  const { name, features: able, deliver, [Symbol.asyncDispose]: dispose } = given as Partial<Sink>;
+  const hasFeatures = typeof able === 'object' && able !== null;
+  return (
+    typeof name === 'string' && hasFeatures && typeof deliver === 'function' && typeof dispose === 'function'
+  );
+}
+
+function described(given: unknown): string {
+  if (given instanceof Promise) return 'a promise';
+  return given === null ? 'null' : `a value of type ${typeof given}`;
+}
+
+function unusable(name: string, why: { readonly found: string; readonly cause?: unknown }): Error {
+  const { found, cause } = why;
+  return runtimeError('ER5001', {
+    detail: `Sink ${name}: its create ${found}.`,
+    remedy: 'Correct how the sink is made; it is made anew at the next attempt.',
+    ...(cause === undefined ? {} : { cause }),
+  });
 }

@@ -1,4 +1,5 @@
 import type { OutboxEvent } from '../log/outbox-event.ts';
+import { producerHeaders } from '../sinks/envelope.ts';
 
 /** `*` stands for any characters, also none; a list: one of them. */
 export type Glob = string | readonly string[];
@@ -123,7 +124,7 @@ function matcher({ type, tenant, ecosystem, header }: Route): Matcher {
   must(ecosystem, (event) => event.ecosystem);
   for (const [name, glob] of Object.entries(header ?? {})) {
     must(glob, (event) => {
-      const headers = headersOf(event);
+      const headers = producerHeaders(event);
       return Object.hasOwn(headers, name) ? (headers[name] ?? null) : null;
     });
   }
@@ -147,10 +148,6 @@ function matchesGlob(text: string, parts: readonly string[]): boolean {
   return true;
 }
 
-function headersOf(event: OutboxEvent): Readonly<Record<string, string>> {
-  return event.headers === null ? {} : (JSON.parse(event.headers) as Record<string, string>);
-}
-
 function routableOf(event: OutboxEvent): RoutableEvent {
   return {
     id: event.eventId,
@@ -162,7 +159,7 @@ function routableOf(event: OutboxEvent): RoutableEvent {
     correlationId: event.correlationId,
     causationId: event.causationId,
     source: event.sourceService,
-    headers: headersOf(event),
+    headers: producerHeaders(event),
     time: event.recordedAt.replace(' ', 'T').replace(/\+00$/, 'Z'),
     // A copy: the other sinks get the same event.
     payload: Buffer.from(event.payload),

@@ -1,25 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { OutboxEvent } from '../log/outbox-event.ts';
+import { bareEvent } from '../testing/sink-conformance/conformance-events.ts';
 import { envelopeAttributes, httpEnvelope } from './envelope.ts';
 
-const bare: OutboxEvent = {
-  eventId: '01a1fbfe-d2c6-722a-be7c-d716c0c2014e',
+const bare = bareEvent({
   seq: 9_007_199_254_740_993n,
-  tenantId: 'acme',
-  ecosystem: null,
   eventType: 'claim.approved',
   eventVersion: 2,
-  entityKey: null,
-  idempotencyKey: null,
-  correlationId: null,
-  causationId: null,
-  sourceService: null,
-  traceparent: null,
-  headers: null,
-  payload: Buffer.from('{}'),
   recordedAt: '2026-11-20 10:00:00.123456+00',
-};
+});
 
 test('what every event has, and nothing for what it has not', () => {
   expect(httpEnvelope(bare)).toEqual({

@@ -41,18 +41,25 @@ export function bindingHeaders(event: OutboxEvent): Array<readonly [name: string
   const headers: Array<readonly [string, string]> = [];
   for (const [name, value] of envelopeAttributes(event)) headers.push([`ce-${name}`, percentEncode(value)]);
   if (event.traceparent !== null) headers.push(['traceparent', event.traceparent]);
-  for (const [name, value] of producerHeaders(event)) headers.push([`ce-h${name}`, percentEncode(value)]);
+  for (const [name, value] of Object.entries(producerHeaders(event)))
+    headers.push([`ce-h${name}`, percentEncode(value)]);
   return headers;
+}
+
+/** All that an event has beside its payload, by name: the envelope, `traceparent`, and each of the producer's headers under `h`. */
+export function allAttributes(event: OutboxEvent): Record<string, string> {
+  const attributes = Object.fromEntries(envelopeAttributes(event));
+  if (event.traceparent !== null) attributes['traceparent'] = event.traceparent;
+  for (const [name, value] of Object.entries(producerHeaders(event))) attributes[`h${name}`] = value;
+  return attributes;
 }
 
 /**
  * The producer's own headers. Their names are 1 to 20 lower-case letters and digits, which `event_runtime.emit`
  * checks: so `ce-h` and the name is a header of its own for each, and none of the envelope's.
  */
-function producerHeaders(event: OutboxEvent): Array<[string, string]> {
-  if (event.headers === null) return [];
-  const own = JSON.parse(event.headers) as Record<string, string>;
-  return Object.entries(own);
+export function producerHeaders(event: OutboxEvent): Readonly<Record<string, string>> {
+  return event.headers === null ? {} : (JSON.parse(event.headers) as Record<string, string>);
 }
 
 /** Space, double quote, percent and all outside printable ASCII, as UTF-8 octets. */

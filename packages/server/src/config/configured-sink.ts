@@ -89,7 +89,7 @@ export interface ConfiguredCustom {
   readonly type: 'custom';
   /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
   readonly name: string;
-  /** Makes it, of this name, when the first events come; anew whenever this process begins to feed it, and after it threw. */
+  /** Makes it, of this name: whenever this process begins to feed it, and with each batch again after it threw. */
   readonly create: () => Sink;
 }
 

@@ -11,7 +11,6 @@ import {
   type SinkSource,
 } from '@event-runtime/runtime';
 import type { ConfiguredNats, SinkSettings } from '../config/configured-sink.ts';
-import { customSink } from './custom-sink.ts';
 import { natsAccess } from './nats-access.ts';
 
 /** What the relay makes of a configured sink. @param webhooks what `webhooks` means here */
@@ -33,7 +32,7 @@ export function configuredSource(
     case 'file':
       return { name: sink.name, create: () => fileSink(sink, options.logger) };
     case 'custom':
-      return { name: sink.name, create: () => customSink(sink) };
+      return { name: sink.name, create: sink.create };
     case 'nats':
       return { name: sink.name, create: () => natsSink(sink, options) };
     default:

@@ -19,9 +19,9 @@ test('the line of an event', () => {
   expect(eventLine(event).toString()).toBe(
     '{"specversion":"1.0","id":"01a1fbfe-d2c6-722a-be7c-d716c0c2014e","type":"thing.done","source":"/shop",' +
       '"time":"2026-11-20T10:00:00Z","envelope":"1","tenant":"acme","ecosystem":"ofb","entitykey":"ordem são 1",' +
-      '"seq":"1","eventversion":"1","datacontenttype":"application/json",' +
+      '"seq":"1","eventversion":"1",' +
       '"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","hregion":"100% south",' +
-      '"data":{"total": 1.0,  "total": 9007199254740993}}\n',
+      '"datacontenttype":"application/json","data":{"total": 1.0,  "total": 9007199254740993}}\n',
   );
   const spread = eventLine(outboxEvent({ payload: Buffer.from('{\n}') }));
   expect(spread.toString()).toMatch(/"datacontenttype":"application\/json","data_base64":"ewp9"}\n$/);

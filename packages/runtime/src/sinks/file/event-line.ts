@@ -1,5 +1,5 @@
 import type { OutboxEvent } from '../../log/outbox-event.ts';
-import { envelopeAttributes } from '../envelope.ts';
+import { allAttributes } from '../envelope.ts';
 
 /** One line of a file sink's file. */
 export interface FileSinkEntry {
@@ -26,7 +26,7 @@ const encodedLineEnd = Buffer.from('"}\n');
  * Source: CloudEvents 1.0.2, JSON Event Format.
  */
 export function eventLine(event: OutboxEvent): Buffer {
-  const attributes = Buffer.from(JSON.stringify(attributesOf(event)).slice(0, -1));
+  const attributes = Buffer.from(JSON.stringify(lineAttributes(event)).slice(0, -1));
   const { payload } = event;
   if (!payload.includes(lineFeed) && !payload.includes(carriageReturn)) {
     return Buffer.concat([attributes, verbatim, payload, lineEnd]);
@@ -63,11 +63,6 @@ function readAttributes(line: Buffer, end: number): Readonly<Record<string, stri
   return JSON.parse(`${line.toString('utf8', 0, end)}}`) as Record<string, string>;
 }
 
-function attributesOf(event: OutboxEvent): Record<string, string> {
-  const attributes = Object.fromEntries(envelopeAttributes(event));
-  attributes['datacontenttype'] = 'application/json';
-  if (event.traceparent !== null) attributes['traceparent'] = event.traceparent;
-  const own = event.headers === null ? {} : (JSON.parse(event.headers) as Record<string, string>);
-  for (const [name, value] of Object.entries(own)) attributes[`h${name}`] = value;
-  return attributes;
+function lineAttributes(event: OutboxEvent): Record<string, string> {
+  return { ...allAttributes(event), datacontenttype: 'application/json' };
 }

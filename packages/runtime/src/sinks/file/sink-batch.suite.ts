@@ -1,27 +1,8 @@
 import type { LoggedEvent, OutboxEvent } from '../../log/outbox-event.ts';
+import { bareEvent as outboxEvent } from '../../testing/sink-conformance/conformance-events.ts';
 import type { SinkBatch } from '../sink.ts';
 
-/** An event with nothing but what it must have, and what a test says. */
-export function outboxEvent(more: Partial<OutboxEvent> = {}): OutboxEvent {
-  return {
-    eventId: '01a1fbfe-d2c6-722a-be7c-d716c0c2014e',
-    seq: 1n,
-    tenantId: 'acme',
-    ecosystem: null,
-    eventType: 'thing.done',
-    eventVersion: 1,
-    entityKey: null,
-    idempotencyKey: null,
-    correlationId: null,
-    causationId: null,
-    sourceService: null,
-    traceparent: null,
-    headers: null,
-    payload: Buffer.from('{}'),
-    recordedAt: '2026-11-20 10:00:00+00',
-    ...more,
-  };
-}
+export { outboxEvent };
 
 /** A batch of events; what else the relay puts into one is nothing to these sinks. */
 export function batchOf(...events: readonly OutboxEvent[]): SinkBatch {

@@ -48,6 +48,10 @@ export async function connectNats(
   const access = (await options.access?.()) ?? {};
   const encrypted = access.tls !== undefined || options.servers.some((server) => /^tls:/i.test(server));
   const sockets: Socket[] = [];
+  const keep = (message: unknown): void => {
+    if (attempts.getStore() === sockets) sockets.push((message as { readonly socket: Socket }).socket);
+  };
+  diagnostics.subscribe('net.client.socket', keep);
   try {
     const connecting = async (): Promise<NatsConnection> =>
       await library.connect({
@@ -63,20 +67,19 @@ export async function connectNats(
         // By the scheme alone the library encrypts only what the server offers to.
         ...(encrypted ? { tls: { ...access.tls } } : {}),
       });
-    return await socketsOf.run(sockets, connecting);
+    return await attempts.run(sockets, connecting);
   } catch (cause) {
     // Of a server that accepts and says nothing the library keeps the socket.
     for (const socket of sockets) socket.destroy();
     const detail = `${options.servers.map(withoutSecrets).join(', ')}: ${messageOf(cause)}.`;
     throw runtimeError('ER4014', { detail, cause: withoutInput(cause) });
+  } finally {
+    diagnostics.unsubscribe('net.client.socket', keep);
   }
 }
 
-/** The sockets that were opened for one attempt. */
-const socketsOf = new AsyncLocalStorage<Socket[]>();
-diagnostics.subscribe('net.client.socket', (message) => {
-  socketsOf.getStore()?.push((message as { readonly socket: Socket }).socket);
-});
+/** Tells the sockets of one attempt from those of another, and of everybody else in the process. */
+const attempts = new AsyncLocalStorage<Socket[]>();
 
 function authentication(library: NatsLibrary, given: NatsAccess): ConnectionOptions {
   const { token, user, password, nkeySeed, credentials } = given;

@@ -3,11 +3,12 @@ import { jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { NatsServer } from '../../testing/nats-server.ts';
+import { readNatsStream } from '../../testing/read-nats-stream.ts';
 import { checkReceived } from '../../testing/sink-conformance/checks.ts';
 import { batchOf, ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
 import { handOver } from '../../testing/sink-conformance/handover.ts';
 import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
-import { NatsSite, receivedFrom } from './nats-site.suite.ts';
+import { NatsSite } from './nats-site.suite.ts';
 import type { StreamConcern } from './stream.ts';
 
 const program = inject('natsServer');
@@ -181,7 +182,7 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
     proxy.retarget(new URL(other.url));
     await site.server.kill();
     await handOver(sink, events.slice(100), options);
-    const received = await receivedFrom([other.url], 'EVENTS');
+    const received = await readNatsStream([other.url], 'EVENTS');
     expect(received).toHaveLength(100);
     checkReceived(received, { events: events.slice(100), features: sink.features });
   });

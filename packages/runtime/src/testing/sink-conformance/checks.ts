@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { entityOf, type LoggedEvent } from '../../log/outbox-event.ts';
-import { envelopeAttributes } from '../../sinks/envelope.ts';
+import { allAttributes } from '../../sinks/envelope.ts';
 import type { DeliveryResult, SinkFeatures } from '../../sinks/sink.ts';
 import type { ReceivedEvent } from './sink-site.ts';
 
@@ -112,10 +112,7 @@ function checkOrder(events: readonly LoggedEvent[], places: ReadonlyMap<string, 
 export function checkEnvelope(received: readonly ReceivedEvent[], events: readonly LoggedEvent[]): void {
   const byId = new Map(received.map((one) => [one.attributes['id'], one.attributes]));
   for (const { event } of events) {
-    const wanted = Object.fromEntries(envelopeAttributes(event));
-    if (event.traceparent !== null) wanted['traceparent'] = event.traceparent;
-    const own = event.headers === null ? {} : (JSON.parse(event.headers) as Record<string, string>);
-    for (const [name, value] of Object.entries(own)) wanted[`h${name}`] = value;
+    const wanted = allAttributes(event);
     const found = byId.get(event.eventId) ?? {};
     for (const [name, value] of Object.entries(wanted)) {
       assert.equal(found[name], value, `attribute ${name} of an event`);

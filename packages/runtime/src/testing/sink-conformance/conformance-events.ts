@@ -8,6 +8,28 @@ import type { SinkBatch } from '../../sinks/sink.ts';
 /** A transaction that has ended in every cluster: sinks in the relay's own database wait for what is not visible. */
 const txId = 3n;
 
+/** An event with nothing but what it must have, and what is said. */
+export function bareEvent(more: Partial<OutboxEvent> = {}): OutboxEvent {
+  return {
+    eventId: '01a1fbfe-d2c6-722a-be7c-d716c0c2014e',
+    seq: 1n,
+    tenantId: 'acme',
+    ecosystem: null,
+    eventType: 'thing.done',
+    eventVersion: 1,
+    entityKey: null,
+    idempotencyKey: null,
+    correlationId: null,
+    causationId: null,
+    sourceService: null,
+    traceparent: null,
+    headers: null,
+    payload: Buffer.from('{}'),
+    recordedAt: '2026-11-20 10:00:00+00',
+    ...more,
+  };
+}
+
 /** Makes events as the relay reads them, of one transaction: `seq` and positions grow, ids are new. */
 export class ConformanceEvents {
   #made = 0;
@@ -17,24 +39,13 @@ export class ConformanceEvents {
     this.#made += 1;
     const n = this.#made;
     return {
-      event: {
+      event: bareEvent({
         eventId: randomUUID(),
         seq: BigInt(n),
-        tenantId: 'acme',
-        ecosystem: null,
-        eventType: 'thing.done',
-        eventVersion: 1,
-        entityKey: null,
-        idempotencyKey: null,
-        correlationId: null,
-        causationId: null,
-        sourceService: null,
-        traceparent: null,
-        headers: null,
         payload: Buffer.from(`{"n":${n}}`),
         recordedAt: '2026-11-20 10:00:00.123456+00',
         ...more,
-      },
+      }),
       txId,
       position: { lsn: 4_096n as Lsn, ordinal: n },
       committedAt: Date.now(),
