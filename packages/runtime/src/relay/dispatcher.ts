@@ -11,6 +11,9 @@ import type { BatchLimit, Entry, InHand } from './in-hand.ts';
 import type { RoutesTo } from './route.ts';
 import { allResults, routeBatch } from './routed-batch.ts';
 
+/** What is handed over aside is not counted by attempts: it waits as long as after so many. */
+const asideAttempt = 5;
+
 export interface DispatcherOptions {
   readonly sink: Sink;
   /** Undefined: it gets everything. */
@@ -96,6 +99,31 @@ export class Dispatcher {
     // A sink that answers without any I/O would otherwise keep timers, sockets and signals from their turn.
     await nextTurn();
     return 'done';
+  }
+
+  /**
+   * Hands over events that the feed has not read: once, as routes say, between two batches. A sink that says nothing
+   * of them has not taken them.
+   *
+   * @returns one result for each; of those that were refused nothing is kept
+   * @throws ER1207, ER1210
+   */
+  async aside(
+    events: readonly LoggedEvent[],
+    call: { readonly checkpoint: Checkpoint } & Signals,
+  ): Promise<readonly DeliveryResult[]> {
+    const { sink, logger, routes } = this.#options;
+    const routed = routeBatch(events, routes);
+    try {
+      const given = await this.#handOver({ events: routed.handed, checkpoint: call.checkpoint }, call);
+      return allResults(events, routed, given);
+    } catch (error) {
+      if (isTurnedAway(error)) throw error;
+      const afterMs = backoffDelay(asideAttempt);
+      logger.warn('relay.sink.retry', { sink: sink.name, error, delayMs: afterMs, events: events.length });
+      const reason = error instanceof Error ? error : new Error(String(error));
+      return events.map(() => ({ type: 'retry', afterMs, error: reason }));
+    }
   }
 
   /** Waits for {@link wake}, for a repetition that is due, or for so many milliseconds. */

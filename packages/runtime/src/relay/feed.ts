@@ -1,3 +1,4 @@
+import { type Deferred, deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import {
   type Checkpoint,
@@ -60,6 +61,13 @@ export interface FeedState extends FeedOptions {
   save(options?: { readonly now: boolean }): Promise<void>;
 }
 
+/** Events that are handed over between two batches of what the feed reads. */
+interface Aside {
+  readonly events: readonly LoggedEvent[];
+  /** Undefined: the feed ended before. */
+  readonly results: Deferred<readonly DeliveryResult[] | undefined>;
+}
+
 /** Where a sink is, for operators. */
 export type FeedMode = 'live' | 'catching-up' | 'paused';
 
@@ -80,6 +88,8 @@ export class Feed {
   #stored: Checkpoint;
   #savedAt = 0;
   #delivered = 0;
+  readonly #asides: Aside[] = [];
+  #over = false;
 
   constructor(options: FeedOptions) {
     const { stored, resume, window } = options;
@@ -138,6 +148,23 @@ export class Feed {
     this.#state.dispatcher.wake();
   }
 
+  /**
+   * Hands events over beside what is read: a replay, letters that are redriven. Between two batches, so that nothing
+   * else is on its way to the sink meanwhile; not while the sink is paused. Whoever wants more must ask again: each time
+   * what the feed has read comes between.
+   *
+   * @param events few: what is read waits for them
+   * @returns one result for each; of what was refused nothing is kept. Undefined: the feed ended, and it is not known
+   *   what became of them
+   */
+  async handAside(events: readonly LoggedEvent[]): Promise<readonly DeliveryResult[] | undefined> {
+    if (this.#over) return undefined;
+    const aside: Aside = { events, results: deferred() };
+    this.#asides.push(aside);
+    this.#state.dispatcher.wake();
+    return await aside.results.promise;
+  }
+
   /** An operator paused the sink, or let it go on. */
   setPaused(paused: boolean): void {
     if (this.#state.paused === paused) return;
@@ -164,6 +191,15 @@ export class Feed {
 
   /** Runs until `stopping`; the batch under way is finished, unless `aborted` comes too. @throws ER1207, or what the database said */
   async run(signals: Signals): Promise<void> {
+    try {
+      await this.#run(signals);
+    } finally {
+      this.#over = true;
+      for (const { results } of this.#asides) results.resolve(undefined);
+    }
+  }
+
+  async #run(signals: Signals): Promise<void> {
     const state = this.#state;
     while (!signals.stopping.aborted) {
       if (state.place !== undefined) {
@@ -184,6 +220,7 @@ export class Feed {
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
+    if (this.#asides.length > 0 && !signals.stopping.aborted) await this.#handAside(signals);
     const { progress, place, sink } = state;
     const before = progress.inHand.passed;
     let handed: Checkpoint | undefined;
@@ -200,6 +237,18 @@ export class Feed {
     }
     if (outcome === 'done') await this.#saveWhenDue(false);
     return outcome;
+  }
+
+  async #handAside(signals: Signals): Promise<void> {
+    const state = this.#state;
+    const aside = this.#asides[0] as Aside;
+    const { progress, place, sink } = state;
+    const checkpoint = place === undefined ? progress.asTable : progress.checkpoint;
+    const results = await state.dispatcher.aside(aside.events, { ...signals, checkpoint });
+    const stored = sink.features.ownCheckpoint && results.every(({ type }) => type !== 'retry');
+    if (stored && state.place === place) this.#stored = checkpoint;
+    this.#asides.shift();
+    aside.results.resolve(results);
   }
 
   async #saveWhenDue(now: boolean): Promise<void> {
