@@ -41,7 +41,7 @@ export class Broker implements AsyncDisposable {
     this.#kills += 1;
     const victims = this.#kills % allEvery === 0 ? this.#servers : [await this.#leader()];
     const running = victims.filter((server) => server.running);
-    for (const server of running) server.freeze();
+    await Promise.all(running.map(async (server) => await server.freeze()));
     await sleep(deafMs);
     await Promise.all(running.map(async (server) => await server.kill()));
     return running.length > 0;

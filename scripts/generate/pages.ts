@@ -1,6 +1,7 @@
 import * as producer from '../../packages/outbox/src/errors/codes.ts';
 import * as runtime from '../../packages/runtime/src/errors/codes.ts';
 import * as operation from '../../packages/runtime/src/errors/operation-errors.ts';
+import * as replay from '../../packages/runtime/src/errors/replay-errors.ts';
 import * as table from '../../packages/runtime/src/errors/table-errors.ts';
 import { logEvents } from '../../packages/runtime/src/telemetry/log-events.ts';
 import { metrics } from '../../packages/runtime/src/telemetry/metrics.ts';
@@ -32,6 +33,7 @@ const titles: Readonly<Record<string, string>> = {
   receiverErrors: 'Receiving webhooks',
   replicationErrors: 'Replication',
   deliveryErrors: 'Sinks and webhooks',
+  replayErrors: 'Replays, and sinks that are rewound',
   configurationErrors: 'Configuration and command line',
   lifecycleErrors: 'The life of the process',
 };
@@ -40,7 +42,7 @@ const titles: Readonly<Record<string, string>> = {
 const merged = 'runtimeErrors';
 
 function errorGroups(): ErrorGroup[] {
-  const { [merged]: whole, ...parts } = { ...producer, ...runtime, ...operation, ...table };
+  const { [merged]: whole, ...parts } = { ...producer, ...runtime, ...operation, ...table, ...replay };
   const catalogs = Object.entries(parts).filter(([, value]) => typeof value === 'object');
   const groups: ErrorGroup[] = [];
   for (const [name, title] of Object.entries(titles)) {

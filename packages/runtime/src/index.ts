@@ -21,6 +21,18 @@ export {
   type SlotCondition,
   type SlotReport,
 } from './relay/relay-report.ts';
+export {
+  createReplay,
+  getReplay,
+  listReplays,
+  previewReplay,
+  type Replay,
+  type ReplayOptions,
+  type ReplayPreview,
+  type ReplayState,
+  setReplayState,
+} from './relay/replay/replay-jobs.ts';
+export type { ReplaySelection } from './relay/replay/selection.ts';
 export { Retention } from './relay/retention.ts';
 export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retention-options.ts';
 export { type Glob, type RoutableEvent, type Route, RoutesTo, type Routing } from './relay/route.ts';
@@ -30,6 +42,12 @@ export {
   setSinkPaused,
   sinkPauses,
 } from './relay/sink-pause.ts';
+export {
+  previewRewind,
+  rewindSink,
+  type SinkRewind,
+  type SinkRewindOptions,
+} from './relay/sink-rewind.ts';
 export {
   createSlot,
   type DropSlotOptions,

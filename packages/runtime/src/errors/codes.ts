@@ -1,5 +1,6 @@
 import { errorFactory } from '@event-runtime/outbox';
 import { operationErrors } from './operation-errors.ts';
+import { replayErrors } from './replay-errors.ts';
 import { tableErrors } from './table-errors.ts';
 
 /** ER1xxx: the database and its set-up. */
@@ -340,6 +341,7 @@ export const runtimeErrors: typeof databaseErrors &
   typeof replicationErrors &
   typeof deliveryErrors &
   typeof configurationErrors &
+  typeof replayErrors &
   typeof lifecycleErrors = {
   ...databaseErrors,
   ...operationErrors,
@@ -347,6 +349,7 @@ export const runtimeErrors: typeof databaseErrors &
   ...replicationErrors,
   ...deliveryErrors,
   ...configurationErrors,
+  ...replayErrors,
   ...lifecycleErrors,
 };
 

@@ -210,17 +210,56 @@ export async function listCheckpoints(client: Queryable, relay: string): Promise
   }));
 }
 
-/** Which of these sinks an operator has paused. */
-export async function pausedSinks(
+/** What operators want of a sink. */
+export interface SinkOrders {
+  readonly sink: string;
+  /** It takes nothing. */
+  readonly paused: boolean;
+  /** It goes back to an earlier place: {@link applyRewind}. */
+  readonly rewinding: boolean;
+  /** Something is to be handed over beside what it reads. */
+  readonly replaying: boolean;
+}
+
+/** What operators want of a relay's sinks, those without a checkpoint left out. */
+export async function sinkOrders(
   client: Queryable,
   owner: Pick<CheckpointOwner, 'relay' | 'shard'>,
-): Promise<Set<string>> {
-  const { rows } = await client.query<{ sink: string }>(
-    `select sink from event_runtime.relay_checkpoint
-      where relay = $1 and shard = $2 and paused_at is not null`,
+): Promise<ReadonlyMap<string, SinkOrders>> {
+  const { rows } = await client.query<SinkOrders>(
+    `select c.sink, c.paused_at is not null as paused, c.rewind_snapshot is not null as rewinding,
+            exists (select from event_runtime.replay_part p join event_runtime.replay r using (replay_id)
+                     where p.finished_at is null and r.relay = c.relay and r.sink = c.sink) as replaying
+       from event_runtime.relay_checkpoint c where c.relay = $1 and c.shard = $2`,
     [owner.relay, owner.shard],
   );
-  return new Set(rows.map((row) => row.sink));
+  return new Map(rows.map((row) => [row.sink, row]));
+}
+
+/**
+ * Puts a checkpoint where an operator wants it, once; from the beginning also what came with a dump.
+ *
+ * @returns it; undefined: nobody wants that any more, or somebody else feeds the sink
+ */
+export async function applyRewind(
+  client: Queryable,
+  { sink, owner }: { readonly sink: string; readonly owner: CheckpointOwner },
+): Promise<Checkpoint | undefined> {
+  const { rows } = await client.query<CheckpointRow>(
+    `update event_runtime.relay_checkpoint
+          set mode = 'table', lsn = '0/0', ordinal = -1, snapshot = rewind_snapshot, batch_snapshot = null,
+              batch_seq = case when rewind_snapshot::text <> '3:3:' and adopting_snapshot is not null then batch_seq end,
+              adopting_snapshot = case when rewind_snapshot::text = '3:3:' and floor_seq > 0
+                                       then '3:3:' else adopting_snapshot end,
+              adopting_since = case when rewind_snapshot::text = '3:3:' and floor_seq > 0
+                                    then '-infinity' else adopting_since end,
+              rewind_snapshot = null, updated_at = clock_timestamp()
+        where relay = $1 and sink = $2 and shard = $3 and epoch = $4 and system_identifier = $5
+          and rewind_snapshot is not null
+        returning ${columns}`,
+    [owner.relay, sink, owner.shard, owner.epoch.toString(), owner.systemIdentifier],
+  );
+  return rows[0] === undefined ? undefined : toCheckpoint(rows[0]);
 }
 
 /**

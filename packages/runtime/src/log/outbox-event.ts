@@ -42,6 +42,8 @@ export interface OutboxEvent {
   readonly payload: Buffer;
   /** PostgreSQL's text of the time the row was written (microseconds, UTC): `2026-11-20 10:00:00.123456+00`. */
   readonly recordedAt: string;
+  /** The replay by which it is handed over once more: a UUID. Undefined: it is handed over as it happened. */
+  readonly replay?: string;
 }
 
 /** What order is kept by: the tenant and its entity key as one text. Undefined: no order is asked for. */

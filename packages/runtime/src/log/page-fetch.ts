@@ -98,11 +98,13 @@ export function stretchPages(options: {
   readonly client: Pick<ClientBase | Pool, 'query'>;
   readonly limits: PageLimits;
   readonly stretch: Omit<Stretch, 'after'>;
+  /** A condition on the row `o`, as SQL. Default: all. */
+  readonly where?: string;
+  readonly shard?: Shard | undefined;
 }): PageFetch {
-  const { client, limits, stretch } = options;
+  const { client, limits, stretch, where = 'true', shard } = options;
   return async (after) => {
-    const source = bySeq({ ...stretch, after }, { where: 'true', shard: undefined });
-    return await fetchPage({ pool: client, limits }, source);
+    return await fetchPage({ pool: client, limits }, bySeq({ ...stretch, after }, { where, shard }));
   };
 }
 

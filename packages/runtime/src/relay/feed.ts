@@ -1,6 +1,7 @@
 import { type Deferred, deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import {
+  applyRewind,
   type Checkpoint,
   type CheckpointOwner,
   isTurnedAway,
@@ -51,6 +52,8 @@ export interface FeedState extends FeedOptions {
   /** The sink's place in the window; undefined while it reads the table. */
   place: Place | undefined;
   paused: boolean;
+  /** Whether an operator wants it to go back: what is in hand is let go. */
+  rewinding: boolean;
   /** Whether something was delivered that is not stored. */
   dirty: boolean;
   /** Delivered from the WAL beyond the checkpoint from which the table is read: up to which `seq`, by transaction. */
@@ -101,6 +104,7 @@ export class Feed {
       progress: new Progress(checkpoint),
       place: resume ? window.resume(checkpoint.position) : undefined,
       paused: stored.paused,
+      rewinding: false,
       dirty: false,
       delivered: new Map(),
       step: async (signals) => await this.#step(signals),
@@ -172,6 +176,14 @@ export class Feed {
     this.#state.dispatcher.wake();
   }
 
+  /** An operator wants it to go back: the checkpoint's row says where to. */
+  rewind(): void {
+    if (this.#state.rewinding) return;
+    this.#state.rewinding = true;
+    this.leave('rewound');
+    this.#state.dispatcher.wake();
+  }
+
   /**
    * Leaves the WAL for the table, at once: also while the sink is in the middle of a batch that it never finishes, and
    * while its checkpoint cannot be stored. The one that is stored stays true, and the server does not send again what
@@ -202,6 +214,7 @@ export class Feed {
   async #run(signals: Signals): Promise<void> {
     const state = this.#state;
     while (!signals.stopping.aborted) {
+      if (state.rewinding) await this.#rewind();
       if (state.place !== undefined) {
         await readLive(state, signals);
         // What the sink took in the meantime need not be read again.
@@ -221,6 +234,7 @@ export class Feed {
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
     if (this.#asides.length > 0 && !signals.stopping.aborted) await this.#handAside(signals);
+    if (state.rewinding) return 'given-up';
     const { progress, place, sink } = state;
     const before = progress.inHand.passed;
     let handed: Checkpoint | undefined;
@@ -228,7 +242,7 @@ export class Feed {
       ...signals,
       checkpointAt: (passed) => (handed = progress.at(passed)),
       // The window has let go of what a sink holds that has left.
-      interrupted: () => state.paused || state.place !== place,
+      interrupted: () => state.paused || state.rewinding || state.place !== place,
     });
     this.#delivered += progress.inHand.passed - before;
     if (progress.inHand.passed > before) state.dirty = true;
@@ -237,6 +251,22 @@ export class Feed {
     }
     if (outcome === 'done') await this.#saveWhenDue(false);
     return outcome;
+  }
+
+  /** After everything that was to be written before. */
+  async #rewind(): Promise<void> {
+    const state = this.#state;
+    const { pool, owner, sink, logger } = state;
+    const applying = this.#saving.then(async () => await applyRewind(pool, { sink: sink.name, owner }));
+    this.#saving = applying.catch(() => undefined);
+    const checkpoint = await applying;
+    state.rewinding = false;
+    if (checkpoint === undefined) return;
+    this.#stored = checkpoint;
+    state.progress = new Progress(checkpoint);
+    state.delivered = new Map();
+    state.dirty = false;
+    logger.info('relay.sink.rewound', { sink: sink.name, snapshot: checkpoint.snapshot.toString() });
   }
 
   async #handAside(signals: Signals): Promise<void> {

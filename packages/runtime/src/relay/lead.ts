@@ -10,10 +10,11 @@ import {
   claimCheckpoints,
   type StoredCheckpoint,
 } from '../log/checkpoint.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
 import { TableReader } from '../log/table-reader.ts';
 import { readServerLog } from '../log/timeline.ts';
 import { formatLsn, zeroLsn } from '../replication/lsn.ts';
-import type { Sink } from '../sinks/sink.ts';
+import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { keepDeadLetter } from './dead-letter.ts';
 import type { Signals } from './dispatcher.ts';
@@ -25,6 +26,7 @@ import { publicationName, reached } from './preflight.ts';
 import type { RelayOptions } from './relay.ts';
 import { relayLimits } from './relay-limits.ts';
 import type { RelayPools } from './relay-pools.ts';
+import { Replayer } from './replay/replayer.ts';
 import { RoutesTo } from './route.ts';
 import { Session } from './session.ts';
 import { type SentFrom, SlotKeeper } from './slot-keeper.ts';
@@ -147,6 +149,7 @@ export class Lead {
       const session = new Session({
         owner,
         feeds: this.#feeds,
+        besides: this.#feeds.map((feed) => this.#replayer(feed, owner)),
         window,
         pool: pools.work,
         opened: now === undefined || ours(now) ? now?.log : await keeper?.guarded(now.log, stopping),
@@ -235,6 +238,35 @@ export class Lead {
     }
   }
 
+  #replayer(feed: Feed, owner: CheckpointOwner): Replayer {
+    const { pools, logger, source, shards = 1, checkpointMs } = this.#options;
+    return new Replayer({
+      feed,
+      owner,
+      pool: pools.work,
+      shards: source === 'table' ? shards : 1,
+      logger,
+      saveMs: checkpointMs ?? relayLimits.checkpointMs,
+      onRejected: async (logged, result) => await this.#reject(feed.sink, { logged, result }),
+    });
+  }
+
+  async #reject(
+    { name }: Sink,
+    refused: { readonly logged: LoggedEvent; readonly result: DeliveryResult & { type: 'rejected' } },
+  ): Promise<void> {
+    const { logged, result } = refused;
+    const { reason, error } = result;
+    const why = error === undefined ? reason : `${reason}: ${error.message}`;
+    await keepDeadLetter(this.#options.pools.work, {
+      sink: name,
+      logged,
+      reasonCode: 'rejected',
+      reason: why,
+    });
+    this.#options.logger.error('relay.sink.rejected', { sink: name, eventId: logged.event.eventId, reason });
+  }
+
   #feed(
     sink: Sink,
     from: {
@@ -262,11 +294,7 @@ export class Lead {
       pollMs: this.#options.pollMs ?? relayLimits.pollMs,
       limit: relayLimits.batch,
       inHandBytes: windowBytes * relayLimits.inHandPart,
-      onRejected: async (logged, { reason, error }) => {
-        const why = error === undefined ? reason : `${reason}: ${error.message}`;
-        await keepDeadLetter(pool, { sink: sink.name, logged, reasonCode: 'rejected', reason: why });
-        logger.error('relay.sink.rejected', { sink: sink.name, eventId: logged.event.eventId, reason });
-      },
+      onRejected: async (logged, result) => await this.#reject(sink, { logged, result }),
     });
   }
 }

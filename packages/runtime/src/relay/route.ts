@@ -19,6 +19,8 @@ export interface RoutableEvent {
   readonly headers: Readonly<Record<string, string>>;
   /** When it was recorded: RFC 3339 with microseconds, UTC. */
   readonly time: string;
+  /** The replay by which it is handed over once more; null: it is handed over as it happened. */
+  readonly replay: string | null;
   /** Byte for byte as emitted. */
   readonly payload: Buffer;
   /** The payload, parsed; a number above 2⁵³ loses digits. */
@@ -161,6 +163,7 @@ function routableOf(event: OutboxEvent): RoutableEvent {
     source: event.sourceService,
     headers: producerHeaders(event),
     time: event.recordedAt.replace(' ', 'T').replace(/\+00$/, 'Z'),
+    replay: event.replay ?? null,
     // A copy: the other sinks get the same event.
     payload: Buffer.from(event.payload),
     json: () => JSON.parse(event.payload.toString('utf8')) as unknown,

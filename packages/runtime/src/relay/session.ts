@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { aborted, orAborted } from '../internal/or-aborted.ts';
-import { type CheckpointOwner, pausedSinks } from '../log/checkpoint.ts';
+import { type CheckpointOwner, sinkOrders } from '../log/checkpoint.ts';
 import type { Snapshot } from '../log/snapshot.ts';
 import { tick } from '../log/tick.ts';
 import { checkTimeline } from '../log/timeline.ts';
@@ -28,9 +28,19 @@ export interface OpenedLog {
   readonly barrier: Snapshot | undefined;
 }
 
+/** Hands a sink something beside what it is fed, while operators want it. */
+export interface Beside {
+  readonly sink: string;
+  /** There is something to do. */
+  wake(): void;
+  run(signals: Signals): Promise<void>;
+}
+
 export interface SessionOptions {
   readonly owner: CheckpointOwner;
   readonly feeds: readonly Feed[];
+  /** What hands the sinks something beside what they are fed. */
+  readonly besides: readonly Beside[];
   readonly window: Window;
   /** Direct connections with `synchronous_commit = local`. */
   readonly pool: Pool;
@@ -87,7 +97,7 @@ export class Session {
     const outcomes = await Promise.allSettled([
       guard(this.#read(inner.stopping)),
       guard(this.#keepTime(inner.stopping)),
-      ...this.#options.feeds.map(async (feed) => await guard(feed.run(inner))),
+      ...[...this.#options.feeds, ...this.#options.besides].map(async (each) => await guard(each.run(inner))),
     ]);
     try {
       // Without the lease, or on a connection that is gone, it would be another's tick.
@@ -137,17 +147,27 @@ export class Session {
   }
 
   async #keepTime(stopping: AbortSignal): Promise<void> {
-    const { owner, pool, feeds, tickMs } = this.#options;
+    const { owner, pool, tickMs } = this.#options;
     while (!stopping.aborted) {
       await sleep(tickMs, undefined, { signal: stopping }).catch(() => undefined);
       if (stopping.aborted) return;
       await checkTimeline(pool, owner);
       if (this.#moved()) await this.#tick();
-      const paused = await pausedSinks(pool, owner);
-      for (const feed of feeds) feed.setPaused(paused.has(feed.sink.name));
+      await this.#heed();
       this.#sendOff();
       this.#keepUp();
     }
+  }
+
+  async #heed(): Promise<void> {
+    const { owner, pool, feeds, besides } = this.#options;
+    const orders = await sinkOrders(pool, owner);
+    for (const feed of feeds) {
+      const wanted = orders.get(feed.sink.name);
+      feed.setPaused(wanted?.paused === true);
+      if (wanted?.rewinding === true) feed.rewind();
+    }
+    for (const beside of besides) if (orders.get(beside.sink)?.replaying === true) beside.wake();
   }
 
   /**

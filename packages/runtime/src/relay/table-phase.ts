@@ -33,7 +33,7 @@ export async function readTable(state: FeedState, signals: Signals): Promise<voi
     from = after;
   }
   let stored = from.snapshot;
-  for (let near = false, empty = 0; !signals.stopping.aborted; ) {
+  for (let near = false, empty = 0; !signals.stopping.aborted && !state.rewinding; ) {
     if (state.paused) {
       await state.save({ now: true });
       await state.dispatcher.wait(progress.inHand, { stopping: signals.stopping });
@@ -136,7 +136,7 @@ async function readBatch(
 async function adopt(state: FeedState, from: Checkpoint, signals: Signals): Promise<Checkpoint | undefined> {
   const { adoption, floorSeq } = from;
   if (adoption === null) return from;
-  while (state.paused && !signals.stopping.aborted) {
+  while (state.paused && !state.rewinding && !signals.stopping.aborted) {
     await state.save({ now: true });
     await state.dispatcher.wait(state.progress.inHand, { stopping: signals.stopping });
   }

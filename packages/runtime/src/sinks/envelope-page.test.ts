@@ -44,7 +44,7 @@ test("the page's message is what the NATS sink publishes of the page's event", (
 
 test("the page's table names every attribute, in the code's order, and says which may be missing", () => {
   const bare = { ecosystem: null, entityKey: null, correlationId: null, causationId: null };
-  const full = { ecosystem: 'ofb', entityKey: 'o-1', correlationId: 'c', causationId: 'd' };
+  const full = { ecosystem: 'ofb', entityKey: 'o-1', correlationId: 'c', causationId: 'd', replay: 'r' };
   const names = (more: Partial<OutboxEvent>): string[] =>
     envelopeAttributes({ ...example(), ...more }).map(([name]) => name);
   const section = /^## Attributes\n([\s\S]*?)^Beside/m.exec(page)?.[1] ?? '';

@@ -22,6 +22,7 @@ export function envelopeAttributes(event: OutboxEvent): Array<readonly [name: st
     ['eventversion', String(event.eventVersion)],
     ['correlationid', event.correlationId],
     ['causationid', event.causationId],
+    ['replay', event.replay ?? null],
   ];
   return attributes.filter((pair): pair is readonly [string, string] => pair[1] !== null);
 }

@@ -30,7 +30,10 @@ export interface HandedEvent extends LoggedEvent {
   readonly subject?: string;
 }
 
-/** Events in log order, and the checkpoint that is true when all of them are delivered. */
+/**
+ * Events in log order, and the checkpoint that is true when all of them are delivered. All are of one replay
+ * (`event.replay`), or of none; what a replay brings was most often delivered before, and is to arrive again.
+ */
 export interface SinkBatch {
   readonly events: readonly HandedEvent[];
   /** For a sink that stores its checkpoint with its own work; others leave it alone. */

@@ -52,6 +52,11 @@ export const logEvents = {
   'relay.sink.left': 'A sink is fed from the table from now on; `reason` is slow, behind or paused.',
   'relay.sink.adopted': 'A sink has read what came from the other cluster.',
   'relay.sink.retry': 'A sink did not take a batch; it is handed over again after `delayMs`.',
+  'relay.sink.rewound':
+    'A sink goes on from an earlier place, as an operator asked: after `snapshot`, in the table.',
+  'relay.replay.begun': 'A replay hands its events to the sink, or goes on with them.',
+  'relay.replay.finished': 'Everything of a replay that falls to this replica was handed over.',
+  'relay.replay.failed': 'A replay could not go on; it is tried again from where it was.',
   'relay.sink.rejected': 'A sink refused an event for good.',
   'relay.checkpoint.failed':
     'A checkpoint could not be written; events since the last one may be handed over again.',

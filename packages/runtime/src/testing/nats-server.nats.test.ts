@@ -42,7 +42,7 @@ test.skipIf(program === undefined)(
   async () => {
     const server = await NatsServer.start({ program: program! });
     try {
-      server.freeze();
+      await server.freeze();
       const started = performance.now();
       await server.stop();
       expect(performance.now() - started).toBeLessThan(5_000);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -115,9 +115,13 @@ export class NatsServer implements AsyncDisposable {
     }
   }
 
-  /** Stops the process where it is (SIGSTOP): its connections stay open, and nobody answers on them. */
-  freeze(): void {
+  /** Stops the process where it is (SIGSTOP): its connections stay open, and from now on nobody answers on them. */
+  async freeze(): Promise<void> {
+    const pid = this.#server?.pid;
+    if (pid === undefined) return;
     this.#server?.kill('SIGSTOP');
+    // On a busy machine its threads run on for a moment.
+    for (const until = Date.now() + 5_000; Date.now() < until && !(await isStopped(pid)); ) await sleep(1);
   }
 
   /** Lets a frozen process go on. */
@@ -203,4 +207,15 @@ function parseInfo(line: string): NatsServerFacts | undefined {
   if (!line.startsWith('INFO ')) return undefined;
   const info = JSON.parse(line.slice('INFO '.length)) as { version?: unknown; jetstream?: unknown };
   return { version: String(info.version), jetstream: info.jetstream === true };
+}
+
+/** Whether all threads of a process have stopped, where the system tells (Linux); elsewhere it is taken for granted. */
+async function isStopped(pid: number): Promise<boolean> {
+  try {
+    const threads = await readdir(`/proc/${pid}/task`);
+    const states = threads.map(async (id) => await readFile(`/proc/${pid}/task/${id}/stat`, 'latin1'));
+    return (await Promise.all(states)).every((stat) => /\) [TtXZ] /.test(stat));
+  } catch {
+    return true;
+  }
 }

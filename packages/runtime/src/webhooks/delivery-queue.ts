@@ -243,6 +243,7 @@ interface ClaimRow {
   readonly source_service: string | null;
   readonly traceparent: string | null;
   readonly headers: string | null;
+  readonly replay_id: string | null;
   readonly payload: string | null;
   readonly recorded_at: string;
 }
@@ -294,6 +295,7 @@ function toEvent(row: ClaimRow): OutboxEvent | null {
     headers: row.headers,
     payload: Buffer.from(row.payload),
     recordedAt: row.recorded_at,
+    ...(row.replay_id === null ? {} : { replay: row.replay_id }),
   };
 }
 

@@ -95,12 +95,13 @@ export const readClaimedSql = `
 select c.delivery_id::text, c.tenant_id, c.endpoint_id, e.url, e.secret, e.ordering, c.event_id,
        c.seq::text, c.entity_key, c.attempts,
        o.ecosystem, o.event_type, o.event_version, o.idempotency_key, o.correlation_id, o.causation_id,
-       o.source_service, o.traceparent, o.headers, o.payload,
+       o.source_service, o.traceparent, o.headers, o.payload, c.replay_id,
        rtrim(rtrim(to_char(c.event_recorded_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '0'), '.')
          || '+00' as recorded_at
 from unnest($1::bigint[]) as k (delivery_id)
 cross join lateral (
-  select d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key, d.attempts
+  select d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key, d.attempts,
+         d.replay_id
   from event_runtime.webhook_delivery as d
   where d.delivery_id = k.delivery_id and d.claimed_by = $2::uuid
   offset 0

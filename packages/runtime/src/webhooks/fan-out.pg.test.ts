@@ -88,6 +88,34 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(ids).toEqual([eventIds[1], eventIds[2], eventIds[3], eventIds[3]]);
   });
 
+  test('a replay is fanned out once, also where the event was delivered before; what is on its way is not doubled', async () => {
+    await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
+    const sink = fixture.sink();
+    const [logged] = await fixture.publish([{}], sink);
+    await fixture.rows('delete from event_runtime.webhook_delivery');
+    const by = (replay: string) => [{ ...logged!, event: { ...logged!.event, replay } }];
+    const first = '01a1fc00-0000-7abc-8123-456789abcdef';
+    const at = { at: logged!.position! };
+    await fixture.handOver(by(first), sink, at);
+    await fixture.handOver(by('01a1fc00-0000-7abc-8123-456789abcd00'), sink, at);
+    const rows = 'select replay_id from event_runtime.webhook_delivery';
+    expect(await fixture.rows(rows)).toEqual([{ replay_id: first }]);
+    const { deliveries: claimed } = await fixture.queue.claim({
+      ...{
+        claimerId: first,
+        leaseMs: 60_000,
+        limit: 1,
+        limitPerEndpoint: 1,
+        maxBytes: 1_000,
+        exceptEndpoints: [],
+      },
+    });
+    expect(claimed[0]?.event?.replay).toBe(first);
+    await fixture.rows('delete from event_runtime.webhook_delivery');
+    await fixture.handOver(by(first), sink, at);
+    expect(await fixture.rows(rows)).toEqual([]);
+  });
+
   test('the checkpoint is stored with the work, in one transaction', async () => {
     await fixture.endpoints.create({ tenantId: 'acme', url, eventTypes: ['*'] });
     const sink = fixture.sink();

@@ -18,7 +18,8 @@ export interface WebhookSinkOptions {
 }
 
 /**
- * `fresh` is the inbox: only events that it has not seen make deliveries. The deliveries' identity is drawn
+ * `fresh` is the inbox: only events that it has not seen make deliveries. A replay is another consumer; where a
+ * delivery of the event is still to be made, that one is its delivery, too. The deliveries' identity is drawn
  * after the sort, so that it follows the batch. A subscription's `*` becomes LIKE's `%`; LIKE's own signs
  * are escaped.
  */
@@ -34,8 +35,8 @@ with event as (
   returning event_id
 ), made as (
   insert into event_runtime.webhook_delivery
-    (tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key)
-  select event.tenant_id, endpoint.endpoint_id, event.event_id, event.recorded_at, event.seq, event.entity_key
+    (tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key, replay_id)
+  select event.tenant_id, endpoint.endpoint_id, event.event_id, event.recorded_at, event.seq, event.entity_key, $9::uuid
   from event
   join fresh on fresh.event_id = event.event_id
   join event_runtime.webhook_endpoint as endpoint
@@ -116,11 +117,15 @@ export class WebhookSink implements Sink {
         // First of all, for its row lock: fan-outs of one sink queue up behind it, and that of a relay that has
         // lost its lease is turned away. So delivery ids follow the log and commit in their order.
         await saveCheckpoint(client, { sink: this.name, owner, checkpoint: batch.checkpoint });
-        if (batch.events.length === 0) return 0;
+        const [first] = batch.events;
+        if (first === undefined) return 0;
+        // All of a batch are of one replay, or of none.
+        const { replay = null } = first.event;
+        const consumer = replay === null ? this.name : `${this.name} ${replay}`;
         const { rows } = await client.query<{ deliveries: number; visible: boolean }>({
           name: 'webhooks-fan-out',
           text: fanOutSql,
-          values: [this.name, ...columns(batch.events), loggedIds(batch.events)],
+          values: [consumer, ...columns(batch.events), loggedIds(batch.events), replay],
         });
         // The claim of a delivery would not find its event, and a customer who asks back would find nothing.
         if (rows[0]?.visible === false) throw new NotVisible();

@@ -57,6 +57,26 @@ export const composition: Composition = {
     const { sinkPauseCommand } = await import('../operations/sinks-command.ts');
     return await sinkPauseCommand(context, options);
   },
+  async sinkRewind(context, options) {
+    const { sinkRewindCommand } = await import('../operations/rewind-command.ts');
+    return await sinkRewindCommand(context, options);
+  },
+  async replayCreate(context, options) {
+    const { replayCreateCommand } = await import('../operations/replay-command.ts');
+    return await replayCreateCommand(context, options);
+  },
+  async replayList(context, options) {
+    const { replayListCommand } = await import('../operations/replay-command.ts');
+    return await replayListCommand(context, options);
+  },
+  async replayShow(context, options) {
+    const { replayShowCommand } = await import('../operations/replay-command.ts');
+    return await replayShowCommand(context, options);
+  },
+  async replayChange(context, options) {
+    const { replayChangeCommand } = await import('../operations/replay-command.ts');
+    return await replayChangeCommand(context, options);
+  },
   async routesTest(context, options) {
     const { routesTestCommand } = await import('../operations/routes-command.ts');
     return await routesTestCommand(context, options);

@@ -23,7 +23,7 @@ async function offered(...words: string[]): Promise<string[]> {
 
 test('bash completes commands, the commands of a group, and flags', async () => {
   expect(await offered('er', 'st')).toEqual(['start', 'status']);
-  expect(await offered('er', 'sinks', '')).toEqual(['list', 'pause', 'resume', '--help']);
+  expect(await offered('er', 'sinks', '')).toEqual(['list', 'pause', 'resume', 'rewind', '--help']);
   expect(await offered('er', 'slot', 's')).toEqual(['show', 'status']);
   expect(await offered('er', 'slot', 'status', '--js')).toEqual(['--json']);
   expect(await offered('event-runtime', 'slot', 'drop', '--d')).toEqual(['--database-url', '--dry-run']);

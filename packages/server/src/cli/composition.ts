@@ -2,6 +2,13 @@ import type { GivenSettings } from '../config/load-configuration.ts';
 import type { DemoCommandOptions } from '../demo/demo-command.ts';
 import type { LagOptions } from '../operations/lag-command.ts';
 import type { RelayConfigOptions } from '../operations/relay-config-command.ts';
+import type {
+  ReplayChangeOptions,
+  ReplayCreateOptions,
+  ReplayListOptions,
+  ReplayShowOptions,
+} from '../operations/replay-command.ts';
+import type { SinkRewindCommandOptions } from '../operations/rewind-command.ts';
 import type { RoutesTestOptions } from '../operations/routes-command.ts';
 import type { SinkPauseCommandOptions } from '../operations/sinks-command.ts';
 import type { SlotOptions } from '../operations/slot-command.ts';
@@ -38,6 +45,11 @@ export interface Composition {
   readonly slot: Command<SlotOptions>;
   readonly sinksList: Command<GivenSettings>;
   readonly sinkPause: Command<SinkPauseCommandOptions>;
+  readonly sinkRewind: Command<SinkRewindCommandOptions>;
+  readonly replayCreate: Command<ReplayCreateOptions>;
+  readonly replayList: Command<ReplayListOptions>;
+  readonly replayShow: Command<ReplayShowOptions>;
+  readonly replayChange: Command<ReplayChangeOptions>;
   readonly routesTest: Command<RoutesTestOptions>;
   readonly tableAttach: Command<TableAttachOptions>;
   readonly tableDetach: Command<TableDetachOptions>;

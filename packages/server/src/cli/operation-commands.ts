@@ -6,7 +6,9 @@ import {
   relaySettingPaths,
 } from '../operations/relay-setting-paths.ts';
 import { dryRunFlag, quietFlag } from './common-flags.ts';
+import { operation } from './operation.ts';
 import type { Wiring } from './program.ts';
+import { addReplayCommands } from './replay-commands.ts';
 import { addRouteCommands } from './route-commands.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
 import { addTableCommands } from './table-commands.ts';
@@ -44,6 +46,7 @@ export function addOperationCommands(root: Command, wiring: Wiring): void {
 
   addSlotCommands(root, wiring);
   addSinkCommands(root, wiring);
+  addReplayCommands(root, wiring);
   addRouteCommands(root, wiring);
   addTableCommands(root, wiring);
   addSettingOptions(
@@ -91,7 +94,7 @@ function addSlotCommands(root: Command, { composition, run }: Wiring): void {
 }
 
 function addSinkCommands(root: Command, { composition, run }: Wiring): void {
-  const sinks = root.command('sinks').description('list, pause or resume the sinks of the relay');
+  const sinks = root.command('sinks').description('list, pause, resume or rewind the sinks of the relay');
   const list = sinks.command('list', { isDefault: true }).description('show where each sink is');
   addSettingOptions(list.option('--json', 'print one JSON object', false), relaySettingPaths).action(
     async (given: Given) => run(composition.sinksList, settings(given)),
@@ -106,13 +109,13 @@ function addSinkCommands(root: Command, { composition, run }: Wiring): void {
         run(composition.sinkPause, { ...settings(given), sink, paused, dryRun: given.dryRun === true }),
       );
   }
-}
-
-/** A command that looks at a relay or changes something of it. */
-function operation(
-  parent: Command,
-  { name, description }: { readonly name: string; readonly description: string },
-): Command {
-  const command = parent.command(name).description(description);
-  return addSettingOptions(command.option('--json', 'print one JSON object', false), relaySettingPaths);
+  operation(sinks, {
+    name: 'rewind <sink>',
+    description: 'let a sink go back: it is handed again what came since',
+  })
+    .requiredOption('--to <time>', 'a time with its zone, a day in UTC, or beginning')
+    .option(...dryRunFlag)
+    .action(async (sink: string, given: Given & { readonly to: string }) =>
+      run(composition.sinkRewind, { ...settings(given), sink, to: given.to, dryRun: given.dryRun === true }),
+    );
 }

@@ -47,7 +47,7 @@ describe.skipIf(program === undefined)('a cluster of three', () => {
       end: async (leader: number) => await cluster.servers[leader]!.resume(),
     },
     stopped: {
-      begin: async (leader: number) => cluster.servers[leader]!.freeze(),
+      begin: async (leader: number) => await cluster.servers[leader]!.freeze(),
       end: async (leader: number) => cluster.servers[leader]!.thaw(),
     },
     'cut-off': {

@@ -1,11 +1,11 @@
 import { runtimeError } from '../../errors/codes.ts';
 import { aborted, orAborted } from '../../internal/or-aborted.ts';
 import { entityOf } from '../../log/outbox-event.ts';
-import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
+import type { DeliverOptions, DeliveryResult, HandedEvent, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
 import { type Care, Doubts } from './doubts.ts';
 import { inAtomicBatch, type Limits, type Size, sizeOf, tooLarge } from './message-size.ts';
 import type { NatsConnectionOptions } from './nats-connection.ts';
-import { natsHeaders } from './nats-envelope.ts';
+import { messageId, natsHeaders } from './nats-envelope.ts';
 import { inspectStream, openSession, type Session, type SessionOptions } from './nats-session.ts';
 import { type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
 import type { Ack } from './publisher.ts';
@@ -100,7 +100,7 @@ export class NatsSink implements Sink {
     return results.map((known, at) => {
       const result = known ?? this.#resultOf(outcomes[next] as Outcome, messages[next] as Ordered);
       if (known === undefined) next += 1;
-      if (result.type === 'rejected') this.#doubts.forget(batch.events[at]?.event.eventId ?? '');
+      if (result.type === 'rejected') this.#doubts.forget(messageId((batch.events[at] as HandedEvent).event));
       return result;
     });
   }
@@ -188,7 +188,7 @@ export class NatsSink implements Sink {
       const message = { subject: template.of(event), headers, payload: event.payload };
       const size = sizeOf(message);
       const excess = tooLarge(size, limitsOf(session));
-      const id = event.eventId;
+      const id = messageId(event);
       const reason = excess ?? this.#doubts.poisonOf(id);
       large ||= excess !== undefined;
       results.push(reason === undefined ? undefined : { type: 'rejected', reason });

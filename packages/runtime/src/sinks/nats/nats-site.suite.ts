@@ -14,7 +14,7 @@ export class NatsSite implements SinkSite {
     this.outage = {
       begin: async () => await server.kill(),
       end: async () => await server.resume(),
-      freeze: async () => server.freeze(),
+      freeze: async () => await server.freeze(),
       thaw: async () => server.thaw(),
     };
   }

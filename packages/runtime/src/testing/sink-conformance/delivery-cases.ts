@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { type CaseRun, sinkCase } from './case-run.ts';
 import { checkEnvelope } from './checks.ts';
@@ -50,6 +51,7 @@ export function deliveryCases(options: SinkConformanceOptions): SinkCase[] {
   ];
   if (!without.includes('envelope') && !without.includes('received')) {
     cases.push(sinkCase(options, 'the envelope arrives, whatever is in it', envelope));
+    cases.push(sinkCase(options, 'what a replay brings arrives once more, and says so', replays));
   }
   if (features.maxPayloadBytes !== undefined) {
     cases.push(
@@ -112,6 +114,27 @@ async function envelope(run: CaseRun): Promise<void> {
   const bare = run.make.make();
   await deliverAll(run, [...events, bare]);
   checkEnvelope(await run.received(), [...events, bare]);
+}
+
+async function replays(run: CaseRun): Promise<void> {
+  const events = run.make.many(20, { entities: 3 });
+  const replay = randomUUID();
+  const replayed = events.map((logged) => ({ ...logged, event: { ...logged.event, replay } }));
+  await run.site.prepare?.(events);
+  const sink = await run.open();
+  await run.handOver(sink, events, 20);
+  await run.handOver(sink, replayed, 20);
+  const before = await run.received();
+  // The answer was lost.
+  await run.handOver(sink, replayed, 20);
+  const received = await run.received();
+  if (run.options.features.dedupe) assert.equal(received.length, before.length, 'a replay that is repeated');
+  for (const [mark, handed] of [[undefined, events] as const, [replay, replayed] as const]) {
+    const marked = received.filter(({ attributes }) => attributes['replay'] === mark);
+    const ids = new Set(marked.map(({ attributes }) => attributes['id']));
+    assert.equal(ids.size, handed.length, `events with the attribute replay ${mark ?? 'not there'}`);
+    checkEnvelope(marked, handed);
+  }
 }
 
 async function order(run: CaseRun): Promise<void> {

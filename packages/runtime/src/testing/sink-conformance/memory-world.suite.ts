@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LoggedEvent } from '../../log/outbox-event.ts';
+import type { LoggedEvent, OutboxEvent } from '../../log/outbox-event.ts';
 import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../../sinks/sink.ts';
 import type { SinkSite } from './sink-site.ts';
 
@@ -31,7 +31,11 @@ export class MemoryWorld implements SinkSite {
   }
 
   async received(): ReturnType<NonNullable<SinkSite['received']>> {
-    return this.taken.map(({ event }) => ({ attributes: { id: event.eventId }, data: event.payload }));
+    return this.taken.map(({ event }) => ({ attributes: this.attributesOf(event), data: event.payload }));
+  }
+
+  attributesOf({ eventId }: OutboxEvent): Record<string, string> {
+    return { id: eventId };
   }
 
   poison(logged: LoggedEvent): LoggedEvent {
@@ -88,11 +92,15 @@ export class WorldSink implements Sink {
     if (this.world.away) throw new Error('nobody there');
   }
 
+  keyOf({ event }: LoggedEvent): string {
+    return `${event.eventId} ${event.replay}`;
+  }
+
   store(events: readonly LoggedEvent[]): void {
     const { taken } = this.world;
-    const known = new Set(taken.map(({ event }) => event.eventId));
+    const known = new Set(taken.map((logged) => this.keyOf(logged)));
     for (const logged of events) {
-      const id = logged.event.eventId;
+      const id = this.keyOf(logged);
       if (!this.features.dedupe || !known.has(id)) taken.push(logged);
       known.add(id);
     }

@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { LoggedEvent } from '../../log/outbox-event.ts';
+import type { LoggedEvent, OutboxEvent } from '../../log/outbox-event.ts';
 import { ConsumerSink } from '../../sinks/consumer/consumer-sink.ts';
+import { allAttributes } from '../../sinks/envelope.ts';
 import { FileSink } from '../../sinks/file/file-sink.ts';
 import { readFileSink } from '../../sinks/file/read-file-sink.ts';
 import { MemorySink } from '../../sinks/memory/memory-sink.ts';
@@ -151,10 +152,22 @@ describe('a sink that is wrong is convicted', () => {
     expect(limited.map(({ name }) => name)).toContainEqual(expect.stringMatching(/above the limit/));
   });
 
+  test('one that takes a replay for a repetition', async () => {
+    const declared = { ...features, dedupe: true };
+    const create = (Kind: typeof WorldSink) => async () =>
+      new OpenWorld((world) => new Kind(world, declared));
+    expect(await failures({ create: create(WorldSink), features: declared })).toEqual([]);
+    const failed = await failures({ create: create(ByIdAlone), features: declared });
+    expect(failed.map(({ name }) => name)).toEqual([expect.stringMatching(/what a replay brings/)]);
+  });
+
   test('one whose envelope lacks something', async () => {
     const create = inMemory((taken) => new Right(taken));
     const failed = await failures({ create, features, without: ['outage', 'poison'] });
-    expect(failed.map(({ name }) => name)).toEqual([expect.stringMatching(/the envelope arrives/)]);
+    expect(failed.map(({ name }) => name)).toEqual([
+      expect.stringMatching(/the envelope arrives/),
+      expect.stringMatching(/what a replay brings/),
+    ]);
   });
 
   test('a site that has not what it does not name', async () => {
@@ -206,4 +219,17 @@ async function failures(
   return outcomes.flatMap((outcome, index) =>
     outcome.status === 'rejected' ? [{ name: cases[index]?.name ?? '', error: outcome.reason }] : [],
   );
+}
+
+/** Shows the whole envelope. */
+class OpenWorld extends MemoryWorld {
+  override attributesOf(event: OutboxEvent): Record<string, string> {
+    return allAttributes(event);
+  }
+}
+
+class ByIdAlone extends WorldSink {
+  override keyOf({ event }: LoggedEvent): string {
+    return event.eventId;
+  }
 }

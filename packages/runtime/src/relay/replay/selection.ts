@@ -1,0 +1,96 @@
+import pg from 'pg';
+import { runtimeError } from '../../errors/codes.ts';
+
+/** Which events of the outbox; each member that is there narrows it down. All left out: every event. */
+export interface ReplaySelection {
+  readonly tenant?: string;
+  /** A glob: `claim.*`; the `*` stands for any text, dots included. */
+  readonly type?: string;
+  readonly entityKey?: string;
+  /** Recorded at this time or later. ISO 8601 with a zone. */
+  readonly from?: string;
+  /** Recorded before. ISO 8601 with a zone. */
+  readonly before?: string;
+  /** UUIDs, at most 10,000. */
+  readonly eventIds?: readonly string[];
+}
+
+/** As it is stored: the ids with where they stand, by which they are found at once. */
+export interface StoredSelection extends ReplaySelection {
+  /** The `seq` of each of `eventIds`, in decimal, in their order. */
+  readonly seqs?: readonly string[];
+}
+
+const mostIds = 10_000;
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const time = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d))?$/;
+
+/** What an operator asked for, in the form in which it is stored. @throws ER6001 */
+export function checkSelection(selection: ReplaySelection): ReplaySelection {
+  const checked: Record<string, unknown> = {};
+  for (const name of ['tenant', 'type', 'entityKey'] as const) {
+    const value = selection[name];
+    if (value === undefined) continue;
+    if (value === '' || value.includes('\u0000')) throw invalid(`${name} is ${JSON.stringify(value)}.`);
+    checked[name] = value;
+  }
+  for (const name of ['from', 'before'] as const) {
+    const value = selection[name];
+    if (value !== undefined) checked[name] = checkTime(value, name);
+  }
+  if (selection.eventIds !== undefined) checked['eventIds'] = checkIds(selection.eventIds);
+  const { from, before }: ReplaySelection = checked;
+  if (from !== undefined && before !== undefined && Date.parse(from) >= Date.parse(before)) {
+    throw invalid(`from (${from}) is not earlier than before (${before}).`);
+  }
+  return checked;
+}
+
+/** A time with its zone, or a day in UTC. @returns ISO 8601 in UTC @throws ER6001 */
+export function checkTime(value: string, name: string): string {
+  // The calendar's 31 February is one of those that Date.parse takes for another day.
+  const parsed = time.test(value) ? new Date(value) : undefined;
+  const valid = parsed !== undefined && !Number.isNaN(parsed.getTime());
+  const day = value.slice(0, 10);
+  if (!valid || new Date(`${day}T00:00:00Z`).toISOString().slice(0, 10) !== day) {
+    throw invalid(
+      `${name} is ${JSON.stringify(value)}; a time looks like 2026-11-20T09:10:00Z or 2026-11-20T06:10:00-03:00, a day in UTC like 2026-11-20.`,
+    );
+  }
+  const micros = /\.\d{3}(\d{1,3})/.exec(value)?.[1] ?? '';
+  return parsed.toISOString().replace('Z', `${micros}Z`);
+}
+
+function checkIds(ids: readonly string[]): readonly string[] {
+  const wrong = ids.find((id) => !uuid.test(id));
+  if (wrong !== undefined) throw invalid(`${JSON.stringify(wrong)} is no id of an event (a UUID).`);
+  const all = [...new Set(ids.map((id) => id.toLowerCase()))];
+  if (all.length === 0 || all.length > mostIds) {
+    throw invalid(`There are ${all.length} ids; 1 to ${mostIds} can be replayed at a time.`);
+  }
+  return all;
+}
+
+/** As a condition on a row `o` of the outbox, in SQL. Expects what {@link checkSelection} gave. */
+export function selectionSql(selection: StoredSelection): string {
+  const { tenant, type, entityKey, from, before, seqs } = selection;
+  const conditions = [
+    tenant === undefined ? undefined : `o.tenant_id = ${pg.escapeLiteral(tenant)}`,
+    type === undefined ? undefined : typeSql(type),
+    entityKey === undefined ? undefined : `o.entity_key = ${pg.escapeLiteral(entityKey)}`,
+    from === undefined ? undefined : `o.recorded_at >= ${pg.escapeLiteral(from)}`,
+    before === undefined ? undefined : `o.recorded_at < ${pg.escapeLiteral(before)}`,
+    seqs === undefined ? undefined : `o.seq = any ('{${seqs.join(',')}}'::bigint[])`,
+  ];
+  return conditions.filter((each) => each !== undefined).join(' and ') || 'true';
+}
+
+function typeSql(glob: string): string {
+  if (!glob.includes('*')) return `o.event_type = ${pg.escapeLiteral(glob)}`;
+  const pattern = glob.replaceAll(/[\\%_]/g, '\\$&').replaceAll('*', '%');
+  return `o.event_type like ${pg.escapeLiteral(pattern)}`;
+}
+
+function invalid(detail: string): Error {
+  return runtimeError('ER6001', { detail });
+}

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { OperationsFixture } from './operations-fixture.suite.ts';
+import { progressText } from './replay-watch.ts';
+
+let fixture: OperationsFixture;
+beforeAll(async () => {
+  fixture = await OperationsFixture.create(inject('postgres')['18']);
+  await fixture.live(await fixture.relay());
+  await fixture.emit(40);
+});
+afterAll(async () => {
+  await fixture[Symbol.asyncDispose]();
+});
+
+test('a replay is counted, made, watched to its end, and listed', async () => {
+  const selection = ['--sink', 'memory', '--tenant', 'acme'];
+  const dry = await fixture.run(['replay', 'create', ...selection, '--dry-run']);
+  expect(dry).toMatchObject({ code: 0 });
+  expect(dry.out).toMatch(/^40 events would be handed to sink memory once more, recorded from 20/);
+  expect((await fixture.run(['replay', 'list'])).out).toContain('There is no replay yet.');
+  const drawn: string[] = [];
+  const made = await fixture.run(['replay', 'create', ...selection, '--wait', '--rate', '60'], {
+    onRedraw: (text) => drawn.push(text),
+  });
+  expect(made.notes).toMatch(/Replay \S+: 40 events for sink memory, at most 60 a second\./);
+  expect(made.out).toMatch(/is done: 40 of 40 delivered\.$/);
+  expect(made.code).toBe(0);
+  expect(drawn.some((text) => /━─.* %  \d+\/40  /.test(text))).toBe(true);
+  const { replays } = (await fixture.run(['replay', 'list', '--json'])).json() as {
+    replays: [{ id: string }];
+  };
+  expect(replays).toMatchObject([{ sink: 'memory', state: 'done', total: 40, delivered: 40, rejected: 0 }]);
+  const [{ id }] = replays;
+  expect((await fixture.run(['replay', 'list'])).out).toContain(id);
+  expect((await fixture.run(['replay', 'show', id, '--json'])).json()).toMatchObject({ id, state: 'done' });
+  const paused = await fixture.run(['replay', 'pause', id]);
+  expect([paused.code, paused.notes]).toEqual([1, expect.stringContaining('ER6004')]);
+});
+
+test('a replay is paused, resumed and cancelled by its id', async () => {
+  const made = await fixture.run(['replay', 'create', '--sink', 'memory', '--all', '--rate', '1', '--json']);
+  const { id } = made.json() as { id: string };
+  const states: unknown[] = [];
+  for (const verb of ['pause', 'resume', 'cancel']) {
+    states.push((await fixture.run(['replay', verb, id, '--json'])).json()['state']);
+  }
+  expect(states).toEqual(['paused', 'running', 'cancelled']);
+  expect((await fixture.run(['replay', 'show', id, '--wait'])).code).toBe(1);
+});
+
+test.each([
+  [['replay', 'create', '--sink', 'memory'], 'ER6001', /No condition was given/],
+  [['replay', 'create', '--sink', 'memory', '--all', '--rate', '1e3'], 'ER6001', /rate/],
+  [
+    ['replay', 'create', '--sink', 'memory', '--from', '2026-11-20 10:00'],
+    'ER6001',
+    /from is "2026-11-20 10:00"/,
+  ],
+  [['replay', 'create', '--sink', 'memory', '--event', 'x'], 'ER6001', /no id of an event/],
+  [
+    ['replay', 'create', '--sink', 'memory', '--event', '01a1fc00-0000-7abc-8123-456789abcdef'],
+    'ER6002',
+    /1 of 1/,
+  ],
+  [['replay', 'create', '--sink', 'memry', '--all'], 'ER1320', /relay_.* has memory/],
+  [['replay', 'show', "' or true --"], 'ER6003', /or true/],
+  [
+    ['sinks', 'rewind', 'webhooks', '--to', '2026-11-20'],
+    'ER6005',
+    /event-runtime replay create --sink webhooks/,
+  ],
+  [['sinks', 'rewind', 'memory', '--to', 'yesterday'], 'ER6001', /to is "yesterday"/],
+] as const)('%j is refused: %s', async (args, code, text) => {
+  const ran = await fixture.run([...args]);
+  expect(ran.code).not.toBe(0);
+  expect(ran.notes).toContain(code);
+  expect(ran.notes).toMatch(text);
+});
+
+test('a sink is rewound to the beginning, after it was counted', async () => {
+  const args = ['sinks', 'rewind', 'memory', '--to', 'beginning'];
+  expect((await fixture.run([...args, '--dry-run'])).out).toMatch(
+    /^Sink memory would go on from the beginning of the outbox: \d+ events that it had, \d+ that it had not\.\nNothing was changed\.$/,
+  );
+  const { events, changed } = (await fixture.run([...args, '--json'])).json();
+  expect([events, changed]).toEqual([40, true]);
+});
+
+test('the progress has a bar, a rate, what is left and what is in the way', () => {
+  const replay = { delivered: 1_361, rejected: 2, total: 1_842, trouble: 'TypeError' } as Parameters<
+    typeof progressText
+  >[0];
+  expect(progressText(replay, { first: 363, seconds: 5 })).toBe(
+    `${'━'.repeat(23)}${'─'.repeat(9)} 73 %  1,363/1,842  200/s  2.4 s to go  2 rejected  the sink does not take the next: TypeError`,
+  );
+  const empty = { delivered: 0, rejected: 0, total: 0, trouble: null } as Parameters<typeof progressText>[0];
+  expect(progressText(empty, { first: 0, seconds: 0 })).toBe(`${'━'.repeat(32)} 100 %  0/0  0/s`);
+});
