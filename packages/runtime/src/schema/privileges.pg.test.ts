@@ -33,6 +33,7 @@ interface Table {
 
 const app = "md5('application' || $t)::uuid";
 const endpoint = "md5('endpoint' || $t)::uuid";
+const replay = "md5('replay' || $t)::uuid";
 const outboxRow = `(event_id, seq, tenant_id, event_type, payload, recorded_at) overriding system value
   values (gen_random_uuid(), 1, $t, 'e', '1', now())`;
 const keyRow =
@@ -89,6 +90,21 @@ function tablesOn(today: string): readonly Table[] {
       column: 'system_identifier',
       // There is one row.
       whose: 'true',
+    },
+    {
+      name: 'replay',
+      service: ['select', 'insert', 'update', 'delete'],
+      viewer: 'nothing',
+      insert: `(replay_id, relay, sink, selection, snapshot, after_seq, upto_seq, total, events_per_second, shards)
+        values (${replay}, 'r', $t, '{}', '3:3:', 0, 0, 0, 1, 1)`,
+      column: 'sink',
+    },
+    {
+      name: 'replay_part',
+      service: ['select', 'insert', 'update', 'delete'],
+      viewer: 'nothing',
+      insert: `(replay_id, shard, after_seq, trouble) values (${replay}, floor(random() * 1e9)::int, 0, $t)`,
+      column: 'trouble',
     },
     {
       name: 'schema_migration',
