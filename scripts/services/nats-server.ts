@@ -109,7 +109,7 @@ export const natsServer: Service = {
   program: 'nats-server',
   variable: 'EVENT_RUNTIME_NATS_SERVER',
   wanted: `>= ${floor.join('.')}`,
-  purpose: 'tests that talk to NATS JetStream (*.nats.test.ts)',
+  purpose: 'tests that talk to NATS JetStream (*.nats.test.ts), and `npm run demo -- --sink nats`',
   async check(path) {
     const text = await run(path, ['--version'], { timeoutMs: 10_000 });
     const version = versionIn(text);

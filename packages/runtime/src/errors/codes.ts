@@ -318,6 +318,12 @@ export const configurationErrors = {
     remedy: 'Run the command with --help for what there is.',
     retryable: false,
   },
+  ER5011: {
+    meaning: 'There is no nats-server that this command could start.',
+    remedy:
+      'Run `npm run services` in the checkout, which obtains one; or install nats-server 2.12 or later, and put it on the PATH or its path into EVENT_RUNTIME_NATS_SERVER.',
+    retryable: false,
+  },
 } as const;
 
 /** ER9xxx: the life of the process. */

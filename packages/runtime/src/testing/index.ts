@@ -3,6 +3,7 @@ export { EmbeddedPostgres, type EmbeddedPostgresOptions, type StandbyOptions } f
 export { createMigratedDatabase, type MigratedDatabase } from './migrated-database.ts';
 export { NatsCluster, type NatsClusterOptions } from './nats-cluster.ts';
 export { NatsServer, type NatsServerOptions } from './nats-server.ts';
+export { NatsStreamWatch } from './nats-stream-watch.ts';
 export { countNatsMessages, type ReceivedMessage, readNatsStream } from './read-nats-stream.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export { type StressOptions, stressService } from './service-stress.ts';

@@ -1,10 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { type NatsClient, natsClient } from './nats-client.ts';
 import type { ReceivedEvent } from './sink-conformance/sink-site.ts';
 
-/** An event with the subject that it came under. */
-export type ReceivedMessage = ReceivedEvent & { readonly subject: string };
+/** An event as a message of a stream. */
+export interface ReceivedMessage extends ReceivedEvent {
+  /** The subject that it came under. */
+  readonly subject: string;
+  /** Its `Nats-Msg-Id`; empty without that header. */
+  readonly messageId: string;
+  /** When the stream stored it: milliseconds since 1970, with a fraction, by the server's clock. */
+  readonly storedAt: number;
+}
 
 const attempts = 60;
 
@@ -15,15 +22,17 @@ const attempts = 60;
  * half a minute, until as much is there as the leader says. A stream that does not exist has nothing.
  *
  * @param servers - URLs, in any order
- * @throws Error of the library, or of the count, when half a minute was not enough
+ * @throws ER5002 the client library is not installed; Error of the library, or of the count, when half a minute was not
+ *   enough
  */
 export async function readNatsStream(
   servers: readonly string[],
   stream: string,
 ): Promise<readonly ReceivedMessage[]> {
+  const client = await natsClient();
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await using(servers, async (connection) => await read(connection, stream));
+      return await using(client, servers, async (connection) => await read(client, connection, stream));
     } catch (error) {
       if (attempt === attempts) throw error;
       await sleep(500);
@@ -31,34 +40,49 @@ export async function readNatsStream(
   }
 }
 
-/** How many messages a stream has, as its leader says; 0 while nobody can say, or where there is no stream. */
+/**
+ * How many messages a stream has, as its leader says; 0 while nobody can say, or where there is no stream.
+ *
+ * @throws ER5002 the client library is not installed
+ */
 export async function countNatsMessages(servers: readonly string[], stream: string): Promise<number> {
+  const client = await natsClient();
   try {
-    return await using(servers, async (connection) => await count(connection, stream));
+    return await using(client, servers, async (connection) => await count(client, connection, stream));
   } catch {
     return 0;
   }
 }
 
-async function count(connection: NatsConnection, stream: string): Promise<number> {
-  const { streams } = await jetstreamManager(connection);
+async function count(client: NatsClient, connection: NatsConnection, stream: string): Promise<number> {
+  const { streams } = await client.jetstreamManager(connection);
   const names: string[] = [];
   for await (const name of streams.names()) names.push(name);
   return names.includes(stream) ? (await streams.info(stream)).state.messages : 0;
 }
 
-async function read(connection: NatsConnection, stream: string): Promise<readonly ReceivedMessage[]> {
-  const messages = await count(connection, stream);
+async function read(
+  client: NatsClient,
+  connection: NatsConnection,
+  stream: string,
+): Promise<readonly ReceivedMessage[]> {
+  const messages = await count(client, connection, stream);
   const found: ReceivedMessage[] = [];
   if (messages === 0) return found;
-  const consumer = await jetstream(connection).consumers.get(stream);
+  const consumer = await client.jetstream(connection).consumers.get(stream);
   for await (const message of await consumer.consume()) {
     const attributes: Record<string, string> = {};
     for (const [name, [value = '']] of message.headers ?? []) {
       if (name.startsWith('ce-')) attributes[name.slice(3)] = decodeURIComponent(value);
       else if (name === 'traceparent') attributes[name] = value;
     }
-    found.push({ attributes, data: Buffer.from(message.data), subject: message.subject });
+    found.push({
+      attributes,
+      data: Buffer.from(message.data),
+      subject: message.subject,
+      messageId: message.headers?.get('Nats-Msg-Id') ?? '',
+      storedAt: Number(message.timestampNanos) / 1e6,
+    });
     if (message.info.pending === 0) break;
   }
   // Its consumer may be with a server that has not all of the stream yet; the leader says how much that is.
@@ -67,10 +91,11 @@ async function read(connection: NatsConnection, stream: string): Promise<readonl
 }
 
 async function using<T>(
+  client: NatsClient,
   servers: readonly string[],
   use: (connection: NatsConnection) => Promise<T>,
 ): Promise<T> {
-  const connection = await connect({ servers: [...servers] });
+  const connection = await client.connect({ servers: [...servers] });
   try {
     return await use(connection);
   } finally {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import type { DemoSinkKind } from '../demo/demo-sink.ts';
 import type { CommandContext } from './command-context.ts';
 import { quietFlag } from './common-flags.ts';
 import { completionScript, type Shell, shells } from './completion.ts';
@@ -17,6 +18,7 @@ export interface ProgramOptions {
 }
 
 interface DemoFlags {
+  readonly sink: DemoSinkKind;
   readonly events: number;
   readonly kill: boolean;
   readonly seed?: number;
@@ -53,26 +55,7 @@ export function program(options: ProgramOptions): Command {
     .description('run everything on this machine and show each event as it travels')
     .option('--json', 'one JSON object a line, for programs')
     .action(async (given: { json?: boolean }) => run(composition.dev, given));
-  root
-    .command('demo')
-    .description('send real payloads from committed transactions to a verified webhook, and compare')
-    .option('--events <number>', 'how many events are committed', whole(1), 1_000)
-    .option('--kill', 'kill the relay with SIGKILL again and again while it runs', false)
-    .option('--seed <number>', 'repeats the choices of an earlier run', whole(0))
-    .option(
-      '--rate <number>',
-      'committed events per second at most, 0 for no limit (default: 300, with --kill 0)',
-      whole(0),
-    )
-    .option('--json', 'print one JSON object at the end', false)
-    .option(...quietFlag)
-    .action(async (given: DemoFlags) =>
-      run(composition.demo, {
-        ...given,
-        seed: given.seed ?? Math.floor(Math.random() * 0x1_0000_0000),
-        rate: given.rate ?? (given.kill ? 0 : 300),
-      }),
-    );
+  addDemoCommand(root, { composition, run });
   root
     .command('explain')
     .argument('[code]', 'like ER1203; without it all are listed')
@@ -95,6 +78,39 @@ export function program(options: ProgramOptions): Command {
 export interface Wiring {
   readonly composition: Composition;
   readonly run: Run;
+}
+
+function addDemoCommand(root: Command, { composition, run }: Wiring): void {
+  root
+    .command('demo')
+    .description(
+      'send real payloads from committed transactions to verified webhooks or a stream, and compare',
+    )
+    .addOption(
+      new Option(
+        '--sink <kind>',
+        'where they go: to webhooks, or into NATS JetStream, of a nats-server that it starts',
+      )
+        .choices(['webhooks', 'nats'] satisfies DemoSinkKind[])
+        .default('webhooks'),
+    )
+    .option('--events <number>', 'how many events are committed', whole(1), 1_000)
+    .option('--kill', 'kill the relay with SIGKILL again and again while it runs', false)
+    .option('--seed <number>', 'repeats the choices of an earlier run', whole(0))
+    .option(
+      '--rate <number>',
+      'committed events per second at most, 0 for no limit (default: 300, with --kill 0)',
+      whole(0),
+    )
+    .option('--json', 'print one JSON object at the end', false)
+    .option(...quietFlag)
+    .action(async (given: DemoFlags) =>
+      run(composition.demo, {
+        ...given,
+        seed: given.seed ?? Math.floor(Math.random() * 0x1_0000_0000),
+        rate: given.rate ?? (given.kill ? 0 : 300),
+      }),
+    );
 }
 
 /** The commands that take settings. */

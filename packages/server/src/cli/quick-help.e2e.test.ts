@@ -13,10 +13,10 @@ const trace = `data:text/javascript,${encodeURIComponent(`
   process.on('exit', () => writeSync(2, loaded.map((url) => 'loaded ' + url + '\\n').join('')));
 `)}`;
 
-/** The modules that the program as built loads to answer. */
-async function loadedBy(args: readonly string[]): Promise<string[]> {
+/** The modules that the program as built loads to answer, or what Node is told instead. */
+async function loadedBy(args: readonly string[], what: readonly string[] = [program]): Promise<string[]> {
   const options = { env: { PATH: process.env['PATH'] } };
-  const node = promisify(execFile)(process.execPath, ['--import', trace, program, ...args], options);
+  const node = promisify(execFile)(process.execPath, ['--import', trace, ...what, ...args], options);
   // A call that is not valid answers too, with exit code 2.
   const { stderr } = await node.catch((error: unknown) => error as { readonly stderr: string });
   return [...stderr.matchAll(/^loaded (.*)$/gm)].map(([, url = '']) => url);
@@ -44,4 +44,12 @@ test('what does work loads them: they would be seen', async () => {
   const loaded = (await loadedBy(['status', '--no-config'])).join('\n');
   expect(loaded).toMatch(/\/node_modules\/pg\//);
   expect(loaded).toMatch(/\/packages\/runtime\/dist\/relay\/relay\.js/);
+});
+
+test('who has no use for NATS can do without its packages: demo and dev, what tests are written with, the runtime', async () => {
+  for (const name of ['@event-runtime/runtime/testing', '@event-runtime/runtime']) {
+    const loaded = (await loadedBy([], ['--input-type=module', '-e', `import '${name}'`])).join('\n');
+    expect(loaded).toMatch(/\/packages\/runtime\/dist\/schema\/migrator\.js/);
+    expect(loaded).not.toMatch(/@nats-io/);
+  }
 });

@@ -153,10 +153,11 @@ test('the words mean their commands, with defaults', async () => {
   }
   expect((await ran(['config', 'schema'])).given).toEqual([['configSchema', {}]]);
   expect((await ran(['demo', '--seed', '5'])).given).toEqual([
-    ['demo', { events: 1_000, kill: false, seed: 5, rate: 300, json: false }],
+    ['demo', { sink: 'webhooks', events: 1_000, kill: false, seed: 5, rate: 300, json: false }],
   ]);
-  expect((await ran(['demo', '--events', '20000', '--kill', '--json', '--seed', '0'])).given).toEqual([
-    ['demo', { events: 20_000, kill: true, seed: 0, rate: 0, json: true }],
+  const killing = ['--events', '20000', '--kill', '--json', '--seed', '0'];
+  expect((await ran(['demo', '--sink', 'nats', ...killing])).given).toEqual([
+    ['demo', { sink: 'nats', events: 20_000, kill: true, seed: 0, rate: 0, json: true }],
   ]);
   expect((await ran(['explain', 'ER1203'])).given).toEqual([['explain', { json: false, code: 'ER1203' }]]);
   expect((await ran(['explain', '--json'])).given).toEqual([['explain', { json: true, code: undefined }]]);
@@ -209,6 +210,7 @@ test('the exit code is what the command says', async () => {
 
 test.each([
   [['demmo'], /did you mean demo/i],
+  [['demo', '--sink', 'kafka'], /Allowed choices are webhooks, nats/],
   [['demo', '--events', '0'], /whole number, 1 or more/],
   [['demo', '--events', '1e3'], /whole number/],
   [['demo', '--evnets', '10'], /did you mean --events/i],

@@ -51,7 +51,11 @@ async function demo(
     slot: 'demo_command',
     ...(options.fault === undefined ? {} : { fault: options.fault }),
   });
-  const code = await demoCommand(context, { events: 40, kill: false, seed: 1, rate: 0 }, setup);
+  const code = await demoCommand(
+    context,
+    { sink: 'webhooks', events: 40, kill: false, seed: 1, rate: 0 },
+    setup,
+  );
   return { code, out, notes, redrawn };
 }
 

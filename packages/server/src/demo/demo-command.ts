@@ -3,13 +3,18 @@ import { type ExitCode, exitCode } from '../cli/exit-code.ts';
 import { demoDatabase } from './demo-database.ts';
 import { demoResult, objections } from './demo-result.ts';
 import type { DemoSetup } from './demo-setup.ts';
+import { type DemoSink, type DemoSinkKind, demoTenants } from './demo-sink.ts';
 import { githubExamples } from './github-examples.ts';
+import { NatsDemoSink } from './nats-demo-sink.ts';
 import { oddPayloads } from './odd-payloads.ts';
 import { ProgressLine } from './progress-line.ts';
 import { runDemo } from './run-demo.ts';
 import { summary } from './summary.ts';
+import { WebhookDemoSink } from './webhook-demo-sink.ts';
 
 export interface DemoCommandOptions {
+  /** Where the events go. */
+  readonly sink: DemoSinkKind;
   readonly events: number;
   readonly kill: boolean;
   readonly seed: number;
@@ -32,12 +37,15 @@ export async function demoCommand(
     say(`  ${options.events} events are too few for every example: ${all} would have room for each once.`);
   }
   const progress = new ProgressLine(terminal);
+  await using sink = await startSink(options.sink, context);
+  if (sink.description !== undefined) say(`  NATS        ${sink.description}`);
   await using database = await demoDatabase(context.env['DATABASE_URL']);
   signal.throwIfAborted();
   say(`  PostgreSQL  ${database.description}`);
   const measured = await runDemo({
     databaseUrl: database.url,
     setup,
+    sink,
     events: options.events,
     seed: options.seed,
     kill: options.kill,
@@ -51,6 +59,7 @@ export async function demoCommand(
   const objected = objections(measured, options);
   const { verdict, latencies } = measured;
   const lines = summary({
+    sink: options.sink,
     result,
     objections: objected,
     differences: verdict.differences,
@@ -60,4 +69,10 @@ export async function demoCommand(
   for (const line of lines) say(line);
   if (json) terminal.out(JSON.stringify(result));
   return objected.length === 0 ? exitCode.ok : exitCode.failed;
+}
+
+/** @throws ER5002, ER5005, ER5011: nats-server cannot be had */
+async function startSink(kind: DemoSinkKind, { env, signal }: CommandContext): Promise<DemoSink> {
+  if (kind === 'nats') return await NatsDemoSink.start(env, { signal });
+  return await WebhookDemoSink.start({ tenants: demoTenants, refusePercent: 1 });
 }

@@ -13,6 +13,7 @@ const passed: DemoMeasurements = {
     corrupted: 0,
     badSignatures: 0,
     duplicates: 12,
+    repeated: 0,
     differences: [],
   },
   committed: 700,
@@ -39,7 +40,7 @@ test('a run passes only when nothing is to be said against it', () => {
   expect(objections(passed, asked)).toEqual([]);
   const changed = (change: Partial<DemoMeasurements>): string[] =>
     objections({ ...passed, ...change }, asked);
-  const faults = ['lost', 'phantom', 'reordered', 'corrupted', 'badSignatures'] as const;
+  const faults = ['lost', 'phantom', 'reordered', 'corrupted', 'badSignatures', 'repeated'] as const;
   for (const fault of faults) {
     expect(changed({ verdict: { ...passed.verdict, [fault]: 1 } })).toHaveLength(1);
   }
@@ -54,7 +55,12 @@ test('a run passes only when nothing is to be said against it', () => {
 test('the summary shows the counts, the picture, the differences and the verdict, without colours where none are', () => {
   const differences = [{ kind: 'lost', eventId: 'e1', line: 'e1 (t, acme k no. 1): never came' }] as const;
   const terminal = { colors: createColors(false), columns: 80 };
-  const common = { result: demoResult(passed), latencies: passed.latencies, terminal };
+  const common = {
+    sink: 'webhooks',
+    result: demoResult(passed),
+    latencies: passed.latencies,
+    terminal,
+  } as const;
   const good = summary({ ...common, objections: [], differences: [] }).join('\n');
   expect(good).toMatch(/committed +1000 {2}events in 700 transactions/);
   expect(good).toMatch(/under 2 ms █+▋ 1/);
@@ -64,6 +70,10 @@ test('the summary shows the counts, the picture, the differences and the verdict
   expect(bad).toContain('lost         e1 (t, acme k no. 1): never came');
   expect(bad).toContain('✗ It is wrong.');
   expect(bad).not.toContain('✓');
+  const stream = { ...common, sink: 'nats', objections: [], differences: [] } as const;
+  const inStream = summary(stream).join('\n');
+  expect(inStream).toContain('✓ What the stream has is exactly what was committed, each event once');
+  expect(inStream).not.toMatch(/bad signatures|standardwebhooks|allowed/);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one.
   expect(good + bad).not.toMatch(/\u001b/);
 });

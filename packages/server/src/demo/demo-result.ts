@@ -16,8 +16,9 @@ export interface DemoResult {
   readonly phantom: number;
   readonly reordered: number;
   readonly corrupted: number;
+  /** Always 0 for a stream, whose messages are not signed. */
   readonly badSignatures: number;
-  /** Arrivals beyond the first of each event; no fault. */
+  /** Arrivals beyond the first of each event: no fault of webhooks, one in a stream. */
   readonly duplicates: number;
   /** How often the relay was killed with SIGKILL. */
   readonly kills: number;

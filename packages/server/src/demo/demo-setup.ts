@@ -8,22 +8,38 @@ export interface DemoEndpoint {
   readonly secret: string;
 }
 
+/** Where the relay is to send the events. */
+export type DemoDestination =
+  | {
+      readonly type: 'webhooks';
+      /** One for each tenant; each wants all events of its tenant, in order per entity. */
+      readonly endpoints: readonly DemoEndpoint[];
+    }
+  | {
+      readonly type: 'nats';
+      /** Like `nats://127.0.0.1:4222`. */
+      readonly server: string;
+      /** The stream, which the relay makes: every event, under `events.<tenant>.<type>`. */
+      readonly stream: string;
+    };
+
 /** Where the demo runs. */
 export interface DemoSite {
   /** A database of its own, which is empty; connection string of a role that may do everything in it. */
   readonly databaseUrl: string;
-  /** One for each tenant; each wants all events of its tenant, in order per entity. */
-  readonly endpoints: readonly DemoEndpoint[];
+  readonly destination: DemoDestination;
+  /** A folder for what the set-up writes, removed at the end. */
+  readonly folder: string;
 }
 
 /**
  * What the demo shows, as far as it must be put in place: the seam between the harness, which knows only
- * `event_runtime.emit` and HTTP, and the product.
+ * `event_runtime.emit` and what a customer or a consumer sees, and the product.
  */
 export interface DemoSetup {
   /** Name of the replication slot that the relay reads. */
   readonly slot: string;
-  /** Migrates the database and stores the endpoints. The relay does not run yet. */
+  /** Migrates the database and configures the destination. The relay does not run yet. */
   prepare(site: DemoSite, options: { readonly signal: AbortSignal }): Promise<void>;
   /**
    * Makes the relay; the harness starts it.

@@ -2,6 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PlannedKill } from './kill-plan.ts';
 import type { RelayUnderTest } from './relay-under-test.ts';
 
+/** A kill that was carried out. */
+export interface Kill {
+  /** `performance.now()` right before the signal was sent. */
+  readonly at: number;
+  /** How many events had been committed by then, at least. */
+  readonly committed: number;
+}
+
 export interface KillerOptions {
   readonly plan: readonly PlannedKill[];
   readonly relay: RelayUnderTest;
@@ -21,21 +29,15 @@ const pollMs = 3;
  */
 export class Killer {
   readonly #options: KillerOptions;
-  #kills = 0;
-  #killsWithBacklog = 0;
+  readonly #kills: Kill[] = [];
   #limit = Number.POSITIVE_INFINITY;
 
   constructor(options: KillerOptions) {
     this.#options = options;
   }
 
-  get kills(): number {
+  get kills(): readonly Kill[] {
     return this.#kills;
-  }
-
-  /** Kills at which committed events were not yet received: all of them, by the way they are chosen. */
-  get killsWithBacklog(): number {
-    return this.#killsWithBacklog;
   }
 
   /** How many events may be committed for now. */
@@ -57,13 +59,10 @@ export class Killer {
     for (const planned of plan) {
       this.#limit = planned.committedAtMost;
       if (!(await this.#moment(planned, signal))) return;
-      const backlog = await this.#backlog(signal);
-      if (backlog === 0) return;
-      // The signal goes out before anything else can be received: the backlog is that of this moment.
-      if (await relay.kill()) {
-        this.#kills += 1;
-        if (backlog > 0) this.#killsWithBacklog += 1;
-      }
+      const committed = await this.#undelivered(signal);
+      if (committed === undefined) return;
+      const at = performance.now();
+      if (await relay.kill()) this.#kills.push({ at, committed });
       await relay.start();
     }
   }
@@ -76,17 +75,29 @@ export class Killer {
     return await pause(planned.afterMs, signal);
   }
 
-  /** Waits until there are undelivered events. @returns how many; 0 when the signal came first */
-  async #backlog(signal: AbortSignal): Promise<number> {
+  /** Waits until there are undelivered events. @returns how many are committed; undefined when the signal came first */
+  async #undelivered(signal: AbortSignal): Promise<number | undefined> {
     for (;;) {
-      const backlog = (await this.#options.countCommitted()) - this.#options.received();
-      if (signal.aborted) return 0;
-      if (backlog > 0) return backlog;
+      const committed = await this.#options.countCommitted();
+      if (signal.aborted) return undefined;
+      if (committed > this.#options.received()) return committed;
       // Everything has arrived: more must be committed before a kill can hit something.
       this.#limit = Number.POSITIVE_INFINITY;
-      if (!(await pause(pollMs, signal))) return 0;
+      if (!(await pause(pollMs, signal))) return undefined;
     }
   }
+}
+
+/**
+ * At how many kills committed events had not arrived. By the moments at which they did, not by what was known at the
+ * kill: who watches a stream knows later than the stream.
+ *
+ * @param arrivals `performance.now()` at the first arrival of each event
+ */
+export function killsWithBacklog(kills: readonly Kill[], arrivals: Iterable<number>): number {
+  const moments = [...arrivals];
+  return kills.filter(({ at, committed }) => moments.filter((moment) => moment <= at).length < committed)
+    .length;
 }
 
 /** @returns false when the signal came first */

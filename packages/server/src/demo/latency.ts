@@ -2,22 +2,29 @@ import type { ReceivedEvent } from './received-events.ts';
 
 /**
  * How long each event took, in milliseconds, shortest first: from the moment at which the application
- * sent COMMIT to the moment at which the first copy of the event had arrived whole at the receiver.
+ * sent COMMIT to the moment at which the first copy of the event had arrived whole at the receiver, or was
+ * stored in the stream.
  *
- * Application and receiver are one process, so one clock measures both ends; the COMMIT itself is part
- * of the time. Events that never arrived have no latency.
+ * Application and receiver are one process, and a stream's server is on the same machine, so one clock
+ * measures both ends; the COMMIT itself is part of the time. Events that never arrived have no latency.
  */
 export function latencies(
   commitAskedAt: ReadonlyMap<string, number>,
   received: readonly ReceivedEvent[],
 ): number[] {
-  const first = new Map<string, number>();
-  for (const arrival of received) {
-    const asked = commitAskedAt.get(arrival.eventId);
-    if (asked !== undefined && !first.has(arrival.eventId))
-      first.set(arrival.eventId, arrival.arrivedAt - asked);
+  const found: number[] = [];
+  for (const [eventId, arrivedAt] of firstArrivals(received)) {
+    const asked = commitAskedAt.get(eventId);
+    if (asked !== undefined) found.push(arrivedAt - asked);
   }
-  return [...first.values()].toSorted((one, other) => one - other);
+  return found.toSorted((one, other) => one - other);
+}
+
+/** `performance.now()` at the first arrival of each event, by its id. */
+export function firstArrivals(received: readonly ReceivedEvent[]): Map<string, number> {
+  const first = new Map<string, number>();
+  for (const { eventId, arrivedAt } of received) if (!first.has(eventId)) first.set(eventId, arrivedAt);
+  return first;
 }
 
 /**

@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createSlot, EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
 import pg from 'pg';
-import type { DemoSetup } from './demo-setup.ts';
+import type { ConfiguredSink } from '../config/configured-sink.ts';
+import type { DemoEndpoint, DemoSetup, DemoSite } from './demo-setup.ts';
 import { relayProcess } from './relay-process.ts';
 
 /** Where the demo's receiver listens, which is no public network. */
@@ -10,7 +13,7 @@ const egressAllow = ['127.0.0.0/8'];
 
 /**
  * The demo on the product as users run it: `event-runtime start` in a process of its own, told by its
- * environment only. What is configured on this machine for a service does not concern it.
+ * environment, and of a sink into NATS by a configuration file. What is configured on this machine for a service does not concern it.
  */
 export function processSetup(env: Readonly<Record<string, string | undefined>>): DemoSetup {
   // A slot's name is known in the whole cluster, and a demo may run beside another.
@@ -23,23 +26,19 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
       const pool = new pg.Pool({ connectionString: site.databaseUrl, max: 1 });
       pool.on('error', () => undefined);
       try {
-        const endpoints = new Endpoints({
-          pool,
-          secretBox: new SecretBox([secretKey]),
-          guard: new EgressGuard({ allow: egressAllow }),
-        });
         // Before the first event: what was written before there was a slot is not in its stream.
         await createSlot(pool, { slot });
-        for (const { tenant, url, secret } of site.endpoints) {
-          await endpoints.create({ tenantId: tenant, url, secret, eventTypes: ['*'], signal });
-        }
+        if (site.destination.type === 'nats') await writeConfiguration(site);
+        else await createEndpoints(site.destination.endpoints, { pool, secretKey, signal });
       } finally {
         await pool.end();
       }
     },
     relay(site, { onFailure }) {
+      const program = fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url));
+      const config = site.destination.type === 'nats' ? ['--config', configFile(site)] : ['--no-config'];
       return relayProcess({
-        args: [fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url)), 'start', '--no-config'],
+        args: [program, 'start', ...config],
         env: {
           ...withoutSettings(env),
           DATABASE_URL: site.databaseUrl,
@@ -57,6 +56,37 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
       });
     },
   };
+}
+
+async function createEndpoints(
+  wanted: readonly DemoEndpoint[],
+  {
+    pool,
+    secretKey,
+    signal,
+  }: { readonly pool: pg.Pool; readonly secretKey: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const endpoints = new Endpoints({
+    pool,
+    secretBox: new SecretBox([secretKey]),
+    guard: new EgressGuard({ allow: egressAllow }),
+  });
+  for (const { tenant, url, secret } of wanted) {
+    await endpoints.create({ tenantId: tenant, url, secret, eventTypes: ['*'], signal });
+  }
+}
+
+/** As users write it: the environment has no word for a sink. */
+async function writeConfiguration(site: DemoSite): Promise<void> {
+  const { destination } = site;
+  if (destination.type !== 'nats') return;
+  const { server, stream } = destination;
+  const sink: ConfiguredSink = { type: 'nats', name: 'nats', servers: [server], stream: { name: stream } };
+  await writeFile(configFile(site), JSON.stringify({ sinks: [sink] }));
+}
+
+function configFile({ folder }: DemoSite): string {
+  return join(folder, 'event-runtime.config.json');
 }
 
 function withoutSettings(

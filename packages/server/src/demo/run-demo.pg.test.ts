@@ -1,8 +1,10 @@
 import { createTestDatabase } from '@event-runtime/runtime/testing';
 import { describe, expect, inject, test } from 'vitest';
 import { type DemoResult, demoResult, objections } from './demo-result.ts';
+import { demoTenants } from './demo-sink.ts';
 import { runDemo } from './run-demo.ts';
 import { type Fault, type StandInRequest, standInSetup } from './stand-in-relay.suite.ts';
+import { WebhookDemoSink } from './webhook-demo-sink.ts';
 
 interface Outcome {
   readonly result: DemoResult;
@@ -17,6 +19,7 @@ async function outcomeOf(
   options: { events?: number; kill?: boolean; fault?: Fault; readsSlot?: boolean; largeBytes?: number },
 ): Promise<Outcome> {
   const { events = 60, kill = false, fault, readsSlot = true, largeBytes = 20_000 } = options;
+  await using sink = await WebhookDemoSink.start({ tenants: demoTenants, refusePercent: 5 });
   await using database = await createTestDatabase(clusterUrl);
   const measured = await runDemo({
     databaseUrl: database.url,
@@ -25,11 +28,11 @@ async function outcomeOf(
       readsSlot,
       ...(fault === undefined ? {} : { fault }),
     }),
+    sink,
     events,
     seed,
     kill,
     largeBytes,
-    refusePercent: 5,
     stallMs: 700,
     confirmMs: 1_000,
     quietMs: 50,

@@ -1,28 +1,29 @@
-import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { DemoMeasurements } from './demo-result.ts';
 import type { DemoSetup, DemoSite } from './demo-setup.ts';
+import { type DemoSink, demoTenants } from './demo-sink.ts';
 import { countExpected, createSampleSchema, readExpected } from './expected-events.ts';
 import { githubExamples } from './github-examples.ts';
 import { killPlan } from './kill-plan.ts';
-import { Killer } from './killer.ts';
-import { latencies } from './latency.ts';
+import { Killer, killsWithBacklog } from './killer.ts';
+import { firstArrivals, latencies } from './latency.ts';
 import { oddPayloads } from './odd-payloads.ts';
-import { Receiver } from './receiver.ts';
 import type { RelayUnderTest } from './relay-under-test.ts';
 import { SampleApplication } from './sample-application.ts';
 import { samplePlan } from './sample-plan.ts';
 import { awaitConfirmed, slotEvidence } from './slot-evidence.ts';
 import { judge } from './verdict.ts';
 
-/** The customers of the sample application. */
-const demoTenants: readonly string[] = ['acme', 'globex', 'initech', 'umbrella'];
-
 export interface RunDemoOptions {
   /** The database of the demo, empty. */
   readonly databaseUrl: string;
   readonly setup: DemoSetup;
+  /** Where the events go; empty. */
+  readonly sink: DemoSink;
   /** How many events are committed. */
   readonly events: number;
   readonly seed: number;
@@ -32,13 +33,11 @@ export interface RunDemoOptions {
   readonly eventsPerSecond?: number;
   /** Bytes of the large payload. Default 5 MiB. */
   readonly largeBytes?: number;
-  /** How many of a hundred events are answered 503 at first. Default 1. */
-  readonly refusePercent?: number;
   /** How long nothing may arrive, after the last commit, until the missing events count as lost. Default 30,000. */
   readonly stallMs?: number;
   /** How long the slot may take to be confirmed up to the last commit after everything arrived. Default 30,000. */
   readonly confirmMs?: number;
-  /** How long no request may come before the end is believed. Default 300. */
+  /** How long nothing may come before the end is believed. Default 300. */
   readonly quietMs?: number;
   readonly onProgress?: (progress: DemoProgress) => void;
   readonly signal: AbortSignal;
@@ -54,7 +53,7 @@ export interface DemoProgress {
 }
 
 /**
- * One whole run: the application commits, the relay carries, the receiver verifies, and at the end
+ * One whole run: the application commits, the relay carries, the sink writes down what comes, and at the end
  * everything is compared. Throws when the run itself fails; what is wrong with the deliveries is in
  * the verdict.
  */
@@ -71,29 +70,19 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoMeasurements
 async function stageAndRun(options: RunDemoOptions, failure: AbortController): Promise<DemoMeasurements> {
   const signal = AbortSignal.any([options.signal, failure.signal]);
   const fail = (reason: unknown): void => failure.abort(reason);
-  const secrets = demoTenants.map((tenant) => ({
-    tenant,
-    secret: `whsec_${randomBytes(32).toString('base64')}`,
-  }));
-  await using receiver = await Receiver.start({
-    endpoints: secrets,
-    refusePercent: options.refusePercent ?? 1,
-  });
-  const site: DemoSite = {
-    databaseUrl: options.databaseUrl,
-    endpoints: secrets.map((endpoint) => ({ ...endpoint, url: receiver.urlFor(endpoint.tenant) })),
-  };
-  await using database = observe(options.databaseUrl);
+  await using folder = await temporaryFolder();
+  const { databaseUrl, sink } = options;
+  const site: DemoSite = { databaseUrl, destination: sink.destination, folder: folder.path };
+  await using database = observe(databaseUrl);
   await options.setup.prepare(site, { signal });
   await createSampleSchema(database.pool);
   await using relay = options.setup.relay(site, { onFailure: fail });
   await relay.start();
-  return await new DemoRun(options, { receiver, relay, pool: database.pool, signal, fail }).run();
+  return await new DemoRun(options, { relay, pool: database.pool, signal, fail }).run();
 }
 
 /** The parts of one run that are in place. */
 interface DemoParts {
-  readonly receiver: Receiver;
   readonly relay: RelayUnderTest;
   readonly pool: pg.Pool;
   readonly signal: AbortSignal;
@@ -129,7 +118,7 @@ class DemoRun {
     this.#killer = new Killer({
       plan: options.kill === true ? killPlan(options) : [],
       relay: parts.relay,
-      received: () => parts.receiver.distinct,
+      received: () => options.sink.distinct,
       countCommitted: () => countExpected(parts.pool),
     });
   }
@@ -156,40 +145,44 @@ class DemoRun {
 
   /** Waits until everything that was committed has arrived, or nothing arrives any more. */
   async #arrivals(): Promise<void> {
-    const { receiver, signal } = this.#parts;
+    const { signal } = this.#parts;
+    const { sink } = this.#options;
     const stallMs = this.#options.stallMs ?? 30_000;
     const doneAt = performance.now();
     while (!this.#complete()) {
-      if (performance.now() - Math.max(doneAt, receiver.lastAt) > stallMs) return;
+      if (performance.now() - Math.max(doneAt, sink.lastAt) > stallMs) return;
       await sleep(10, undefined, { signal });
     }
   }
 
   #complete(): boolean {
-    const { receiver } = this.#parts;
+    const { sink } = this.#options;
     const { commitAskedAt } = this.#application;
-    if (receiver.distinct < commitAskedAt.size) return false;
-    return [...commitAskedAt.keys()].every((eventId) => receiver.has(eventId));
+    if (sink.distinct < commitAskedAt.size) return false;
+    return [...commitAskedAt.keys()].every((eventId) => sink.has(eventId));
   }
 
   async #measure(lsn: string): Promise<DemoMeasurements> {
-    const { receiver, relay, pool, signal } = this.#parts;
+    const { relay, pool, signal } = this.#parts;
+    const { sink } = this.#options;
     const { slot } = this.#options.setup;
     const confirmMs = this.#options.confirmMs ?? 30_000;
     // Where events are missing already, the slot's word changes nothing.
     const timeoutMs = this.#complete() ? confirmMs : Math.min(confirmMs, 1_000);
     await awaitConfirmed(pool, { slot, lsn, timeoutMs, signal });
     const quietMs = this.#options.quietMs ?? 300;
-    while (performance.now() - receiver.lastAt < quietMs) await sleep(20, undefined, { signal });
+    while (performance.now() - sink.lastAt < quietMs) await sleep(20, undefined, { signal });
     await relay.stop();
+    const arrivals = await sink.arrivals();
+    const { kills } = this.#killer;
     return {
-      verdict: judge(await readExpected(pool), receiver),
+      verdict: judge(await readExpected(pool), arrivals),
       committed: this.#application.committed,
       rolledBack: this.#application.rolledBack,
-      kills: this.#killer.kills,
-      killsWithBacklog: this.#killer.killsWithBacklog,
+      kills: kills.length,
+      killsWithBacklog: killsWithBacklog(kills, firstArrivals(arrivals.received).values()),
       slot: await slotEvidence(pool, { slot, lsn }),
-      latencies: latencies(this.#application.commitAskedAt, receiver.received),
+      latencies: latencies(this.#application.commitAskedAt, arrivals.received),
       seconds: (performance.now() - this.#startedAt) / 1_000,
     };
   }
@@ -198,11 +191,16 @@ class DemoRun {
     return {
       events: this.#options.events,
       committedEvents: this.#application.committedEvents,
-      received: this.#parts.receiver.distinct,
-      kills: this.#killer.kills,
+      received: this.#options.sink.distinct,
+      kills: this.#killer.kills.length,
       seconds: (performance.now() - this.#startedAt) / 1_000,
     };
   }
+}
+
+async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'event-runtime-demo-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** Connections that only look: for the counts and the comparison. */

@@ -79,7 +79,9 @@ class StandInRelay implements RelayUnderTest {
   }
 
   async #send(request: StandInRequest, signal: AbortSignal): Promise<void> {
-    const endpoint = this.#init.site.endpoints.find(({ tenant }) => tenant === request.tenant);
+    const { destination } = this.#init.site;
+    if (destination.type !== 'webhooks') throw new Error(`no stand-in for ${destination.type}`);
+    const endpoint = destination.endpoints.find(({ tenant }) => tenant === request.tenant);
     if (endpoint === undefined) throw new Error(`no endpoint of ${request.tenant}`);
     const now = new Date();
     const id = `msg_${request.eventId}`;

@@ -110,6 +110,35 @@ describe('each kind of wrong delivery is convicted, and named', () => {
   });
 });
 
+describe('in a stream, where each event may be only once', () => {
+  const inStream = (received: readonly ReceivedEvent[]): Verdict =>
+    judge(expected, { received, refusedSignatures: none, once: true });
+
+  test('what is there once and in order passes', () => {
+    const verdict = inStream([g1, a1, b1, a2, a3]);
+    expect(verdict).toMatchObject({ ...right, repeated: 0, differences: [] });
+    expect(isExact(verdict)).toBe(true);
+  });
+
+  test.each<[string, ReceivedEvent[], Partial<Record<keyof Verdict, number>>, string]>([
+    ['twice', [a1, a1, a2, a3, b1, g1], { duplicates: 1, repeated: 1 }, 'a1'],
+    ['again after all others', [a1, a2, a3, b1, g1, a3], { duplicates: 1, repeated: 1 }, 'a3'],
+    ['missing', [a1, a2, a3, b1], { lost: 1, delivered: 4, repeated: 0 }, 'g1'],
+    ['behind a later one', [a1, a3, a2, b1, g1], { reordered: 1, repeated: 0 }, 'a2'],
+    [
+      'of another subject',
+      [a1, a2, a3, { ...b1, tenant: 'acme in its header, globex in its subject' }, g1],
+      { corrupted: 1 },
+      'b1',
+    ],
+  ])('one that is %s is convicted', (_name, received, wrong, named) => {
+    const verdict = inStream(received);
+    expect(verdict).toMatchObject({ ...right, ...wrong });
+    expect(verdict.differences.map(({ eventId }) => eventId)).toEqual([named]);
+    expect(isExact(verdict)).toBe(false);
+  });
+});
+
 test('ten differences are named, all are counted', () => {
   const many = Array.from({ length: 25 }, (_, index) => committed(`e${index}`, 'acme', 'k', index + 1));
   const verdict = judge(many, { received: [], refusedSignatures: none });

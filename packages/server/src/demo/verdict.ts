@@ -1,8 +1,8 @@
 import type { ExpectedEvent } from './expected-events.ts';
-import type { ReceivedEvent, RefusedSignature } from './received-events.ts';
+import type { Arrivals, ReceivedEvent } from './received-events.ts';
 
 /** What can be wrong with a delivery. */
-export type DifferenceKind = 'lost' | 'phantom' | 'reordered' | 'corrupted' | 'badSignature';
+export type DifferenceKind = 'lost' | 'phantom' | 'reordered' | 'corrupted' | 'badSignature' | 'repeated';
 
 export interface Difference {
   readonly kind: DifferenceKind;
@@ -27,8 +27,10 @@ export interface Verdict {
   readonly corrupted: number;
   /** Requests whose signature did not hold. */
   readonly badSignatures: number;
-  /** Arrivals beyond the first of each event id: allowed, delivery is at least once. */
+  /** Arrivals beyond the first of each event id: no fault in itself, delivery is at least once. */
   readonly duplicates: number;
+  /** As many of them as came to a place where each event may be only once. */
+  readonly repeated: number;
   /** The first ten differences. */
   readonly differences: readonly Difference[];
 }
@@ -36,29 +38,22 @@ export interface Verdict {
 /** How many differences are named. */
 const namedDifferences = 10;
 
-/** Whether what was committed is exactly what was received. Duplicates are no fault. */
+/** Whether what was committed is exactly what was received. Duplicates are no fault where they may be. */
 export function isExact(verdict: Verdict): boolean {
-  const faults =
-    verdict.lost + verdict.phantom + verdict.reordered + verdict.corrupted + verdict.badSignatures;
+  const { lost, phantom, reordered, corrupted, badSignatures, repeated } = verdict;
+  const faults = lost + phantom + reordered + corrupted + badSignatures + repeated;
   return faults === 0 && verdict.delivered === verdict.expected;
 }
 
 /**
- * Compares what the producing transactions recorded with what the receiver wrote down.
+ * Compares what the producing transactions recorded with what the receiving side wrote down.
  *
  * @param expected every committed event, in any order
- * @param arrivals what was received, in the order in which it came
  */
-export function judge(
-  expected: readonly ExpectedEvent[],
-  arrivals: {
-    readonly received: readonly ReceivedEvent[];
-    readonly refusedSignatures: readonly RefusedSignature[];
-  },
-): Verdict {
+export function judge(expected: readonly ExpectedEvent[], arrivals: Arrivals): Verdict {
   const committed = new Map(expected.map((event) => [event.eventId, event]));
   const differences: Difference[] = [];
-  const counts = { lost: 0, phantom: 0, reordered: 0, corrupted: 0, badSignature: 0 };
+  const counts = { lost: 0, phantom: 0, reordered: 0, corrupted: 0, badSignature: 0, repeated: 0 };
   const found = (kind: DifferenceKind, eventId: string, line: () => string): void => {
     counts[kind] += 1;
     if (differences.length < namedDifferences) differences.push({ kind, eventId, line: line() });
@@ -70,8 +65,10 @@ export function judge(
     const event = committed.get(eventId);
     const messageId = firstMessageIds.get(eventId);
     if (messageId === undefined) firstMessageIds.set(eventId, arrival.messageId);
+    else if (arrivals.once === true) found('repeated', eventId, () => `${placeOf(arrival)}: is there again`);
     if (event === undefined) {
-      if (messageId === undefined) found('phantom', eventId, () => phantomLine(arrival));
+      if (messageId === undefined)
+        found('phantom', eventId, () => `${placeOf(arrival)}: came, but was never committed`);
       continue;
     }
     const wrong = mismatch(event, arrival, messageId);
@@ -98,6 +95,7 @@ export function judge(
     corrupted: counts.corrupted,
     badSignatures: counts.badSignature,
     duplicates: arrivals.received.length - firstMessageIds.size,
+    repeated: counts.repeated,
     differences,
   };
 }
@@ -113,7 +111,7 @@ function mismatch(
     ['tenant', event.tenant, arrival.tenant],
     ['entity key', event.entityKey, arrival.entityKey],
     ['type', event.eventType, arrival.eventType],
-    ['webhook-id of its first arrival', messageId ?? arrival.messageId, arrival.messageId],
+    ['message id of its first arrival', messageId ?? arrival.messageId, arrival.messageId],
   ];
   const wrong = pairs.find(([, wanted, came]) => wanted !== came);
   return wrong === undefined ? undefined : `${wrong[0]} is ${wrong[1]}, but ${wrong[2]} came`;
@@ -123,7 +121,6 @@ function name(event: ExpectedEvent): string {
   return `${event.eventId} (${event.eventType}, ${event.tenant} ${event.entityKey} no. ${event.ordinal})`;
 }
 
-function phantomLine(arrival: ReceivedEvent): string {
-  const { eventId, eventType, tenant, entityKey } = arrival;
-  return `${eventId} (${eventType}, ${tenant} ${entityKey}): came, but was never committed`;
+function placeOf({ eventId, eventType, tenant, entityKey }: ReceivedEvent): string {
+  return `${eventId} (${eventType}, ${tenant} ${entityKey})`;
 }
