@@ -15,6 +15,7 @@ import { FailpointControl } from './patch/failpoint-control.ts';
 import { patchedCopy } from './patch/patched-copy.ts';
 import { Broker, stream } from './processes/broker.ts';
 import { Cluster } from './processes/cluster.ts';
+import { natsSubjectOf } from './processes/nats-routes.ts';
 import {
   fileSink,
   natsSink,
@@ -28,7 +29,14 @@ import { readFileArrivals } from './receiver/file-arrivals.ts';
 import { readNatsArrivals } from './receiver/nats-arrivals.ts';
 import { type CrashResult, crashResult } from './report/crash-result.ts';
 import { Traffic } from './verdict/traffic.ts';
-import { judge, requireGapless, sumOf, type Verdict } from './verdict/verdict.ts';
+import {
+  type Arrival,
+  judge,
+  type LedgerEntry,
+  requireGapless,
+  sumOf,
+  type Verdict,
+} from './verdict/verdict.ts';
 import { whereabouts } from './verdict/whereabouts.ts';
 import { createLedger, readLedger } from './workload/ledger.ts';
 import { Writers } from './workload/writers.ts';
@@ -241,29 +249,32 @@ class Run {
 
   /** What was committed, compared with what each sink has. */
   async #judge(
-    ledger: Awaited<ReturnType<typeof readLedger>>,
+    ledger: readonly LedgerEntry[],
+    inStream: readonly Arrival[] | undefined,
   ): Promise<Verdict & { readonly twice: number }> {
-    const { broker, site, signal, log } = this.#stage;
+    const { site, signal, log } = this.#stage;
     const verdicts = [
       judge(ledger, { sink: 'webhooks', arrivals: log.arrivals }),
       judge(ledger, { sink: fileSink, arrivals: await readFileArrivals(site.sinkFile, signal) }),
     ];
-    if (broker === undefined) return { ...sumOf(verdicts), twice: 0 };
-    const inStream = judge(ledger, { sink: natsSink, arrivals: await readNatsArrivals(broker.urls, stream) });
-    return { ...sumOf([...verdicts, inStream]), twice: inStream.duplicates };
+    if (inStream === undefined) return { ...sumOf(verdicts), twice: 0 };
+    const ofStream = judge(ledger, { sink: natsSink, arrivals: inStream, subjectOf: natsSubjectOf });
+    return { ...sumOf([...verdicts, ofStream]), twice: ofStream.duplicates };
   }
 
   async #result(): Promise<CrashResult> {
-    const { pool, relay, traffic, writers, killer, failpoints, startedAt } = this.#stage;
+    const { pool, relay, broker, traffic, writers, killer, failpoints, startedAt } = this.#stage;
     const { seed, postgres, sources, nats, mutant, hits } = this.#options;
     await relay.stop();
     this.#read();
     const ledger = await readLedger(pool);
     requireGapless(ledger);
-    const inFlightAt = (at: number): number => traffic.inFlightAt(at);
+    const inStream = broker === undefined ? undefined : await readNatsArrivals(broker.urls, stream);
+    const storedAt = inStream === undefined ? undefined : firstArrivals(inStream);
+    const inFlightAt = (at: number): number => traffic.inFlightAt(at, storedAt);
     const { byTarget, ...kills } = countKills(killer.records, inFlightAt);
     const table = failpointTable(killer.records, { failpoints, inFlightAt });
-    const { twice, ...verdict } = await this.#judge(ledger);
+    const { twice, ...verdict } = await this.#judge(ledger, inStream);
     return crashResult(await this.#traced(verdict), {
       ...{ seed, postgres, sources, nats, twice, mutant: mutant?.name ?? null, events: ledger.length },
       ...kills,
@@ -306,6 +317,13 @@ class Run {
       `${[...parts, `${traffic.outstanding} on the way`].join(' · ')} · ${seconds} s`,
     );
   }
+}
+
+/** When each event came first. */
+function firstArrivals(arrivals: readonly Arrival[]): Map<string, number> {
+  const first = new Map<string, number>();
+  for (const { eventId, at } of arrivals) if (!first.has(eventId)) first.set(eventId, at);
+  return first;
 }
 
 function unaskedExitsOf({ relay, rival, receiver }: Stage): number {

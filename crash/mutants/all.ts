@@ -1,7 +1,7 @@
 import { ackEarly } from './ack-early.ts';
 import { checkpointFirst } from './checkpoint-first.ts';
 import type { Mutant } from './mutant.ts';
-import { natsIgnoresAcks, natsResendsOutOfOrder } from './nats.ts';
+import { natsDropsFromSubjects, natsIgnoresAcks, natsResendsOutOfOrder } from './nats.ts';
 import { noFencing } from './no-fencing.ts';
 import { relayReorders } from './relay-reorders.ts';
 import { retryReorders } from './retry-reorders.ts';
@@ -21,4 +21,5 @@ export const mutants: readonly Mutant[] = [
   noFencing,
   natsIgnoresAcks,
   natsResendsOutOfOrder,
+  natsDropsFromSubjects,
 ];

@@ -45,3 +45,19 @@ export const natsResendsOutOfOrder: Mutant = {
     },
   ],
 };
+
+/** What happens where a subject may not contain a character, and it is left out: two types come to be one. */
+export const natsDropsFromSubjects: Mutant = {
+  name: 'nats-drops-from-subjects',
+  about: 'what a subject may not contain is dropped from it, not encoded',
+  sources: 'wal',
+  nats: 1,
+  kills: 2,
+  patches: [
+    {
+      file: 'runtime/dist/sinks/nats/subject-template.js',
+      find: '[...Buffer.from(character)]',
+      replace: '[]',
+    },
+  ],
+};

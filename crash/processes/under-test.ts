@@ -6,6 +6,7 @@ import type { ConfiguredSink } from 'event-runtime';
 import pg from 'pg';
 import { tenants } from '../workload/transaction-plan.ts';
 import { stream } from './broker.ts';
+import { natsRoutes } from './nats-routes.ts';
 
 /** What the processes under test share. */
 export interface Site {
@@ -53,14 +54,13 @@ export async function prepare(site: Site, signal: AbortSignal): Promise<void> {
     { type: 'webhooks' },
     { type: 'file', name: fileSink, path: site.sinkFile },
   ];
-  if (site.natsServers.length > 0) {
-    const servers = site.natsServers;
+  const configuration = { sinks, relay: { source: site.source }, http: { port: 0 } };
+  const servers = site.natsServers;
+  if (servers.length > 0) {
     sinks.push({ type: 'nats', name: natsSink, servers, stream: { name: stream, replicas: servers.length } });
+    Object.assign(configuration, { routes: natsRoutes(natsSink, ['webhooks', fileSink]) });
   }
-  await writeFile(
-    site.configFile,
-    JSON.stringify({ sinks, relay: { source: site.source }, http: { port: 0 } }),
-  );
+  await writeFile(site.configFile, JSON.stringify(configuration));
   await migrate({ connectionString: site.databaseUrl, signal });
   const pool = new pg.Pool({ connectionString: site.databaseUrl, max: 1 });
   pool.on('error', () => undefined);

@@ -9,6 +9,13 @@ test('in flight at a moment is what was acknowledged before and came after, or n
   traffic.arrive('b', 25);
   expect([9, 12, 20, 28, 31].map((at) => traffic.inFlightAt(at))).toEqual([0, 3, 2, 1, 2]);
   expect(traffic.outstanding).toBe(2);
+  // To another place a came late, b soon, c just then; d never.
+  const elsewhere = new Map([
+    ['a', 29],
+    ['b', 11],
+    ['c', 20],
+  ]);
+  expect([9, 12, 20, 28, 29, 31].map((at) => traffic.inFlightAt(at, elsewhere))).toEqual([0, 3, 3, 2, 1, 2]);
 });
 
 test('an event that comes before its COMMIT is answered is never outstanding, and a second arrival changes nothing', () => {

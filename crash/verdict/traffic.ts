@@ -44,12 +44,17 @@ export class Traffic {
     return this.#firstArrival.has(eventId);
   }
 
-  /** How many events were acknowledged before a moment and came after it, or not yet: work in flight at that moment. */
-  inFlightAt(at: number): number {
+  /**
+   * How many events were acknowledged before a moment and came after it, or not yet: work in flight at that moment.
+   *
+   * @param elsewhere when events came first to another place, where they had to come as well
+   */
+  inFlightAt(at: number, elsewhere?: ReadonlyMap<string, number>): number {
+    const places = elsewhere === undefined ? [this.#firstArrival] : [this.#firstArrival, elsewhere];
     let count = 0;
     for (const [eventId, acknowledgedAt] of this.#acknowledged) {
-      if (acknowledgedAt < at && (this.#firstArrival.get(eventId) ?? Number.POSITIVE_INFINITY) > at)
-        count += 1;
+      const late = places.some((came) => (came.get(eventId) ?? Number.POSITIVE_INFINITY) > at);
+      if (acknowledgedAt < at && late) count += 1;
     }
     return count;
   }

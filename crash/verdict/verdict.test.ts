@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type Arrival, judge, type LedgerEntry, requireGapless, sumOf, type Verdict } from './verdict.ts';
 
 function committed(eventId: string, entityKey: string, ordinal: number, tenant = 'acme'): LedgerEntry {
-  return { eventId, tenant, entityKey, ordinal, sha256: `hash-of-${eventId}` };
+  return { eventId, tenant, entityKey, eventType: 'counted', ordinal, sha256: `hash-of-${eventId}` };
 }
 
 const ledger = [
@@ -82,6 +82,21 @@ describe('each kind of fault is convicted, and named', () => {
     expect({ ...verdict, differences: [] }).toEqual({ ...right, ...wrong });
     expect(verdict.differences.map((difference) => difference.eventId)).toEqual(named);
   });
+});
+
+test('a message under another subject than its own is convicted, under none too', () => {
+  const subjectOf = ({ tenant, eventType }: LedgerEntry): string => `events.${tenant}.${eventType}`;
+  const placed = (subject: (arrival: Arrival) => string): Verdict => {
+    const messages = arrivals.map((arrival) => ({ ...arrival, subject: subject(arrival) }));
+    return judge(ledger, { sink: 'nats', arrivals: messages, subjectOf });
+  };
+  expect(placed(({ tenant }) => `events.${tenant}.counted`)).toEqual(right);
+  const everyone = placed(() => 'events.acme.counted');
+  expect(everyone).toMatchObject({ ...right, corrupted: 1, differences: [{ eventId: 'g1' }] });
+  expect(everyone.differences[0]?.line).toContain(
+    'subject is events.globex.counted, but events.acme.counted',
+  );
+  expect(judge(ledger, { sink: 'nats', arrivals, subjectOf })).toMatchObject({ corrupted: 5 });
 });
 
 test('an event that was rolled back, or lost with the server, is a phantom when it comes', () => {

@@ -3,6 +3,7 @@ export interface LedgerEntry {
   readonly eventId: string;
   readonly tenant: string;
   readonly entityKey: string;
+  readonly eventType: string;
   /** 1 for the first committed event of (tenant, entity key); drawn under the entity's row lock. */
   readonly ordinal: number;
   /** SHA-256 of the payload as it was written, in lower-case hexadecimal. */
@@ -15,7 +16,9 @@ export interface Arrival {
   readonly tenant: string;
   readonly entityKey: string;
   readonly sha256: string;
-  /** Milliseconds since 1970, with a fraction, by the receiver's clock. */
+  /** Where in a stream it is. */
+  readonly subject?: string;
+  /** Milliseconds since 1970, with a fraction, by the receiver's clock; 0 where that is not written down. */
   readonly at: number;
 }
 
@@ -42,12 +45,22 @@ export interface Verdict {
    * events while those before are repeated: who begins again goes on from there, one after another.
    */
   readonly reordered: number;
-  /** Arrivals whose bytes, tenant or entity are not the event's. */
+  /** Arrivals whose bytes, tenant, entity or subject are not the event's. */
   readonly corrupted: number;
   /** Arrivals beyond the first of each event id: no fault, delivery is at least once. */
   readonly duplicates: number;
   /** The first ten differences. */
   readonly differences: readonly Difference[];
+}
+
+/** What came at one sink. */
+export interface Deliveries {
+  /** The sink's name. */
+  readonly sink: string;
+  /** In the order in which it came. */
+  readonly arrivals: readonly Arrival[];
+  /** The subject that an event must have there; undefined where there are none. */
+  readonly subjectOf?: (entry: LedgerEntry) => string;
 }
 
 /** How many differences are named. */
@@ -57,12 +70,8 @@ const namedDifferences = 10;
  * Judges one sink.
  *
  * @param ledger every committed event, in any order
- * @param arrivals what came, in the order in which it came
  */
-export function judge(
-  ledger: readonly LedgerEntry[],
-  { sink, arrivals }: { readonly sink: string; readonly arrivals: readonly Arrival[] },
-): Verdict {
+export function judge(ledger: readonly LedgerEntry[], { sink, arrivals, subjectOf }: Deliveries): Verdict {
   const committed = new Map(ledger.map((entry) => [entry.eventId, entry]));
   const differences: Difference[] = [];
   const counts = { lost: 0, phantom: 0, reordered: 0, corrupted: 0 };
@@ -84,7 +93,7 @@ export function judge(
         found('phantom', eventId, `${eventId} (${placeOf(arrival)}): came, but was never committed`);
       continue;
     }
-    const wrong = mismatch(entry, arrival);
+    const wrong = mismatch(entry, arrival, subjectOf?.(entry));
     if (wrong !== undefined) found('corrupted', eventId, `${nameOf(entry)}: ${wrong}`);
     const place = placeOf(entry);
     const repeated = repeating.get(place);
@@ -139,11 +148,13 @@ export function requireGapless(ledger: readonly LedgerEntry[]): void {
   }
 }
 
-function mismatch(entry: LedgerEntry, arrival: Arrival): string | undefined {
+/** @param subject the one that it must have; undefined where there are none */
+function mismatch(entry: LedgerEntry, arrival: Arrival, subject: string | undefined): string | undefined {
   const pairs: ReadonlyArray<readonly [what: string, wanted: string, came: string]> = [
     ['sha256 of the payload', entry.sha256, arrival.sha256],
     ['tenant', entry.tenant, arrival.tenant],
     ['entity key', entry.entityKey, arrival.entityKey],
+    ['subject', subject ?? '', arrival.subject ?? ''],
   ];
   const wrong = pairs.find(([, wanted, came]) => wanted !== came);
   return wrong === undefined ? undefined : `${wrong[0]} is ${wrong[1]}, but ${wrong[2]} came`;

@@ -19,6 +19,7 @@ export async function createLedger(database: pg.Pool): Promise<void> {
       event_id uuid primary key,
       tenant text not null,
       entity_key text not null,
+      event_type text not null,
       ordinal int not null,
       sha256 text not null
     )`);
@@ -47,15 +48,17 @@ export async function nextOrdinal(
 export async function record(client: pg.ClientBase, entry: LedgerEntry): Promise<void> {
   await client.query({
     name: 'crash_record',
-    text: `insert into crash.ledger (event_id, tenant, entity_key, ordinal, sha256) values ($1, $2, $3, $4, $5)`,
-    values: [entry.eventId, entry.tenant, entry.entityKey, entry.ordinal, entry.sha256],
+    text: `
+      insert into crash.ledger (event_id, tenant, entity_key, event_type, ordinal, sha256)
+      values ($1, $2, $3, $4, $5, $6)`,
+    values: [entry.eventId, entry.tenant, entry.entityKey, entry.eventType, entry.ordinal, entry.sha256],
   });
 }
 
 /** Every event that was committed. */
 export async function readLedger(database: pg.Pool): Promise<LedgerEntry[]> {
   const { rows } = await database.query<LedgerEntry>(`
-    select event_id as "eventId", tenant, entity_key as "entityKey", ordinal, sha256
+    select event_id as "eventId", tenant, entity_key as "entityKey", event_type as "eventType", ordinal, sha256
     from crash.ledger
     order by tenant, entity_key, ordinal`);
   return rows;

@@ -3,9 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createOutbox, defineCatalog, defineEvent, type StandardSchema } from '@event-runtime/outbox';
 import type pg from 'pg';
 import { nextOrdinal, record } from './ledger.ts';
-import type { PlannedEvent, TransactionPlan } from './transaction-plan.ts';
-
-const eventType = 'crash.counted';
+import { eventTypes, type PlannedEvent, type TransactionPlan } from './transaction-plan.ts';
 
 const anything: StandardSchema<Record<string, unknown>, Record<string, unknown>> = {
   '~standard': {
@@ -14,8 +12,10 @@ const anything: StandardSchema<Record<string, unknown>, Record<string, unknown>>
     validate: (value) => ({ value: value as Record<string, unknown> }),
   },
 };
-const counted = defineEvent(eventType, { schema: anything, key: (data) => String(data['entity']) });
-const outbox = createOutbox({ catalog: defineCatalog({ source: 'crash', events: [counted] }) });
+const events = eventTypes.map((type) =>
+  defineEvent(type, { schema: anything, key: (data) => String(data['entity']) }),
+);
+const outbox = createOutbox({ catalog: defineCatalog({ source: 'crash', events }) });
 
 /**
  * Runs one transaction up to its end, COMMIT included.
@@ -48,12 +48,12 @@ async function writeAndUndo(client: pg.ClientBase, plan: TransactionPlan): Promi
 
 async function write(client: pg.ClientBase, plan: TransactionPlan, event: PlannedEvent): Promise<string> {
   const { tenant } = plan;
-  const { entityKey, text } = event;
+  const { entityKey, eventType, text } = event;
   const ordinal = await nextOrdinal(client, { tenant, entityKey });
   const eventId =
     plan.via === 'sql' ? await emitBySql(client, plan, event) : await emitByPackage(client, plan, event);
   const sha256 = createHash('sha256').update(text).digest('hex');
-  await record(client, { eventId, tenant, entityKey, ordinal, sha256 });
+  await record(client, { eventId, tenant, entityKey, eventType, ordinal, sha256 });
   return eventId;
 }
 
@@ -63,7 +63,7 @@ async function emitBySql(client: pg.ClientBase, plan: TransactionPlan, event: Pl
     text: `
       select event_id from event_runtime.emit(
         event_type => $1, payload => $2::json, tenant_id => $3, entity_key => $4, source_service => 'crash')`,
-    values: [eventType, event.text, plan.tenant, event.entityKey],
+    values: [event.eventType, event.text, plan.tenant, event.entityKey],
   });
   const row = rows[0];
   if (row === undefined) throw new Error('emit answered no row');
@@ -76,6 +76,8 @@ async function emitByPackage(
   event: PlannedEvent,
 ): Promise<string> {
   const data = JSON.parse(event.text) as Record<string, unknown>;
+  const counted = events.find(({ type }) => type === event.eventType);
+  if (counted === undefined) throw new TypeError(`${event.eventType} is not in the catalogue`);
   const { eventId } = await outbox.emit(client, counted, data, { tenant: plan.tenant });
   return eventId;
 }

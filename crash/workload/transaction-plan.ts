@@ -2,6 +2,7 @@ import type { SeededRandom } from '@event-runtime/runtime/testing';
 
 export interface PlannedEvent {
   readonly entityKey: string;
+  readonly eventType: string;
   /** The payload as JSON text. */
   readonly text: string;
 }
@@ -25,6 +26,9 @@ export interface TransactionPlan {
 }
 
 export const tenants: readonly string[] = ['acme', 'globex'];
+
+/** Some with characters that a subject may not contain, one with a route of its own into NATS. */
+export const eventTypes = ['crash.counted', 'crash.counted:again/ago', 'crash.routed'] as const;
 
 /** Few, so that many events share an entity. */
 export const entitiesPerTenant = 10;
@@ -54,9 +58,11 @@ function planEvent(random: SeededRandom, via: TransactionPlan['via']): PlannedEv
     fill: fill(random),
   };
   const text = JSON.stringify(value);
+  const eventType = eventTypes[value.n % eventTypes.length] ?? eventTypes[0];
   // What JSON.stringify never makes must arrive byte for byte as well.
   return {
     entityKey,
+    eventType,
     text: via === 'package' ? text : ` ${text.slice(0, -1)}, "n": 1.0,\t"n":9007199254740993 }`,
   };
 }
