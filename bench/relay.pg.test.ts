@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { freePort } from '@event-runtime/runtime/testing';
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest';
 import { onPath } from '../scripts/services/on-path.ts';
+import { findService } from '../scripts/services/services.ts';
 import { Disturbed } from './measure/disturbed.ts';
 import type { Figure } from './measure/figure.ts';
 import { Product } from './relay/product.ts';
@@ -20,6 +21,7 @@ const runs = 2;
 const timeout = 300_000;
 
 const recvlogical = await findRecvlogical();
+const natsServer = await findService('nats-server');
 
 beforeEach(() => {
   if (recvlogical !== undefined) vi.stubEnv('PG_RECVLOGICAL', recvlogical);
@@ -87,6 +89,29 @@ describe('npm run bench -- relay', () => {
       });
       expect(failures).toEqual([]);
       expect(figures.map(({ id, reference }) => [id, reference !== null])).toEqual([['R1-1-hot', true]]);
+      expectSound(figures, 1);
+    },
+  );
+
+  test.skipIf(natsServer === undefined || recvlogical === undefined)(
+    'into JetStream, every event found there in each run [needs nats-server and pg_recvlogical]',
+    { timeout },
+    async () => {
+      const { figures, failures } = await relayBench.run({
+        ...{ runs: 1, events: 20_000, only: ['R2-hot', 'R3-1000'] },
+        progress: () => undefined,
+      });
+      expect(failures).toEqual([]);
+      expect(figures.map(({ id, reference }) => [id, reference !== null])).toEqual([
+        ['R2-hot', true],
+        ['R2-wal-hot', true],
+        ['R7-hot', false],
+        ['R7-bare-hot', false],
+        ['R3-1000-p50', true],
+        ['R3-1000-p99', true],
+        ['R3-1000-back', false],
+        ['R3-1000-written', true],
+      ]);
       expectSound(figures, 1);
     },
   );

@@ -1,6 +1,8 @@
 import { freePort } from '@event-runtime/runtime/testing';
 import driver from 'pg/package.json' with { type: 'json' };
 import { payloadBytes } from './emit/event.ts';
+import { jetStreamExperiments, jetStreamFigureIds } from './jetstream/jetstream-experiments.ts';
+import { jetStreamMeasuresOn } from './jetstream/jetstream-measures.ts';
 import { chosenOf, runExperiments } from './measure/experiment.ts';
 import { productLimits } from './relay/product-limits.ts';
 import { relayExperiments, relayFigureIds } from './relay/relay-experiments.ts';
@@ -11,11 +13,12 @@ import { thisMachine } from './report/machine.ts';
 import type { Bench, BenchReport, BenchRequest } from './report/report.ts';
 import { scheduleOf } from './report/schedule.ts';
 
-/** What the relay carries: budgets R1, R4, R5a and R6. */
+/** What the relay carries: budgets R1 to R7. */
 export const relayBench: Bench = {
   name: 'relay',
-  about: '`event-runtime start` against pg_recvlogical: throughput, catch-up, polling, memory',
-  ids: relayFigureIds,
+  about:
+    '`event-runtime start` against pg_recvlogical and a bare publisher: throughput, delay, catch-up, polling, memory',
+  ids: [...relayFigureIds, ...jetStreamFigureIds],
   run: runRelayBench,
 };
 
@@ -28,7 +31,11 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
   const port = await freePort();
   const limits = await productLimits({ databaseUrl: site.url, port, configuration: {} });
   const measures = measuresOn(site, { port, progress });
-  const experiments = chosenOf(relayExperiments({ measures, sizes, pollMs: limits.pollMs }), only);
+  const all = [
+    ...relayExperiments({ measures, sizes, pollMs: limits.pollMs }),
+    ...jetStreamExperiments({ measures: jetStreamMeasuresOn(site, { port, progress }), sizes }),
+  ];
+  const experiments = chosenOf(all, only);
   const { figures, failures, repeatedRuns } = await runExperiments(
     experiments,
     scheduleOf(experiments, { progress }),

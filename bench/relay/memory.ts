@@ -1,9 +1,10 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MemorySamples } from './memory-samples.ts';
-import { Product } from './product.ts';
+import { Product, type Scrape } from './product.ts';
 import type { Keys, RelaySite } from './site.ts';
 import { emitSteadily } from './steady-emit.ts';
+import { nullSink, type SinkConfiguration } from './throughput.ts';
 
 export interface MemoryOptions {
   readonly port: number;
@@ -14,6 +15,8 @@ export interface MemoryOptions {
   /** Of each of these phases. Their first third does not count for the means: a dead sink leaves the window after 10 s. */
   readonly seconds: number;
   readonly keys: Keys;
+  /** The live sink. Default: one that takes everything at once. */
+  readonly into?: SinkConfiguration;
   readonly progress: (line: string) => void;
 }
 
@@ -34,7 +37,6 @@ export interface Memory {
 }
 
 const perTransaction = 100;
-const live = 'live';
 const sampleMs = 200;
 
 /**
@@ -42,17 +44,17 @@ const sampleMs = 200;
  * written, and at the same rate again.
  */
 export async function measureMemory(site: RelaySite, options: MemoryOptions): Promise<Memory> {
-  const { backlog, perSecond, seconds, keys, progress } = options;
+  const { backlog, perSecond, seconds, keys, progress, into = nullSink } = options;
+  const live = into.name;
+  const deliveredBy = (scrape: Scrape): number =>
+    scrape.value('event_runtime_sink_delivered_total', { sink: live });
   await site.clear();
   const path = join(tmpdir(), 'event-runtime-bench-missing', 'folder', 'events.ndjson');
   await using product = await Product.start({
     databaseUrl: site.url,
     port: options.port,
     configuration: {
-      sinks: [
-        { type: 'null', name: live },
-        { type: 'file', name: 'dead', path },
-      ],
+      sinks: [into, { type: 'file', name: 'dead', path }],
     },
   });
   await product.live(live);
@@ -62,7 +64,7 @@ export async function measureMemory(site: RelaySite, options: MemoryOptions): Pr
   }, sampleMs);
   const steadily = async (): Promise<SteadyPhase> => {
     progress(`  ${perSecond} events a second for ${seconds} s`);
-    return await steadyPhase(product, { url: site.url, perSecond, seconds, keys, samples });
+    return await steadyPhase(product, { url: site.url, perSecond, seconds, keys, samples, deliveredBy });
   };
   const before = await steadily();
   progress(`  a backlog of ${backlog} events`);
@@ -107,9 +109,10 @@ async function steadyPhase(
     readonly seconds: number;
     readonly keys: Keys;
     readonly samples: MemorySamples;
+    readonly deliveredBy: (scrape: Scrape) => number;
   },
 ): Promise<SteadyPhase> {
-  const { samples, url, ...rate } = options;
+  const { samples, url, deliveredBy, ...rate } = options;
   const events = rate.perSecond * rate.seconds;
   const wanted = deliveredBy(await product.until(() => true)) + events;
   const firstSample = samples.count;
@@ -123,10 +126,4 @@ async function steadyPhase(
     taken: events / ((takenAt - began) / 1_000),
     mean: samples.meanSince(firstSample),
   };
-}
-
-function deliveredBy(scrape: {
-  value(name: string, labels: Readonly<Record<string, string>>): number;
-}): number {
-  return scrape.value('event_runtime_sink_delivered_total', { sink: live });
 }

@@ -189,7 +189,13 @@ describe('how much is measured', () => {
   test('what is asked for holds for every figure', () => {
     expect(relaySizes({ runs: 4, events: 3_000 })).toEqual({
       ...{ runs: 4, memoryRuns: 4, throughputEvents: 3_000 },
-      ...{ pollingPerSecond: 3_000, pollingSeconds: 2, livePerSecond: 3_000, liveSeconds: 2 },
+      ...{
+        latencySeconds: 1,
+        pollingPerSecond: 3_000,
+        pollingSeconds: 2,
+        livePerSecond: 3_000,
+        liveSeconds: 2,
+      },
       ...{ backlogEvents: 3_000, hotBacklogEvents: 3_000 },
     });
   });

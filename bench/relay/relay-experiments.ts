@@ -32,7 +32,11 @@ export function relayExperiments(options: RelayExperimentOptions): Experiment[] 
     ),
     ...bothKeys.map((keys) => catchUpExperiment(options, keys)),
     ...bothKeys.map((keys) => pollingExperiment(options, keys)),
-    ...bothKeys.map((keys) => memoryExperiment(options, keys)),
+    ...bothKeys.map((keys) => {
+      const { measures, sizes } = options;
+      const measure: MemoryMeasure = async (memory) => await measures.memory(memory);
+      return memoryExperiment({ id: 'R4', where: 'one live', budget: 256, sizes, keys, measure });
+    }),
   ];
 }
 
@@ -126,10 +130,23 @@ function pollingExperiment({ measures, sizes, pollMs }: RelayExperimentOptions, 
   });
 }
 
-function memoryExperiment({ measures, sizes }: RelayExperimentOptions, keys: Keys): Experiment {
+type MemoryMeasure = RelayMeasures['memory'];
+
+/** R4, into nothing or into a stream. */
+export function memoryExperiment(options: {
+  /** With which the figures' ids begin. */
+  readonly id: string;
+  readonly where: string;
+  /** MB. */
+  readonly budget: number;
+  readonly sizes: RelaySizes;
+  readonly keys: Keys;
+  readonly measure: MemoryMeasure;
+}): Experiment {
+  const { sizes, keys, budget } = options;
   const backlog = keys === 'hot' ? sizes.hotBacklogEvents : sizes.backlogEvents;
   const rate = { perSecond: sizes.livePerSecond, seconds: sizes.liveSeconds };
-  const id = (what: string): string => `R4${what}${suffix(keys)}`;
+  const id = (what: string): string => `${options.id}${what}${suffix(keys)}`;
   const ids = ['', '-taken', '-emitted', '-growth', '-after', '-backlog'].map(id);
   const label = (what: string): string => `${what}, ${keysText(keys)}`;
   return experiment<Memory>({
@@ -137,12 +154,12 @@ function memoryExperiment({ measures, sizes }: RelayExperimentOptions, keys: Key
     ids,
     runs: sizes.memoryRuns,
     expectedSeconds: 8 + backlog / 50_000 + 2 * rate.seconds,
-    once: async () => await measures.memory({ backlog, ...rate, keys }),
+    once: async () => await options.measure({ backlog, ...rate, keys }),
     figuresOf: (found) => [
       worstFigure(
         {
-          ...{ id: id(''), label: label('resident memory at most, one dead sink, one live') },
-          ...{ unit: 'MB', budget: 256 },
+          ...{ id: id(''), label: label(`resident memory at most, one dead sink, ${options.where}`) },
+          ...{ unit: 'MB', budget },
         },
         found.map(({ most }) => most),
       ),
@@ -194,10 +211,11 @@ function memoryExperiment({ measures, sizes }: RelayExperimentOptions, keys: Key
   });
 }
 
-function suffix(keys: Keys): string {
+/** Of the ids of figures. */
+export function suffix(keys: Keys): string {
   return keys === 'hot' ? '-hot' : '';
 }
 
-function keysText(keys: Keys): string {
+export function keysText(keys: Keys): string {
   return keys === 'hot' ? 'one hot key' : 'many keys';
 }

@@ -1,7 +1,7 @@
 import { type Latency, type LatencyOptions, measureLatency } from './latency.ts';
 import { type Memory, type MemoryOptions, measureMemory } from './memory.ts';
 import type { RelaySite } from './site.ts';
-import { type Load, measureCatchUp, measureThroughput, measureWal } from './throughput.ts';
+import { type Load, measureCatchUp, measureThroughput, measureWal, nullSink } from './throughput.ts';
 
 /** What is measured once, for the experiments to repeat and to compare. */
 export interface RelayMeasures {
@@ -22,8 +22,8 @@ export function measuresOn(
 ): RelayMeasures {
   return {
     throughput: async (load, productFirst) => await measureThroughput(site, { port, load, productFirst }),
-    wal: async (load) => await measureWal(site, { port, load }),
-    catchUp: async (load) => await measureCatchUp(site, { port, load }),
+    wal: async (load) => (await measureWal(site, { port, into: nullSink, load })).perSecond,
+    catchUp: async (load) => (await measureCatchUp(site, { port, into: nullSink, load })).perSecond,
     latency: async (options) => await measureLatency(site, { ...options, port }),
     memory: async (options) => await measureMemory(site, { ...options, port, progress }),
   };

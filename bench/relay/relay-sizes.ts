@@ -4,8 +4,10 @@ export interface RelaySizes {
   readonly runs: number;
   /** Of R4, whose runs are long. */
   readonly memoryRuns: number;
-  /** R1 and R5a. */
+  /** R1, R2, R5a, R5b and R7. */
   readonly throughputEvents: number;
+  /** R3, at each of its rates. */
+  readonly latencySeconds: number;
   /** R6. */
   readonly pollingPerSecond: number;
   readonly pollingSeconds: number;
@@ -25,6 +27,7 @@ export function relaySizes(asked: { readonly runs?: number; readonly events?: nu
     runs: runs ?? 5,
     memoryRuns: runs ?? 3,
     throughputEvents: Math.min(events, 500_000),
+    latencySeconds: small ? 1 : 10,
     pollingPerSecond: Math.min(events, 5_000),
     pollingSeconds: small ? 2 : 15,
     backlogEvents: events,

@@ -31,6 +31,7 @@ export const serverSettings: Readonly<Record<string, string>> = {
   max_wal_size: '8GB',
   shared_buffers: '512MB',
   autovacuum_naptime: '10min',
+  track_commit_timestamp: 'on',
 };
 
 export async function openRelaySite(): Promise<RelaySite> {
