@@ -39,7 +39,7 @@ export default defineConfig({
         test: {
           name: 'pg',
           include: ['packages/*/src/**/*.pg.test.ts', 'bench/**/*.pg.test.ts'],
-          globalSetup: ['test/postgres-setup.ts', 'test/programs-setup.ts'],
+          globalSetup: ['test/postgres-setup.ts', 'test/programs-setup.ts', 'test/nats-setup.ts'],
           pool: 'forks',
         },
       },

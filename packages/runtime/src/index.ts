@@ -96,7 +96,7 @@ export type { FileSinkEntry } from './sinks/file/event-line.ts';
 export { FileSink, type FileSinkOptions } from './sinks/file/file-sink.ts';
 export { readFileSink } from './sinks/file/read-file-sink.ts';
 export { MemorySink, type MemorySinkOptions } from './sinks/memory/memory-sink.ts';
-export type { NatsAccess } from './sinks/nats/nats-connection.ts';
+export type { NatsAccess } from './sinks/nats/nats-access.ts';
 export { NatsSink, type NatsSinkOptions } from './sinks/nats/nats-sink.ts';
 export type { StreamConcern, StreamOptions } from './sinks/nats/stream.ts';
 export { covers, defaultSubject, SubjectTemplate } from './sinks/nats/subject-template.ts';

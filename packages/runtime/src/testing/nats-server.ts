@@ -36,6 +36,7 @@ export class NatsServer implements AsyncDisposable {
   readonly storeDirectory: string;
   readonly #program: string;
   readonly #arguments: readonly string[];
+  readonly #configured: string;
   #facts: NatsServerFacts | undefined;
   #server: ChildProcess | undefined;
   #watcher: ChildProcess | undefined;
@@ -46,9 +47,11 @@ export class NatsServer implements AsyncDisposable {
     port: number;
     monitorPort: number;
     storeDirectory: string;
+    configured: string;
     arguments: readonly string[];
   }) {
     this.#program = init.program;
+    this.#configured = init.configured;
     this.monitorUrl = `http://127.0.0.1:${init.monitorPort}`;
     this.#arguments = ['-m', String(init.monitorPort), ...init.arguments];
     this.port = init.port;
@@ -67,6 +70,7 @@ export class NatsServer implements AsyncDisposable {
         port: await freePort(),
         monitorPort: await freePort(),
         storeDirectory,
+        configured,
         arguments: options.configuration === undefined ? [] : ['-c', configured],
       });
       await server.resume(options.signal === undefined ? {} : { signal: options.signal });
@@ -112,6 +116,24 @@ export class NatsServer implements AsyncDisposable {
         return;
       }
       await sleep(20);
+    }
+  }
+
+  /**
+   * Gives a server that was started with a configuration another one, while it runs (SIGHUP).
+   *
+   * @throws ER5005 it does not take it, or says nothing for 10 s
+   */
+  async reload(configuration: string): Promise<void> {
+    await writeFile(this.#configured, configuration);
+    this.#log = '';
+    this.#server?.kill('SIGHUP');
+    const deadline = Date.now() + 10_000;
+    while (!this.#log.includes('Reloaded server configuration')) {
+      if (Date.now() > deadline || /\[ERR\]|\[FTL\]/.test(this.#log)) {
+        throw runtimeError('ER5005', { detail: `The log ends with: ${this.#log.slice(-2_000)}` });
+      }
+      await sleep(10);
     }
   }
 

@@ -1,28 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import diagnostics from 'node:diagnostics_channel';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
+import { authentication, type NatsAccess, whyTurnedAway } from './nats-access.ts';
 import type { NatsLibrary } from './nats-library.ts';
-
-/** How a NATS server knows who we are, and we who it is. All texts, no paths. */
-export interface NatsAccess {
-  readonly token?: string;
-  readonly user?: string;
-  readonly password?: string;
-  /** Seed of an nkey, `SU…`. */
-  readonly nkeySeed?: string;
-  /** The content of a credentials file: a JWT and its seed. */
-  readonly credentials?: string;
-  /** PEM texts. Given at all, the connection must be encrypted. */
-  readonly tls?: {
-    /** Default: the authorities of Node. */
-    readonly ca?: string;
-    /** A certificate of our own, with its key. */
-    readonly cert?: string;
-    readonly key?: string;
-  };
-}
 
 export interface NatsConnectionOptions {
   /** `nats://host:port`, one or more of a cluster; `tls://` for any of them: each connection must be encrypted. */
@@ -36,10 +18,11 @@ export interface NatsConnectionOptions {
 }
 
 /**
- * Connects once. The connection does not come back by itself: what the library had buffered meanwhile would be sent
- * behind our back, perhaps behind what was sent again since. Whoever uses it makes a new one.
+ * Connects once, to whichever server is the first to take us. The connection does not come back by itself: what the
+ * library had buffered meanwhile would be sent behind our back, perhaps behind what was sent again since. Whoever uses
+ * it makes a new one.
  *
- * @throws ER4014; what `access` throws
+ * @throws ER4014 with what each server answered; what `access` throws
  */
 export async function connectNats(
   library: NatsLibrary,
@@ -47,32 +30,46 @@ export async function connectNats(
 ): Promise<NatsConnection> {
   const access = (await options.access?.()) ?? {};
   const encrypted = access.tls !== undefined || options.servers.some((server) => /^tls:/i.test(server));
+  const common: ConnectionOptions = {
+    ...authentication(library, access),
+    name: options.name,
+    timeout: options.connectMs ?? 5_000,
+    reconnect: false,
+    // Behind 4 MiB on a slow link an answer takes its time; a connection that is half open is noticed by the
+    // first answer that does not come.
+    pingInterval: 20_000,
+    maxPingOut: 2,
+  };
+  const answers: string[] = [];
+  let cause: unknown;
+  // One by one: of several the library tells what the last one answered.
+  for (const server of inAnyOrder(options.servers)) {
+    // By the scheme alone the library encrypts only what the server offers to.
+    const tls = encrypted ? { tls: { ...access.tls, ...checkedAs(server) } } : {};
+    try {
+      return await attempt(library, { ...common, ...tls, servers: [server] });
+    } catch (error) {
+      cause = error;
+      answers.push(`${withoutSecrets(server)}: ${messageOf(error)}`);
+    }
+  }
+  const detail = `${answers.join('; ')}.${whyTurnedAway(access)}`;
+  throw runtimeError('ER4014', { detail, cause: withoutInput(cause) });
+}
+
+/** Leaves no socket behind. */
+async function attempt(library: NatsLibrary, options: ConnectionOptions): Promise<NatsConnection> {
   const sockets: Socket[] = [];
   const keep = (message: unknown): void => {
     if (attempts.getStore() === sockets) sockets.push((message as { readonly socket: Socket }).socket);
   };
   diagnostics.subscribe('net.client.socket', keep);
   try {
-    const connecting = async (): Promise<NatsConnection> =>
-      await library.connect({
-        ...authentication(library, access),
-        servers: [...options.servers],
-        name: options.name,
-        timeout: options.connectMs ?? 5_000,
-        reconnect: false,
-        // Behind 4 MiB on a slow link an answer takes its time; a connection that is half open is noticed by the
-        // first answer that does not come.
-        pingInterval: 20_000,
-        maxPingOut: 2,
-        // By the scheme alone the library encrypts only what the server offers to.
-        ...(encrypted ? { tls: { ...access.tls } } : {}),
-      });
-    return await attempts.run(sockets, connecting);
-  } catch (cause) {
+    return await attempts.run(sockets, async () => await library.connect(options));
+  } catch (error) {
     // Of a server that accepts and says nothing the library keeps the socket.
     for (const socket of sockets) socket.destroy();
-    const detail = `${options.servers.map(withoutSecrets).join(', ')}: ${messageOf(cause)}.`;
-    throw runtimeError('ER4014', { detail, cause: withoutInput(cause) });
+    throw error;
   } finally {
     diagnostics.unsubscribe('net.client.socket', keep);
   }
@@ -81,19 +78,21 @@ export async function connectNats(
 /** Tells the sockets of one attempt from those of another, and of everybody else in the process. */
 const attempts = new AsyncLocalStorage<Socket[]>();
 
-function authentication(library: NatsLibrary, given: NatsAccess): ConnectionOptions {
-  const { token, user, password, nkeySeed, credentials } = given;
-  if (credentials !== undefined) return { authenticator: library.credsAuthenticator(bytes(credentials)) };
-  if (nkeySeed !== undefined) return { authenticator: library.nkeyAuthenticator(bytes(nkeySeed)) };
-  if (token !== undefined) return { token };
-  return {
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { pass: password }),
-  };
+function inAnyOrder(servers: readonly string[]): string[] {
+  return servers
+    .map((server) => ({ server, at: Math.random() }))
+    .toSorted((one, other) => one.at - other.at)
+    .map(({ server }) => server);
 }
 
-function bytes(text: string): Uint8Array {
-  return Buffer.from(text.trim());
+/**
+ * Whose certificate a server must have, where its URL has an address: the library gives Node names only, and without one
+ * Node would ask for that of `localhost`.
+ */
+function checkedAs(server: string): { readonly host?: string } {
+  const [, bracketed, plain = ''] = /^(?:[^/]*:\/\/)?(?:.*@)?(?:\[([^\]]*)\]|([^:/]*))/s.exec(server) ?? [];
+  const host = bracketed ?? plain;
+  return isIP(host) === 0 ? {} : { host };
 }
 
 /** A URL may carry a user and a password, which may have any character if it was not encoded. */

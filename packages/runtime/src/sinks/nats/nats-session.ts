@@ -99,6 +99,7 @@ function watch(
 ): () => Ending | undefined {
   const { publisher, servers } = options;
   let fault: string | undefined;
+  let said: string | undefined;
   let ending: Ending | undefined;
   const listen = async (): Promise<void> => {
     for await (const status of connection.status()) {
@@ -107,14 +108,17 @@ function watch(
       if (error.name === 'PermissionViolationError') {
         const { operation, subject } = error as Error & { operation?: unknown; subject?: unknown };
         if (operation === 'publish') publisher.refuse(String(subject), error.message);
-      } else if (faults.test(error.message)) fault = error.message;
+        continue;
+      }
+      said = error.message;
+      if (faults.test(said)) fault = said;
     }
   };
   listen().catch(() => undefined);
   const where = servers.map(withoutSecrets).join(', ');
   const end = (cause?: unknown): void => {
     ending = { fault };
-    const why = fault === undefined ? '' : `: ${fault}`;
+    const why = said === undefined ? '' : `: ${said}`;
     publisher.fail(runtimeError('ER4014', { detail: `${where}: the connection was lost${why}.`, cause }));
   };
   connection.closed().then((error) => end(error ?? undefined), end);

@@ -7,7 +7,6 @@ import { readNatsStream } from '../../testing/read-nats-stream.ts';
 import { checkReceived } from '../../testing/sink-conformance/checks.ts';
 import { batchOf, ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
 import { handOver } from '../../testing/sink-conformance/handover.ts';
-import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
 import { NatsSite } from './nats-site.suite.ts';
 import type { StreamConcern } from './stream.ts';
 
@@ -218,38 +217,4 @@ describe.skipIf(program === undefined)('beside other clients [needs nats-server]
       await other.close();
     },
   );
-});
-
-describe.skipIf(program === undefined)('who may connect [needs nats-server]', () => {
-  test.each<
-    [what: string, configuration: string, access: Awaited<ReturnType<NonNullable<NatsSinkOptions['access']>>>]
-  >([
-    ['a token', 'authorization { token: "s3cret-token" }', { token: 's3cret-token' }],
-    [
-      'a user and a password',
-      'authorization { user: app, password: "s3cret-password" }',
-      { user: 'app', password: 's3cret-password' },
-    ],
-  ])('by %s; without it ER4014, and no secret in the message', async (_what, configuration, access) => {
-    await using server = await NatsServer.start({ program: program!, configuration });
-    const events = new ConformanceEvents().many(3, { entities: 1 });
-    const sink = (given: typeof access): NatsSink =>
-      new NatsSink({
-        name: 'nats',
-        servers: [server.url],
-        stream: { name: 'EVENTS' },
-        access: async () => given,
-      });
-    for (const given of [{}, { ...access, token: 'wrong-s3cret', password: 'wrong-s3cret' }]) {
-      await using wrong = sink(given);
-      const refused: unknown = await wrong
-        .deliver(batchOf(events), { signal })
-        .catch((error: unknown) => error);
-      expect(refused).toMatchObject({ code: 'ER4014' });
-      expect(JSON.stringify(refused) + String(refused)).not.toContain('s3cret');
-    }
-    await using right = sink(access);
-    const { rejected, failures } = await handOver(right, events, options);
-    expect([rejected.size, failures]).toEqual([0, 0]);
-  });
 });
