@@ -32,7 +32,7 @@ export const natsResendsOutOfOrder: Mutant = {
       find: 'publish(message) {',
       replace: `publish(message) {
         const lost = (globalThis.__lost ??= new Set());
-        const id = message.headers[0][1];
+        const id = /Nats-Msg-Id: (\\S+)/.exec(message.headers.toString())[1];
         if (id.endsWith('7') && !lost.has(id)) {
             lost.add(id);
             return Promise.reject(new Error('lost on the way'));

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { OutboxEvent } from '../log/outbox-event.ts';
 import { requestHeaders } from '../webhooks/delivery-request.ts';
 import { envelopeAttributes, envelopeVersion } from './envelope.ts';
+import { HeaderWriter } from './nats/header-writer.ts';
 import { natsHeaders } from './nats/nats-envelope.ts';
 import { defaultSubject, SubjectTemplate } from './nats/subject-template.ts';
 
@@ -36,8 +37,9 @@ test("the page's request is what a delivery of the page's event sends", () => {
 
 test("the page's message is what the NATS sink publishes of the page's event", () => {
   const event = example();
-  const lines = natsHeaders(event, 'EVENTS').map(([name, value]) => `${name}: ${value}`);
-  expect(block('nats')).toBe([...lines, '', event.payload.toString(), ''].join('\n'));
+  const headers = natsHeaders(event, { stream: 'EVENTS', writer: new HeaderWriter() }).toString();
+  const message = `${headers}${event.payload.toString()}\r\n`.replaceAll('\r\n', '\n');
+  expect(message).toBe(`NATS/1.0\n${block('nats')}`);
   expect(page).toContain(`\`${new SubjectTemplate(defaultSubject).of(event)}\``);
   expect(page).toContain(`\`${defaultSubject}\``);
 });

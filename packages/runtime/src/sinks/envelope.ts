@@ -6,25 +6,29 @@ import type { OutboxEvent } from '../log/outbox-event.ts';
  */
 export const envelopeVersion = '1';
 
-/** The envelope's attributes, in their canonical order, before a protocol's binding encodes them. */
+/** Told of each attribute that an event has, in their canonical order, before a protocol's binding encodes them. */
+export function eachAttribute(event: OutboxEvent, each: (name: string, value: string) => void): void {
+  each('specversion', '1.0');
+  each('id', event.eventId);
+  each('type', event.eventType);
+  each('source', event.sourceService === null ? '/event-runtime' : `/${event.sourceService}`);
+  each('time', toRfc3339(event.recordedAt));
+  each('envelope', envelopeVersion);
+  each('tenant', event.tenantId);
+  if (event.ecosystem !== null) each('ecosystem', event.ecosystem);
+  if (event.entityKey !== null) each('entitykey', event.entityKey);
+  each('seq', event.seq.toString());
+  each('eventversion', String(event.eventVersion));
+  if (event.correlationId !== null) each('correlationid', event.correlationId);
+  if (event.causationId !== null) each('causationid', event.causationId);
+  if (event.replay !== undefined) each('replay', event.replay);
+}
+
+/** The envelope's attributes, see {@link eachAttribute}. */
 export function envelopeAttributes(event: OutboxEvent): Array<readonly [name: string, value: string]> {
-  const attributes: Array<readonly [string, string | null]> = [
-    ['specversion', '1.0'],
-    ['id', event.eventId],
-    ['type', event.eventType],
-    ['source', event.sourceService === null ? '/event-runtime' : `/${event.sourceService}`],
-    ['time', toRfc3339(event.recordedAt)],
-    ['envelope', envelopeVersion],
-    ['tenant', event.tenantId],
-    ['ecosystem', event.ecosystem],
-    ['entitykey', event.entityKey],
-    ['seq', event.seq.toString()],
-    ['eventversion', String(event.eventVersion)],
-    ['correlationid', event.correlationId],
-    ['causationid', event.causationId],
-    ['replay', event.replay ?? null],
-  ];
-  return attributes.filter((pair): pair is readonly [string, string] => pair[1] !== null);
+  const attributes: Array<readonly [string, string]> = [];
+  eachAttribute(event, (name, value) => attributes.push([name, value]));
+  return attributes;
 }
 
 /**
@@ -34,16 +38,14 @@ export function envelopeAttributes(event: OutboxEvent): Array<readonly [name: st
  * Source: CloudEvents 1.0.2, HTTP Protocol Binding.
  */
 export function httpEnvelope(event: OutboxEvent): Record<string, string> {
-  return { 'content-type': 'application/json', ...Object.fromEntries(bindingHeaders(event)) };
-}
-
-/** What the bindings in binary mode have in common: the attributes as headers, `traceparent`, the producer's own headers. */
-export function bindingHeaders(event: OutboxEvent): Array<readonly [name: string, value: string]> {
-  const headers: Array<readonly [string, string]> = [];
-  for (const [name, value] of envelopeAttributes(event)) headers.push([`ce-${name}`, percentEncode(value)]);
-  if (event.traceparent !== null) headers.push(['traceparent', event.traceparent]);
-  for (const [name, value] of Object.entries(producerHeaders(event)))
-    headers.push([`ce-h${name}`, percentEncode(value)]);
+  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  eachAttribute(event, (name, value) => {
+    headers[`ce-${name}`] = percentEncode(value);
+  });
+  if (event.traceparent !== null) headers['traceparent'] = event.traceparent;
+  for (const [name, value] of Object.entries(producerHeaders(event))) {
+    headers[`ce-h${name}`] = percentEncode(value);
+  }
   return headers;
 }
 
@@ -64,7 +66,7 @@ export function producerHeaders(event: OutboxEvent): Readonly<Record<string, str
 }
 
 /** Space, double quote, percent and all outside printable ASCII, as UTF-8 octets. */
-function percentEncode(value: string): string {
+export function percentEncode(value: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the control characters are what must go.
   return value.replaceAll(/[\u0000-\u0020"%\u007f-\u{10ffff}]/gu, (character) =>
     [...Buffer.from(character)]
@@ -75,5 +77,7 @@ function percentEncode(value: string): string {
 
 /** `2026-11-20 10:00:00.123456+00` → `2026-11-20T10:00:00.123456Z` */
 function toRfc3339(text: string): string {
+  if (text[10] === ' ' && text.endsWith('+00')) return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
+  // Of a year above 9999.
   return text.replace(' ', 'T').replace(/\+00$/, 'Z');
 }

@@ -22,10 +22,11 @@ const maxHeaderBytes = 65_535;
 const atomicHeaderBytes = 120;
 
 export function sizeOf({ subject, headers, payload }: Outgoing): Size {
-  // `NATS/1.0`, a line for each header, an empty line.
-  let bytes = 12;
-  for (const [name, value] of headers) bytes += name.length + Buffer.byteLength(value) + 4;
-  return { subject: Buffer.byteLength(subject), headers: bytes, all: bytes + payload.length };
+  return {
+    subject: Buffer.byteLength(subject),
+    headers: headers.length,
+    all: headers.length + payload.length,
+  };
 }
 
 /** The size of the message within an atomic batch, where it has headers more. */

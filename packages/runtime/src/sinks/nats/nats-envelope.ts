@@ -1,5 +1,6 @@
 import type { OutboxEvent } from '../../log/outbox-event.ts';
-import { bindingHeaders } from '../envelope.ts';
+import { eachAttribute, producerHeaders } from '../envelope.ts';
+import type { HeaderWriter } from './header-writer.ts';
 
 /**
  * The envelope as NATS headers, in binary mode: each attribute under `ce-` and its name, percent-encoded as over HTTP.
@@ -8,17 +9,23 @@ import { bindingHeaders } from '../envelope.ts';
  * stream is refused.
  *
  * Source: CloudEvents 1.0.3, NATS Protocol Binding, §3.1; NATS ADR-4 (headers).
+ *
+ * @returns as they are sent, see {@link HeaderWriter}
  */
 export function natsHeaders(
   event: OutboxEvent,
-  stream: string,
-): Array<readonly [name: string, value: string]> {
-  return [
-    ['Nats-Msg-Id', messageId(event)],
-    ...bindingHeaders(event),
-    ['ce-datacontenttype', 'application/json'],
-    ['Nats-Expected-Stream', stream],
-  ];
+  { stream, writer }: { readonly stream: string; readonly writer: HeaderWriter },
+): Buffer {
+  writer.begin();
+  writer.line('Nats-Msg-Id', messageId(event));
+  eachAttribute(event, writer.attribute);
+  if (event.traceparent !== null) writer.line('traceparent', event.traceparent);
+  if (event.headers !== null) {
+    for (const [name, value] of Object.entries(producerHeaders(event))) writer.attribute(`h${name}`, value);
+  }
+  writer.attribute('datacontenttype', 'application/json');
+  writer.line('Nats-Expected-Stream', stream);
+  return writer.end();
 }
 
 /** The event's id. A replay within the duplicate window must not be taken for a repetition: with its own id behind. */

@@ -6,6 +6,7 @@ import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { NatsServer } from '../../testing/nats-server.ts';
 import { batchOf, ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
 import { handOver } from '../../testing/sink-conformance/handover.ts';
+import { HeaderWriter } from './header-writer.ts';
 import { sizeOf } from './message-size.ts';
 import { natsHeaders } from './nats-envelope.ts';
 import { NatsSink, type NatsSinkOptions } from './nats-sink.ts';
@@ -170,7 +171,8 @@ describe.skipIf(program === undefined)('what can never be stored [needs nats-ser
     const make = new ConformanceEvents();
     // Headers and payload, as the server counts them.
     const ofSize = (bytes: number): LoggedEvent => {
-      const headers = natsHeaders(make.make({ entityKey: 'k' }).event, 'EVENTS');
+      const { event } = make.make({ entityKey: 'k' });
+      const headers = natsHeaders(event, { stream: 'EVENTS', writer: new HeaderWriter() });
       const { all } = sizeOf({ subject: '', headers, payload: Buffer.alloc(0) });
       return make.make({ entityKey: 'k', payload: Buffer.alloc(bytes - all, '1') });
     };

@@ -1,11 +1,10 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
-import type { Authenticator, ConnectionOptions, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import type { Authenticator, ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
 
 /** What is used of the client library, an optional peer dependency. */
 export interface NatsLibrary {
   readonly connect: (options: ConnectionOptions) => Promise<NatsConnection>;
-  readonly headers: () => MsgHdrs;
   readonly credsAuthenticator: (creds: Uint8Array) => Authenticator;
   readonly nkeyAuthenticator: (seed: Uint8Array) => Authenticator;
   readonly jetstreamManager: (
@@ -21,8 +20,8 @@ export async function loadNatsLibrary(): Promise<NatsLibrary> {
       import('@nats-io/transport-node'),
       import('@nats-io/jetstream'),
     ]);
-    const { connect, headers, credsAuthenticator, nkeyAuthenticator } = transport;
-    return { connect, headers, credsAuthenticator, nkeyAuthenticator, jetstreamManager };
+    const { connect, credsAuthenticator, nkeyAuthenticator } = transport;
+    return { connect, credsAuthenticator, nkeyAuthenticator, jetstreamManager };
   } catch (cause) {
     throw runtimeError('ER5002', {
       detail: 'The NATS sink needs @nats-io/transport-node and @nats-io/jetstream.',

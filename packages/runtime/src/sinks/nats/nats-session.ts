@@ -44,7 +44,6 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   try {
     const { ackMs } = options;
     const publisher = new Publisher(connection, {
-      newHeaders: library.headers,
       stream: stream.name,
       ackMs,
     });

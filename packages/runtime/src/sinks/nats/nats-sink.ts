@@ -3,6 +3,7 @@ import { aborted, orAborted } from '../../internal/or-aborted.ts';
 import { entityOf } from '../../log/outbox-event.ts';
 import type { DeliverOptions, DeliveryResult, HandedEvent, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
 import { type Care, Doubts } from './doubts.ts';
+import { HeaderWriter } from './header-writer.ts';
 import { inAtomicBatch, type Limits, type Size, sizeOf, tooLarge } from './message-size.ts';
 import type { NatsConnectionOptions } from './nats-connection.ts';
 import { messageId, natsHeaders } from './nats-envelope.ts';
@@ -61,6 +62,7 @@ export class NatsSink implements Sink {
   /** By their text; those that routes name, and any other that an event brings. */
   readonly #templates = new Map<string, SubjectTemplate>();
   readonly #doubts = new Doubts();
+  readonly #writer = new HeaderWriter();
   readonly #disposal = new AbortController();
   #session: Promise<Session> | undefined;
 
@@ -184,7 +186,7 @@ export class NatsSink implements Sink {
     let large = false;
     for (const { event, subject } of events) {
       const template = subject === undefined ? this.#subject : this.#template(subject);
-      const headers = natsHeaders(event, this.#options.stream.name);
+      const headers = natsHeaders(event, { stream: this.#options.stream.name, writer: this.#writer });
       const message = { subject: template.of(event), headers, payload: event.payload };
       const size = sizeOf(message);
       const excess = tooLarge(size, limitsOf(session));

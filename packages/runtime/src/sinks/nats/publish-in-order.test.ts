@@ -84,7 +84,7 @@ class ModelStream {
 }
 
 function idOf({ headers }: Outgoing): string {
-  return headers[0]?.[1] ?? '';
+  return headers.toString();
 }
 
 async function turns(count: number): Promise<void> {
@@ -96,7 +96,7 @@ function message(entity: number | null, n: number): Ordered {
   return {
     subject: entity === null ? `none.${n}` : `e${entity}`,
     entity: entity === null ? undefined : `e${entity}`,
-    headers: [['Nats-Msg-Id', `${entity}/${n}`]],
+    headers: Buffer.from(`${entity}/${n}`),
     payload: Buffer.from('{}'),
   };
 }

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { headers, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
+import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
 import { Publisher } from './publisher.ts';
 
 interface Sent {
   readonly subject: string;
   readonly reply: string | undefined;
-  readonly headers: MsgHdrs | undefined;
+  /** As they go over the wire. */
+  readonly headers: string;
 }
 
 /** A connection whose other end is the test. */
@@ -24,9 +25,9 @@ function connectionOfATest(): {
     publish: (
       subject: string,
       _payload: Uint8Array,
-      options: { readonly reply?: string; readonly headers?: MsgHdrs },
+      options: { readonly reply?: string; readonly headers: { encode(): Buffer } },
     ) => {
-      sent.push({ subject, reply: options.reply, headers: options.headers });
+      sent.push({ subject, reply: options.reply, headers: options.headers.encode().toString() });
     },
   } as unknown as NatsConnection;
   return {
@@ -41,8 +42,12 @@ function connectionOfATest(): {
   };
 }
 
-const message = { subject: 'events.a', headers: [['Nats-Msg-Id', '1']] as const, payload: Buffer.from('{}') };
-const options = { newHeaders: headers, stream: 'EVENTS', ackMs: 60_000 };
+const message = {
+  subject: 'events.a',
+  headers: Buffer.from('NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n'),
+  payload: Buffer.from('{}'),
+};
+const options = { stream: 'EVENTS', ackMs: 60_000 };
 
 /** 'waiting' as long as the promise has not settled. */
 async function stateOf<T>(promise: Promise<T>): Promise<T | 'waiting'> {
@@ -74,7 +79,13 @@ test.each([
 test('an atomic batch is stored when all of it is, under its id', async () => {
   const { connection, sent, answer } = connectionOfATest();
   const publishing = new Publisher(connection, options).publishAtomically([message, message]);
-  const batch = sent[0]!.headers!.get('Nats-Batch-Id');
+  const batch = /Nats-Batch-Id: (.*)\r\n/.exec(sent[0]!.headers)?.[1];
+  const numbered = (n: number): string =>
+    `NATS/1.0\r\nNats-Msg-Id: 1\r\nNats-Batch-Id: ${batch}\r\nNats-Batch-Sequence: ${n}\r\n`;
+  expect(sent.map(({ headers }) => headers)).toEqual([
+    `${numbered(1)}\r\n`,
+    `${numbered(2)}Nats-Batch-Commit: 1\r\n\r\n`,
+  ]);
   for (const wrong of [{}, { batch: 'another', count: 2 }, { batch, count: 1 }]) {
     answer(JSON.stringify({ stream: 'EVENTS', seq: 2, ...wrong }));
   }

@@ -5,7 +5,8 @@ import { type Deferred, deferred } from '../../internal/deferred.ts';
 /** One message on its way to a stream. */
 export interface Outgoing {
   readonly subject: string;
-  readonly headers: ReadonlyArray<readonly [name: string, value: string]>;
+  /** The whole block, its empty line included: see {@link HeaderWriter}. */
+  readonly headers: Buffer;
   readonly payload: Uint8Array;
 }
 
@@ -41,7 +42,6 @@ const slowestBytesPerSecond = 128 * 1024;
  */
 export class Publisher {
   readonly #connection: NatsConnection;
-  readonly #newHeaders: () => MsgHdrs;
   readonly #stream: string;
   readonly #inbox: string;
   readonly #ackMs: number;
@@ -55,8 +55,6 @@ export class Publisher {
   constructor(
     connection: NatsConnection,
     options: {
-      /** Of the library, which is loaded on use. */
-      readonly newHeaders: () => MsgHdrs;
       /** Whose acknowledgements count. */
       readonly stream: string;
       /**
@@ -67,7 +65,6 @@ export class Publisher {
     },
   ) {
     this.#connection = connection;
-    this.#newHeaders = options.newHeaders;
     this.#stream = options.stream;
     this.#ackMs = options.ackMs;
     this.#inbox = `_INBOX.${crypto.randomUUID().replaceAll('-', '')}.`;
@@ -99,17 +96,12 @@ export class Publisher {
    */
   publishAtomically(messages: readonly Outgoing[]): Promise<Ack> {
     const id = crypto.randomUUID();
-    const numbered = messages.map((message, index) => ({
-      ...message,
-      headers: [
-        ...message.headers,
-        ['Nats-Batch-Id', id] as const,
-        ['Nats-Batch-Sequence', String(index + 1)] as const,
-      ],
-    }));
-    const last = numbered.pop();
-    if (last === undefined) throw new TypeError('an empty batch');
-    numbered.push({ ...last, headers: [...last.headers, ['Nats-Batch-Commit', '1'] as const] });
+    const numbered = messages.map((message, index) => {
+      const lines = `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
+      const commit = index === messages.length - 1 ? 'Nats-Batch-Commit: 1\r\n' : '';
+      return { ...message, headers: withLines(message.headers, lines + commit) };
+    });
+    if (numbered.length === 0) throw new TypeError('an empty batch');
     return this.#send(numbered, {
       subjects: messages.map(({ subject }) => subject),
       bytes: messages.reduce((bytes, { payload }) => bytes + payload.length, 0),
@@ -157,7 +149,7 @@ export class Publisher {
     try {
       for (const [index, { subject, headers, payload }] of messages.entries()) {
         this.#connection.publish(subject, payload, {
-          headers: this.#encode(headers),
+          headers: new Encoded(headers) as unknown as MsgHdrs,
           ...(index === messages.length - 1 ? { reply: this.#inbox + id } : {}),
         });
       }
@@ -167,12 +159,6 @@ export class Publisher {
     }
     this.#timer ??= setInterval(() => this.#sweep(), this.#ackMs / 4).unref();
     return waiting.promise;
-  }
-
-  #encode(headers: Outgoing['headers']): MsgHdrs {
-    const encoded = this.#newHeaders();
-    for (const [name, value] of headers) encoded.set(name, value);
-    return encoded;
   }
 
   /** From the last answer on: behind a slow link, what was written at once arrives one after another. */
@@ -189,6 +175,28 @@ export class Publisher {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
+}
+
+/** The library asks the headers of a message for their bytes, and for nothing else. */
+class Encoded {
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  encode(): Buffer {
+    return this.#bytes;
+  }
+}
+
+/** The block with more lines before its empty line. */
+function withLines(headers: Buffer, lines: string): Buffer {
+  const end = headers.length - 2;
+  const more = Buffer.allocUnsafe(headers.length + lines.length);
+  headers.copy(more, 0, 0, end);
+  more.write(`${lines}\r\n`, end, 'latin1');
+  return more;
 }
 
 /** JetStream answers with these members; what it leaves out is undefined. */
