@@ -2,12 +2,19 @@
 import { emitBench } from './emit.ts';
 import { hugeTransactionBench } from './huge-transaction.ts';
 import { relayBench } from './relay.ts';
+import { replayBench } from './replay.ts';
 import { benchCall } from './report/bench-arguments.ts';
 import type { Bench } from './report/report.ts';
 import { terminalReport } from './report/terminal.ts';
 import { stoppedSinkBench } from './stopped-sink.ts';
 
-const benches: readonly Bench[] = [emitBench, relayBench, stoppedSinkBench, hugeTransactionBench];
+const benches: readonly Bench[] = [
+  emitBench,
+  relayBench,
+  stoppedSinkBench,
+  replayBench,
+  hugeTransactionBench,
+];
 
 const call = benchCall(process.argv.slice(2), benches);
 if (typeof call === 'string') {

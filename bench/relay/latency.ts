@@ -71,15 +71,22 @@ export function percentile(values: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
 }
 
-/** Milliseconds from the row's time to its line in a file sink's file, for so many lines, in their order. */
+/**
+ * Milliseconds from the row's time to its line in a file sink's file, for so many lines, in their order.
+ *
+ * @param options.after bytes at the beginning of the file that are left out; default none
+ * @param options.counts whether a line is one of them; default: each is
+ */
 export async function readLines(
   path: string,
   events: number,
+  options: { readonly after?: number; readonly counts?: (line: string) => boolean } = {},
 ): Promise<{ readonly latencies: readonly number[]; readonly lastAt: number }> {
   const latencies: number[] = [];
   const file = await open(path, 'a+');
   const buffer = Buffer.alloc(4 * 1_024 * 1_024);
-  let position = 0;
+  const { after = 0, counts = () => true } = options;
+  let position = after;
   let rest = '';
   try {
     while (latencies.length < events) {
@@ -88,7 +95,7 @@ export async function readLines(
       position += bytesRead;
       const lines = (rest + buffer.toString('utf8', 0, bytesRead)).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) latencies.push(now - timeOf(line));
+      for (const line of lines) if (counts(line)) latencies.push(now - timeOf(line));
       if (bytesRead === 0) await sleep(1);
     }
     return { latencies, lastAt: performance.now() };

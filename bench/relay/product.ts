@@ -132,6 +132,14 @@ export class Product implements AsyncDisposable {
     await this.until((scrape) => scrape.value('event_runtime_sink_mode', { sink, mode: 'live' }) === 1);
   }
 
+  /** `kill -9`. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exit = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await exit;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exit = once(this.#child, 'exit');

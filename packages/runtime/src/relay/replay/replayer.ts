@@ -18,6 +18,9 @@ const handLimits = { events: 100, bytes: 1_024 * 1_024 };
 /** So many times a second something is handed over, where the rate allows it. */
 const handsPerSecond = 20;
 
+/** How far behind its rate a replay may be and still make up for it. */
+const debtMs = 200;
+
 export interface ReplayerOptions {
   readonly feed: Pick<Feed, 'sink' | 'handAside'>;
   readonly pool: Pool;
@@ -171,7 +174,7 @@ export class Replayer {
   }
 }
 
-/** Keeps to so many events a second; what was not used is not made up for. */
+/** Keeps to so many events a second; what was not used is made up for within a fifth of a second only. */
 class Pace {
   /** How many may be handed over at a time, so that it is done evenly. At least 1. */
   readonly share: number;
@@ -187,6 +190,6 @@ class Pace {
     const now = performance.now();
     const ms = this.#next - now;
     if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
-    this.#next = Math.max(this.#next, now) + events * this.#perEventMs;
+    this.#next = Math.max(this.#next, now - debtMs) + events * this.#perEventMs;
   }
 }
