@@ -10,8 +10,8 @@ export const natsIgnoresAcks: Mutant = {
   patches: [
     {
       file: 'runtime/dist/sinks/nats/publisher.js',
-      find: 'return waiting.promise;',
-      replace: "return Promise.resolve({ type: 'stored', duplicate: false });",
+      find: 'this.#waiting.set(id, waiting);',
+      replace: "queueMicrotask(() => waiting.onAnswer({ type: 'stored', duplicate: false }));",
     },
   ],
 };
@@ -29,13 +29,14 @@ export const natsResendsOutOfOrder: Mutant = {
   patches: [
     {
       file: 'runtime/dist/sinks/nats/publisher.js',
-      find: 'publish(message) {',
-      replace: `publish(message) {
+      find: 'publish(message, onAnswer) {',
+      replace: `publish(message, onAnswer) {
         const lost = (globalThis.__lost ??= new Set());
         const id = /Nats-Msg-Id: (\\S+)/.exec(message.headers.toString())[1];
         if (id.endsWith('7') && !lost.has(id)) {
             lost.add(id);
-            return Promise.reject(new Error('lost on the way'));
+            queueMicrotask(() => onAnswer({ type: 'unknown', error: new Error('lost on the way') }));
+            return;
         }`,
     },
     {

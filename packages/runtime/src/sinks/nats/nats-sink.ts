@@ -37,6 +37,8 @@ const poisonCodes: ReadonlySet<number> = new Set([10_054, 10_097]);
 /** For how long the limits of a server and its stream hold: then they are asked for before a message is rejected. */
 const limitsHoldMs = 1_000;
 
+const delivered: DeliveryResult = { type: 'delivered' };
+
 /** A batch, made ready for a session. */
 interface Prepared {
   /** In the batch's places; undefined: it is sent. */
@@ -92,9 +94,8 @@ export class NatsSink implements Sink {
     const { publisher, stream } = session;
     const { atomicLimit } = stream;
     const outcomes = await publishInOrder(messages, { publisher, atomicLimit, signal, valid, isPoison });
-    for (const [at, outcome] of outcomes.entries()) {
-      this.#doubts.note(ids[at] as string, outcome, session.ending());
-    }
+    const ending = session.ending();
+    for (const [at, outcome] of outcomes.entries()) this.#doubts.note(ids[at] as string, outcome, ending);
     // The server may be gone without a word, and another of its cluster may be there.
     const left = outcomes.some(({ type }) => type === 'unknown') || publisher.streamChanged;
     if (left) this.#leave(session);
@@ -184,12 +185,14 @@ export class NatsSink implements Sink {
     const messages: Ordered[] = [];
     const ids: string[] = [];
     let large = false;
+    const limits = limitsOf(session);
     for (const { event, subject } of events) {
       const template = subject === undefined ? this.#subject : this.#template(subject);
       const headers = natsHeaders(event, { stream: this.#options.stream.name, writer: this.#writer });
-      const message = { subject: template.of(event), headers, payload: event.payload };
+      const { payload } = event;
+      const message = { subject: template.of(event), headers, payload };
       const size = sizeOf(message);
-      const excess = tooLarge(size, limitsOf(session));
+      const excess = tooLarge(size, limits);
       const id = messageId(event);
       const reason = excess ?? this.#doubts.poisonOf(id);
       large ||= excess !== undefined;
@@ -197,23 +200,25 @@ export class NatsSink implements Sink {
       if (reason !== undefined) continue;
       ids.push(id);
       messages.push({
-        ...message,
+        subject: message.subject,
+        headers,
+        payload,
         entity: entityOf(event),
-        care: this.#careOf(id, { size, session }),
+        care: this.#careOf(id, { size, limits }),
         endings: this.#doubts.endingsOf(id),
       });
     }
     return { results, messages, ids, tooLarge: large };
   }
 
-  #careOf(id: string, { size, session }: { readonly size: Size; readonly session: Session }): Care {
+  #careOf(id: string, { size, limits }: { readonly size: Size; readonly limits: Limits }): Care {
     const care = this.#doubts.careOf(id);
     if (care !== 'free') return care;
-    return tooLarge(inAtomicBatch(size), limitsOf(session)) === undefined ? 'free' : 'one by one';
+    return tooLarge(inAtomicBatch(size), limits) === undefined ? 'free' : 'one by one';
   }
 
   #resultOf(outcome: Outcome, message: Ordered): DeliveryResult {
-    if (outcome.type === 'stored') return { type: 'delivered' };
+    if (outcome.type === 'stored') return delivered;
     if (outcome.type === 'refused' && isPoison(outcome)) {
       return { type: 'rejected', reason: `${outcome.description} (${outcome.code})` };
     }

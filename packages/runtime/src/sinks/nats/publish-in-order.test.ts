@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Doubts } from './doubts.ts';
 import { type Ordered, publishInOrder } from './publish-in-order.ts';
-import type { Ack, Outgoing, Publisher } from './publisher.ts';
+import type { Ack, Answer, OnAnswer, Outgoing, Publisher } from './publisher.ts';
 
 /** What becomes of one call: stored and said so; stored, and the answer is lost; lost on the way; refused; poison. */
 type Fate = 'stored' | 'answer lost' | 'lost' | 'refused' | 'poison';
@@ -22,10 +22,10 @@ class ModelStream {
   }
 
   get publisher(): Publisher {
-    return {
-      publish: async (one: Outgoing) => await this.#one(one),
-      publishAtomically: async (all: readonly Outgoing[]) => await this.#all(all),
-    } as unknown as Publisher;
+    return publisherOf({
+      publish: async (one) => await this.#one(one),
+      publishAtomically: async (all) => await this.#all(all),
+    });
   }
 
   async #one(one: Outgoing): Promise<Ack> {
@@ -81,6 +81,21 @@ class ModelStream {
     const next = this.#fates.next();
     return next.done === true ? 'stored' : next.value;
   }
+}
+
+/** A publisher by what becomes of what it is given; what is thrown is that there was no answer. */
+function publisherOf(calls: {
+  readonly publish?: (one: Outgoing) => Promise<Ack>;
+  readonly publishAtomically?: (all: readonly Outgoing[]) => Promise<Ack>;
+}): Publisher {
+  const call =
+    <T>(what: ((given: T) => Promise<Ack>) | undefined) =>
+    (given: T, onAnswer: OnAnswer): void => {
+      const failed = (error: Error): Answer => ({ type: 'unknown', error });
+      void what?.(given).catch(failed).then(onAnswer);
+    };
+  const { publish, publishAtomically } = calls;
+  return { publish: call(publish), publishAtomically: call(publishAtomically) } as unknown as Publisher;
 }
 
 function idOf({ headers }: Outgoing): string {
@@ -168,10 +183,10 @@ test('entities that are there once go side by side; what is there more often goe
     calls.push(`answer to ${call}`);
     return { type: 'stored', duplicate: false };
   };
-  const publisher = {
-    publish: async (one: Outgoing) => await answer(idOf(one)),
-    publishAtomically: async (all: readonly Outgoing[]) => await answer(all.map(idOf).join(' ')),
-  } as unknown as Publisher;
+  const publisher = publisherOf({
+    publish: async (one) => await answer(idOf(one)),
+    publishAtomically: async (all) => await answer(all.map(idOf).join(' ')),
+  });
   const messages = [message(0, 1), message(1, 2), message(0, 3), message(null, 4)];
   await publishInOrder(messages, { publisher, atomicLimit: 1_000, signal, valid, isPoison });
   expect(calls.slice(0, 3)).toEqual(['1/2', 'null/4', '0/1 0/3']);
@@ -181,12 +196,12 @@ test('entities that are there once go side by side; what is there more often goe
 test('without the lease, and once it is aborted, nothing more is sent', async () => {
   let left = 2;
   const calls: string[] = [];
-  const publisher = {
-    publish: async (one: Outgoing): Promise<Ack> => {
+  const publisher = publisherOf({
+    publish: async (one) => {
       calls.push(idOf(one));
       return { type: 'stored', duplicate: false };
     },
-  } as unknown as Publisher;
+  });
   const messages = [1, 2, 3, 4].map((n) => message(0, n));
   const held = (): boolean => (left -= 1) >= 0;
   const outcomes = await publishInOrder(messages, {
@@ -205,12 +220,12 @@ test('without the lease, and once it is aborted, nothing more is sent', async ()
 
 test('an atomic batch has at most 1 MiB; a larger message goes in one of its own', async () => {
   const calls: number[] = [];
-  const publisher = {
-    publishAtomically: async (all: readonly Outgoing[]): Promise<Ack> => {
+  const publisher = publisherOf({
+    publishAtomically: async (all) => {
       calls.push(all.length);
       return { type: 'stored', duplicate: false };
     },
-  } as unknown as Publisher;
+  });
   const sizes = [400_000, 400_000, 400_000, 2_000_000, 10, 10];
   const messages = sizes.map((size, n) => ({ ...message(0, n), payload: Buffer.alloc(size) }));
   const options = { publisher, atomicLimit: 1_000, signal, valid, isPoison };
@@ -221,15 +236,15 @@ test('an atomic batch has at most 1 MiB; a larger message goes in one of its own
 
 test('in doubt: one by one within the entity; alone, the most doubtful last, and nothing behind what has no answer', async () => {
   const calls: string[] = [];
-  const publisher = {
-    publish: async (one: Outgoing): Promise<Ack> => {
+  const publisher = publisherOf({
+    publish: async (one) => {
       calls.push(idOf(one));
       await turns(3);
       if (idOf(one) === '2/1') throw new Error('connection lost');
       calls.push(`answer to ${idOf(one)}`);
       return { type: 'stored', duplicate: false };
     },
-  } as unknown as Publisher;
+  });
   const messages: Ordered[] = [
     { ...message(2, 1), care: 'alone', endings: 2 },
     { ...message(3, 1), care: 'alone', endings: 3 },

@@ -1,6 +1,7 @@
+import { deferred } from '../../internal/deferred.ts';
 import { orAborted } from '../../internal/or-aborted.ts';
 import type { Care } from './doubts.ts';
-import type { Ack, Outgoing, Publisher } from './publisher.ts';
+import type { Ack, Answer, Outgoing, Publisher } from './publisher.ts';
 
 /** A message and what its order is kept by. */
 export interface Ordered extends Outgoing {
@@ -14,9 +15,7 @@ export interface Ordered extends Outgoing {
 
 /** What became of one message. */
 export type Outcome =
-  | Ack
-  /** It may be stored, or not. */
-  | { readonly type: 'unknown'; readonly error: Error }
+  | Answer
   /** It was not sent, because of an earlier one of its entity, or because there was no time left. */
   | { readonly type: 'unsent' };
 
@@ -51,6 +50,8 @@ export async function publishInOrder(
 /** Payload in one atomic batch: it is acknowledged as a whole, also over a slow link. A larger message is one of its own. */
 const atomicBytes = 1024 * 1024;
 
+const unsent: Outcome = { type: 'unsent' };
+
 class Round {
   readonly outcomes: Outcome[];
   readonly #messages: readonly Ordered[];
@@ -59,7 +60,7 @@ class Round {
   constructor(messages: readonly Ordered[], options: InOrderOptions) {
     this.#messages = messages;
     this.#options = options;
-    this.outcomes = messages.map(() => ({ type: 'unsent' }));
+    this.outcomes = messages.map(() => unsent);
   }
 
   async run(): Promise<void> {
@@ -69,18 +70,21 @@ class Round {
       const care = this.#careOf(lane);
       lanes[care === 'free' && (lane.length === 1 || atomicLimit === 0) ? 'one by one' : care].push(lane);
     }
-    await Promise.all([
-      ...lanes['one by one'].map((lane) => this.#oneByOne(lane)),
-      this.#together(lanes.free.flat()),
-    ]);
+    const sideBySide = this.#sideBySide(lanes['one by one']);
+    await this.#together(lanes.free.flat());
+    await sideBySide;
     await this.#alone(lanes.alone);
   }
 
   /** Of the entity: as its most doubtful message. */
   #careOf(lane: readonly number[]): Care {
-    const cares = new Set(lane.map((place) => this.#message(place).care ?? 'free'));
-    if (cares.has('alone')) return 'alone';
-    return cares.has('one by one') ? 'one by one' : 'free';
+    let care: Care = 'free';
+    for (const place of lane) {
+      const one = this.#message(place).care ?? 'free';
+      if (one === 'alone') return one;
+      if (one !== 'free') care = one;
+    }
+    return care;
   }
 
   /** What may be why connections ended comes last, so that others are not held up by it. */
@@ -89,7 +93,7 @@ class Round {
       Math.max(...lane.map((place) => this.#message(place).endings ?? 0));
     for (const lane of lanes.toSorted((a, b) => endings(a) - endings(b))) {
       if (this.outcomes.some(({ type }) => type === 'unknown')) return;
-      await this.#oneByOne(lane);
+      await this.#sideBySide([lane]);
     }
   }
 
@@ -105,14 +109,33 @@ class Round {
     return [...lanes.values()];
   }
 
-  async #oneByOne(lane: readonly number[]): Promise<void> {
-    for (const place of lane) {
-      if (this.#over) return;
-      const outcome = await this.#answer(this.#options.publisher.publish(this.#message(place)));
-      this.outcomes[place] = outcome;
-      if (outcome.type === 'stored') continue;
-      if (outcome.type !== 'refused' || !this.#options.isPoison(outcome)) return;
+  /** Resolves when all is known of each of the lanes. */
+  async #sideBySide(lanes: readonly number[][]): Promise<void> {
+    if (lanes.length === 0) return;
+    const all = deferred();
+    let left = lanes.length;
+    const done = (): void => {
+      left -= 1;
+      if (left === 0) all.resolve();
+    };
+    for (const lane of lanes) this.#oneByOne(lane, { from: 0, done });
+    await all.promise;
+  }
+
+  #oneByOne(
+    lane: readonly number[],
+    { from, done }: { readonly from: number; readonly done: () => void },
+  ): void {
+    const place = lane[from];
+    if (place === undefined || this.#over) {
+      done();
+      return;
     }
+    this.#options.publisher.publish(this.#message(place), (answer) => {
+      this.outcomes[place] = answer;
+      if (this.#holds(place)) done();
+      else this.#oneByOne(lane, { from: from + 1, done });
+    });
   }
 
   /** Of several atomic batches each waits for the one before: an entity may be in both. */
@@ -123,11 +146,12 @@ class Round {
       const batch = chunk.filter((place) => !waiting.has(this.#message(place).entity));
       if (batch.length === 0) continue;
       if (this.#over) return;
-      const answering = this.#options.publisher.publishAtomically(batch.map((place) => this.#message(place)));
-      const outcome = await this.#answer(answering);
-      if (outcome.type === 'refused') {
-        await Promise.all(this.#lanesOf(batch).map((lane) => this.#oneByOne(lane)));
-      } else for (const place of batch) this.outcomes[place] = outcome;
+      const answer = deferred<Answer>();
+      const messages = batch.map((place) => this.#message(place));
+      this.#options.publisher.publishAtomically(messages, answer.resolve);
+      const outcome = await answer.promise;
+      if (outcome.type === 'refused') await this.#sideBySide(this.#lanesOf(batch));
+      else for (const place of batch) this.outcomes[place] = outcome;
       for (const place of batch) if (this.#holds(place)) waiting.add(this.#message(place).entity);
     }
   }
@@ -160,13 +184,5 @@ class Round {
 
   #message(place: number): Ordered {
     return this.#messages[place] as Ordered;
-  }
-
-  async #answer(answering: Promise<Ack>): Promise<Outcome> {
-    try {
-      return await answering;
-    } catch (error) {
-      return { type: 'unknown', error: error instanceof Error ? error : new Error(String(error)) };
-    }
   }
 }

@@ -1,6 +1,5 @@
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
-import { type Deferred, deferred } from '../../internal/deferred.ts';
 
 /** One message on its way to a stream. */
 export interface Outgoing {
@@ -16,14 +15,25 @@ export type Ack =
   /** `code`: JetStream's err_code; 503: nobody took it. */
   | { readonly type: 'refused'; readonly code: number; readonly description: string };
 
-interface Waiting extends Deferred<Ack> {
+/** What became of what was published. */
+export type Answer =
+  | Ack
+  /** It may be stored, or not: there was no answer in time, or the connection ended. */
+  | { readonly type: 'unknown'; readonly error: Error };
+
+/** Called once, as soon as it is known; also before the call that published it returns. */
+export type OnAnswer = (answer: Answer) => void;
+
+interface Waiting {
+  readonly onAnswer: OnAnswer;
   readonly since: number;
-  /** Of the message, or of each one in the atomic batch. */
-  readonly subjects: readonly string[];
-  readonly bytes: number;
-  /** What the answer to an atomic batch repeats. */
+  /** The message, or those of an atomic batch. */
+  readonly of: Outgoing | readonly Outgoing[];
+  /** What the answer to an atomic batch repeats; undefined: it is none. */
   readonly batch: { readonly id: string; readonly count: number } | undefined;
 }
+
+const stored: Ack = { type: 'stored', duplicate: false };
 
 /** By JetStream's err_code: there is no such stream, another one took it, it is sealed, it takes no atomic batches. */
 const changedCodes: ReadonlySet<number> = new Set([10_059, 10_060, 10_109, 10_174]);
@@ -43,6 +53,8 @@ const slowestBytesPerSecond = 128 * 1024;
 export class Publisher {
   readonly #connection: NatsConnection;
   readonly #stream: string;
+  /** How the server's answer to a stored message begins; its number follows, and `}`. */
+  readonly #plain: Uint8Array;
   readonly #inbox: string;
   readonly #ackMs: number;
   /** By the end of the reply subject; the oldest first. */
@@ -66,6 +78,7 @@ export class Publisher {
   ) {
     this.#connection = connection;
     this.#stream = options.stream;
+    this.#plain = Buffer.from(`{"stream":${JSON.stringify(options.stream)},"seq":`);
     this.#ackMs = options.ackMs;
     this.#inbox = `_INBOX.${crypto.randomUUID().replaceAll('-', '')}.`;
     connection.subscribe(`${this.#inbox}*`, {
@@ -80,101 +93,114 @@ export class Publisher {
     return this.#streamChanged;
   }
 
-  /** @throws ER4016 no answer in time; what {@link fail} was given */
-  publish(message: Outgoing): Promise<Ack> {
-    return this.#send([message], {
-      subjects: [message.subject],
-      bytes: message.payload.length,
-      batch: undefined,
-    });
+  /** A callback, and no promise: with a promise for each message more time goes to them than to all the rest. */
+  publish(message: Outgoing, onAnswer: OnAnswer): void {
+    const id = this.#wait({ onAnswer, since: performance.now(), of: message, batch: undefined });
+    try {
+      this.#write(message, this.#inbox + id);
+    } catch (error) {
+      this.#settle(id, unknown(error));
+    }
   }
 
-  /**
-   * Stores all of the messages, in order, or none of them. At most 1,000; the stream must allow it (server 2.12).
-   *
-   * @throws as {@link publish}: whether it is stored is then unknown
-   */
-  publishAtomically(messages: readonly Outgoing[]): Promise<Ack> {
-    const id = crypto.randomUUID();
-    const numbered = messages.map((message, index) => {
-      const lines = `Nats-Batch-Id: ${id}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
-      const commit = index === messages.length - 1 ? 'Nats-Batch-Commit: 1\r\n' : '';
-      return { ...message, headers: withLines(message.headers, lines + commit) };
-    });
-    if (numbered.length === 0) throw new TypeError('an empty batch');
-    return this.#send(numbered, {
-      subjects: messages.map(({ subject }) => subject),
-      bytes: messages.reduce((bytes, { payload }) => bytes + payload.length, 0),
-      batch: { id, count: messages.length },
-    });
+  /** Stores all of the messages, in order, or none of them. At most 1,000; the stream must allow it (server 2.12). */
+  publishAtomically(messages: readonly Outgoing[], onAnswer: OnAnswer): void {
+    const batch = { id: crypto.randomUUID(), count: messages.length };
+    const last = messages.length - 1;
+    if (last < 0) throw new TypeError('an empty batch');
+    const id = this.#wait({ onAnswer, since: performance.now(), of: messages, batch });
+    try {
+      for (const [index, message] of messages.entries()) {
+        const lines = `Nats-Batch-Id: ${batch.id}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
+        const commit = index === last ? 'Nats-Batch-Commit: 1\r\n' : '';
+        const headers = withLines(message.headers, lines + commit);
+        this.#write({ ...message, headers }, index === last ? this.#inbox + id : undefined);
+      }
+    } catch (error) {
+      this.#settle(id, unknown(error));
+    }
   }
 
   /** The server said that nothing may be published there: it sends no answer to what was. */
   refuse(subject: string, description: string): void {
     for (const [id, waiting] of this.#waiting) {
-      if (!waiting.subjects.includes(subject)) continue;
-      this.#waiting.delete(id);
-      waiting.resolve({ type: 'refused', code: deniedCode, description });
+      if (!messagesOf(waiting).some((message) => message.subject === subject)) continue;
+      this.#settle(id, { type: 'refused', code: deniedCode, description });
     }
   }
 
-  /** Nothing more will come: what waits for an answer fails. */
+  /** Nothing more will come: of what waits for an answer nothing will be known. */
   fail(error: unknown): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    for (const waiting of this.#waiting.values()) waiting.reject(error);
-    this.#waiting.clear();
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, unknown(error));
   }
 
   /** Whoever subscribes to the subject can answer too: what is no answer of our stream is waited on. */
-  #onAnswer({ subject, data, headers }: Msg): void {
-    const id = subject.slice(this.#inbox.length);
+  #onAnswer(answer: Msg): void {
+    const id = answer.subject.slice(this.#inbox.length);
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
-    const ack = readAck(data, { headers, stream: this.#stream, batch: waiting.batch });
+    const { data } = answer;
+    const { batch } = waiting;
+    const ack =
+      batch === undefined && isPlain(data, this.#plain)
+        ? stored
+        : readAck(data, { headers: answer.headers, stream: this.#stream, batch });
     if (ack === undefined) return;
     this.#answeredAt = performance.now();
-    this.#waiting.delete(id);
     if (ack.type === 'refused' && (ack.code === nobodyCode || changedCodes.has(ack.code))) {
       this.#streamChanged = true;
     }
-    waiting.resolve(ack);
+    this.#settle(id, ack);
   }
 
-  /** The answer is the one to the last of them. */
-  #send(messages: readonly Outgoing[], about: Pick<Waiting, 'subjects' | 'bytes' | 'batch'>): Promise<Ack> {
+  /** @returns the end of the reply subject */
+  #wait(waiting: Waiting): string {
     const id = (this.#sent += 1).toString(36);
-    const waiting: Waiting = { ...deferred<Ack>(), ...about, since: performance.now() };
     this.#waiting.set(id, waiting);
-    try {
-      for (const [index, { subject, headers, payload }] of messages.entries()) {
-        this.#connection.publish(subject, payload, {
-          headers: new Encoded(headers) as unknown as MsgHdrs,
-          ...(index === messages.length - 1 ? { reply: this.#inbox + id } : {}),
-        });
-      }
-    } catch (error) {
-      this.#waiting.delete(id);
-      waiting.reject(error);
-    }
     this.#timer ??= setInterval(() => this.#sweep(), this.#ackMs / 4).unref();
-    return waiting.promise;
+    return id;
+  }
+
+  #settle(id: string, answer: Answer): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    waiting?.onAnswer(answer);
+  }
+
+  #write({ subject, headers, payload }: Outgoing, reply: string | undefined): void {
+    const encoded = new Encoded(headers) as unknown as MsgHdrs;
+    this.#connection.publish(
+      subject,
+      payload,
+      reply === undefined ? { headers: encoded } : { headers: encoded, reply },
+    );
   }
 
   /** From the last answer on: behind a slow link, what was written at once arrives one after another. */
   #sweep(): void {
     const now = performance.now();
     for (const [id, waiting] of this.#waiting) {
-      const { since, bytes } = waiting;
+      const { since } = waiting;
+      const bytes = messagesOf(waiting).reduce((sum, { payload }) => sum + payload.length, 0);
       const waitMs = this.#ackMs + (bytes / slowestBytesPerSecond) * 1_000;
       if (now - Math.max(since, this.#answeredAt) < waitMs) continue;
-      this.#waiting.delete(id);
-      waiting.reject(runtimeError('ER4016', { detail: `No answer within ${Math.round(waitMs)} ms.` }));
+      const error = runtimeError('ER4016', { detail: `No answer within ${Math.round(waitMs)} ms.` });
+      this.#settle(id, { type: 'unknown', error });
     }
     if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
+}
+
+function messagesOf({ of }: Waiting): readonly Outgoing[] {
+  return Array.isArray(of) ? (of as readonly Outgoing[]) : [of as Outgoing];
+}
+
+function unknown(error: unknown): Answer {
+  return { type: 'unknown', error: error instanceof Error ? error : new Error(String(error)) };
 }
 
 /** The library asks the headers of a message for their bytes, and for nothing else. */
@@ -207,6 +233,19 @@ interface PubAck {
   readonly duplicate?: unknown;
   readonly batch?: unknown;
   readonly count?: unknown;
+}
+
+/** Whether it is the answer to a message that was not there before, as the server writes it: nearly each one is. */
+function isPlain(data: Uint8Array, beginning: Uint8Array): boolean {
+  const last = data.length - 1;
+  let at = beginning.length;
+  if (at >= last || data[last] !== 0x7d || data[at] === 0x30) return false;
+  for (let index = 0; index < at; index += 1) if (data[index] !== beginning[index]) return false;
+  for (; at < last; at += 1) {
+    const digit = data[at] as number;
+    if (digit < 0x30 || digit > 0x39) return false;
+  }
+  return true;
 }
 
 /** Undefined: it is none of the stream's. */

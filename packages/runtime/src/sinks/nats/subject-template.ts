@@ -30,6 +30,13 @@ const literalToken = /^[A-Za-z0-9_-]+$/;
 export class SubjectTemplate {
   readonly text: string;
   readonly #tokens: ReadonlyArray<string | { readonly field: Field }>;
+  /** What its placeholders stand for. */
+  readonly #fields: readonly Field[];
+  /** What the last subject was made of: as a rule the next event's is the same. */
+  #last: { readonly values: ReadonlyArray<string | null>; readonly subject: string } = {
+    values: [],
+    subject: '',
+  };
 
   /** @throws RangeError for what is no template */
   constructor(text: string) {
@@ -46,13 +53,20 @@ export class SubjectTemplate {
           .join(', ')}`,
       );
     });
+    this.#fields = this.#tokens.flatMap((token) => (typeof token === 'string' ? [] : [token.field]));
   }
 
   /** The subject of one event. */
   of(event: OutboxEvent): string {
-    return this.#tokens
+    const { values, subject } = this.#last;
+    if (subject !== '' && this.#fields.every((field, index) => fields[field](event) === values[index])) {
+      return subject;
+    }
+    const made = this.#tokens
       .map((token) => (typeof token === 'string' ? token : encodeField(token.field, event)))
       .join('.');
+    this.#last = { values: this.#fields.map((field) => fields[field](event)), subject: made };
+    return made;
   }
 
   /** A wildcard that takes in every subject of this template. */
