@@ -21,6 +21,8 @@ export type DemoDestination =
       readonly server: string;
       /** The stream, which the relay makes: every event, under `events.<tenant>.<type>`. */
       readonly stream: string;
+      /** For the relay's configuration; removed with the server, however this process ends. */
+      readonly folder: string;
     };
 
 /** Where the demo runs. */
@@ -28,8 +30,6 @@ export interface DemoSite {
   /** A database of its own, which is empty; connection string of a role that may do everything in it. */
   readonly databaseUrl: string;
   readonly destination: DemoDestination;
-  /** A folder for what the set-up writes, removed at the end. */
-  readonly folder: string;
 }
 
 /**

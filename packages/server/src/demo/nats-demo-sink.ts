@@ -20,7 +20,7 @@ export class NatsDemoSink implements DemoSink {
   private constructor(server: NatsServer, watch: NatsStreamWatch) {
     this.#server = server;
     this.#watch = watch;
-    this.destination = { type: 'nats', server: server.url, stream };
+    this.destination = { type: 'nats', server: server.url, stream, folder: server.storeDirectory };
     this.description = `nats-server ${server.facts.version}, 127.0.0.1:${server.port}, stream ${stream}`;
   }
 

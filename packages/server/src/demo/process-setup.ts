@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { createSlot, EgressGuard, Endpoints, migrate, SecretBox } from '@event-runtime/runtime';
 import pg from 'pg';
 import type { ConfiguredSink } from '../config/configured-sink.ts';
-import type { DemoEndpoint, DemoSetup, DemoSite } from './demo-setup.ts';
+import type { DemoDestination, DemoEndpoint, DemoSetup } from './demo-setup.ts';
 import { relayProcess } from './relay-process.ts';
 
 /** Where the demo's receiver listens, which is no public network. */
@@ -28,15 +28,17 @@ export function processSetup(env: Readonly<Record<string, string | undefined>>):
       try {
         // Before the first event: what was written before there was a slot is not in its stream.
         await createSlot(pool, { slot });
-        if (site.destination.type === 'nats') await writeConfiguration(site);
-        else await createEndpoints(site.destination.endpoints, { pool, secretKey, signal });
+        const { destination } = site;
+        if (destination.type === 'nats') await writeConfiguration(destination);
+        else await createEndpoints(destination.endpoints, { pool, secretKey, signal });
       } finally {
         await pool.end();
       }
     },
     relay(site, { onFailure }) {
       const program = fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url));
-      const config = site.destination.type === 'nats' ? ['--config', configFile(site)] : ['--no-config'];
+      const { destination } = site;
+      const config = destination.type === 'nats' ? ['--config', configFile(destination)] : ['--no-config'];
       return relayProcess({
         args: [program, 'start', ...config],
         env: {
@@ -76,16 +78,16 @@ async function createEndpoints(
   }
 }
 
+type NatsDestination = Extract<DemoDestination, { readonly type: 'nats' }>;
+
 /** As users write it: the environment has no word for a sink. */
-async function writeConfiguration(site: DemoSite): Promise<void> {
-  const { destination } = site;
-  if (destination.type !== 'nats') return;
+async function writeConfiguration(destination: NatsDestination): Promise<void> {
   const { server, stream } = destination;
   const sink: ConfiguredSink = { type: 'nats', name: 'nats', servers: [server], stream: { name: stream } };
-  await writeFile(configFile(site), JSON.stringify({ sinks: [sink] }));
+  await writeFile(configFile(destination), JSON.stringify({ sinks: [sink] }));
 }
 
-function configFile({ folder }: DemoSite): string {
+function configFile({ folder }: NatsDestination): string {
   return join(folder, 'event-runtime.config.json');
 }
 

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { DemoMeasurements } from './demo-result.ts';
@@ -70,9 +67,8 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoMeasurements
 async function stageAndRun(options: RunDemoOptions, failure: AbortController): Promise<DemoMeasurements> {
   const signal = AbortSignal.any([options.signal, failure.signal]);
   const fail = (reason: unknown): void => failure.abort(reason);
-  await using folder = await temporaryFolder();
   const { databaseUrl, sink } = options;
-  const site: DemoSite = { databaseUrl, destination: sink.destination, folder: folder.path };
+  const site: DemoSite = { databaseUrl, destination: sink.destination };
   await using database = observe(databaseUrl);
   await options.setup.prepare(site, { signal });
   await createSampleSchema(database.pool);
@@ -196,11 +192,6 @@ class DemoRun {
       seconds: (performance.now() - this.#startedAt) / 1_000,
     };
   }
-}
-
-async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(tmpdir(), 'event-runtime-demo-'));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** Connections that only look: for the counts and the comparison. */
