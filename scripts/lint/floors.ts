@@ -52,6 +52,7 @@ const rooms: Readonly<Record<string, Room>> = {
   streams: { floor: 5 },
   worker: { floor: 6 },
   webhooks: { floor: 6 },
+  'dead-letters': { floor: 6, beside: ['webhooks'] },
   // For tests, dev and demo: may import all, and no room may import it.
   testing: { floor: 7 },
 };

@@ -1,3 +1,21 @@
+export { type Discarded, type DiscardOptions, discardDeadLetters } from './dead-letters/discard.ts';
+export {
+  type DeadLetter,
+  type DeadLetterGroup,
+  listDeadLetterGroups,
+  listDeadLetters,
+  showDeadLetter,
+  type WholeDeadLetter,
+} from './dead-letters/list.ts';
+export {
+  planRedrive,
+  type RedrivePlan,
+  type RedriveProgress,
+  type RequestedRedrive,
+  redriveProgress,
+  requestRedrive,
+} from './dead-letters/redrive.ts';
+export type { DeadLetterSelection } from './dead-letters/selection.ts';
 export { runtimeErrors } from './errors/codes.ts';
 export { CuttablePool } from './internal/cuttable-pool.ts';
 export { unreachable } from './internal/unreachable.ts';

@@ -74,7 +74,8 @@ export const operationErrors = {
   },
   ER1315: {
     meaning: 'There are dead letters: events that a sink refused for good, or that used up their retries.',
-    remedy: 'Look at event_runtime.dead_letter: each has its payload and the reason.',
+    remedy:
+      'Run `event-runtime dead-letters`: it groups them by their errors; mend the cause, then redrive or discard them.',
     retryable: false,
   },
   ER1316: {

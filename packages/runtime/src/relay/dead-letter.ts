@@ -1,7 +1,10 @@
 import type { Pool } from 'pg';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 
-/** Keeps an event that a sink refused for good: payload, headers and the reason. */
+/**
+ * Keeps an event that a sink refused for good: all of it, and the reason. One that is being redriven dies again, with
+ * its history; of one that was handed over again after a crash there is a letter already.
+ */
 export async function keepDeadLetter(
   pool: Pool,
   letter: {
@@ -13,11 +16,15 @@ export async function keepDeadLetter(
 ): Promise<void> {
   const { event } = letter.logged;
   await pool.query(
-    `insert into event_runtime.dead_letter
-       (tenant_id, ecosystem, sink, event_id, event_recorded_at, seq, entity_key, event_type,
-        reason_code, reason, attempts, payload, headers)
-     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12
-     where not exists (select from event_runtime.dead_letter where event_id = $4 and sink = $3)`,
+    `insert into event_runtime.dead_letter as d
+       (tenant_id, ecosystem, sink, event_id, event_recorded_at, seq, entity_key, event_type, reason_code, reason,
+        attempts, payload, headers, event_version, idempotency_key, correlation_id, causation_id, source_service,
+        traceparent)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15, $16, $17, $18)
+     on conflict (event_id, sink, endpoint_id) do update
+        set state = 'dead', attempts = d.attempts + 1, dead_at = clock_timestamp(),
+            reason_code = excluded.reason_code, reason = excluded.reason
+      where d.state = 'redriving'`,
     [
       event.tenantId,
       event.ecosystem,
@@ -31,6 +38,12 @@ export async function keepDeadLetter(
       storable(letter.reason),
       event.payload.toString('utf8'),
       event.headers,
+      event.eventVersion,
+      event.idempotencyKey,
+      event.correlationId,
+      event.causationId,
+      event.sourceService,
+      event.traceparent,
     ],
   );
 }

@@ -98,8 +98,15 @@ export interface DeliveriesRow {
   readonly oldest_seconds: number | null;
 }
 
-/** Pending deliveries, no further than the cap. Ids are drawn in the order of creation, near enough, and have an index; the time of creation has none. */
+/**
+ * Pending deliveries, no further than the cap. Ids are drawn in the order of creation, near enough, and have an index; the
+ * time of creation has none. Those of dead letters that are redriven are below 0, and have an order of their own.
+ */
 export const deliveriesSql: string = `
 select (select count(*)::int from (select 1 from event_runtime.webhook_delivery d limit $1) c) as pending,
-       (select greatest(extract(epoch from clock_timestamp() - d.created_at), 0)::float8
-          from event_runtime.webhook_delivery d order by d.delivery_id limit 1) as oldest_seconds`;
+       (select max(greatest(extract(epoch from clock_timestamp() - o.created_at), 0))::float8
+          from ((select d.created_at from event_runtime.webhook_delivery d
+                  where d.delivery_id < 0 order by d.delivery_id limit 1)
+                union all
+                (select d.created_at from event_runtime.webhook_delivery d
+                  where d.delivery_id > 0 order by d.delivery_id limit 1)) o) as oldest_seconds`;

@@ -123,7 +123,7 @@ function tablesOn(today: string): readonly Table[] {
     { name: `consumer_idempotency_${today}`, ...leaf, insert: inboxRow, column: 'consumer' },
     {
       name: 'dead_letter',
-      service: ['select', 'insert', 'delete'],
+      service: ['select', 'insert', 'update', 'delete'],
       viewer: 'tenant',
       insert: `(tenant_id, sink, event_id, event_recorded_at, seq, event_type, reason_code, reason, attempts, payload)
         values ($t, 's', gen_random_uuid(), now(), 1, 'e', 'r', 'r', 1, '1')`,
@@ -322,6 +322,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       [[...roles]],
     );
     expect(rows).toEqual([
+      { name: 'dead_letter_group', roles: 'event_runtime_service' },
       { name: 'emit', roles: 'event_runtime_producer' },
       { name: 'emit_many', roles: 'event_runtime_producer' },
       { name: 'partition_list', roles: 'event_runtime_service' },

@@ -64,6 +64,8 @@ export const logEvents = {
     'A half-written last line, left by a crash, was cut off a file; its event is written again.',
   'sink.nats.concern':
     'The stream of a sink has a property by which events may be lost, be there twice or be slow: `property`, what was `found`, the `danger`.',
+  'letters.discarded':
+    'Somebody (`by`) has deleted `letters` dead letters for good, for a `reason`; `redriving` of them were under way.',
   'webhook.delivered': 'An endpoint took an event.',
   'webhook.retrying': 'An endpoint did not take an event; it is tried again.',
   'webhook.dead': 'An event is in the dead letters: its retries are used up, or it can never be delivered.',

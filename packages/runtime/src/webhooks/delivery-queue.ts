@@ -17,7 +17,7 @@ import { transaction } from './transaction.ts';
 
 /** A delivery that a claimer holds, with its event and its endpoint as they were right after the claim. */
 export interface ClaimedDelivery {
-  /** Grows in log order; only compared, never computed with. */
+  /** Grows in log order; below 0: a dead letter that is redriven, before all else of its group. Only compared. */
   readonly deliveryId: string;
   readonly claimerId: string;
   readonly tenantId: string;
@@ -82,7 +82,8 @@ export interface Settlement {
  *
  * The claim rule: a delivery may be claimed only if nothing earlier of its ordering group waits for a retry or
  * is held by another live claimer; what is earlier and free is claimed with it. So a group is in one claimer's
- * hands, in order. Rows of a claimer whose lease has run out are free.
+ * hands, in order. Rows of a claimer whose lease has run out are free. A dead letter that is redriven is older than what
+ * is pending of its group; while another claimer holds some of that, it waits.
  *
  * Claims take an advisory lock alone, in a statement of its own, so that the claiming statement's snapshot is
  * younger than every claim before it; settlements and renewals share that lock, so that no claim judges a

@@ -26,6 +26,30 @@ const holdsBack = `
         and (b.next_attempt_at > statement_timestamp()
              or (b.claimed_by is not null and b.claimed_until > statement_timestamp()))`;
 
+/** A later row of the group in other hands: a dead letter that is redriven must not go beside it. */
+const underWay = `
+        b.endpoint_id = d.endpoint_id and b.delivery_id > d.delivery_id
+        and b.claimed_by is distinct from $1::uuid and b.claimed_until > statement_timestamp()`;
+
+/**
+ * What is known of an event, from where it is to be read: a delivery that was redriven (its id is below 0) from its dead
+ * letter, for the outbox may have forgotten it by now.
+ */
+const eventOf = (columns: string, delivery: string): string => `(
+    select ${columns}
+    from event_runtime.outbox as x
+    where ${delivery}.delivery_id > 0 and x.event_id = ${delivery}.event_id and x.recorded_at = ${delivery}.event_recorded_at
+    union all
+    select ${columns}
+    from event_runtime.dead_letter as x
+    where ${delivery}.delivery_id < 0 and x.event_id = ${delivery}.event_id and x.endpoint_id = ${delivery}.endpoint_id
+      and x.sink = 'webhooks'
+    offset 0
+  )`;
+
+const payloadBytes = `case when pg_column_compression(x.payload) is null then pg_column_size(x.payload)
+                else octet_length(x.payload::text) end as bytes`;
+
 /**
  * $1 claimer, $2 limit, $3 endpoints to leave out, $4 limit for each endpoint, $5 bytes, $6 lease in ms.
  *
@@ -58,23 +82,26 @@ with first as materialized (
         select from event_runtime.webhook_delivery as b where b.entity_key = d.entity_key and ${holdsBack}
       )
     end
+    and case
+      when d.delivery_id > 0 or e.ordering = 'none' then true
+      when e.ordering = 'endpoint' then not exists (
+        select from event_runtime.webhook_delivery as b where ${underWay}
+      )
+      else not exists (
+        select from event_runtime.webhook_delivery as b where b.entity_key = d.entity_key and ${underWay}
+      )
+    end
   order by d.delivery_id
   limit $2
 ), placed as (
-  select r.delivery_id, r.event_id, r.event_recorded_at,
+  select r.delivery_id, r.endpoint_id, r.event_id, r.event_recorded_at,
          row_number() over (partition by r.endpoint_id order by r.delivery_id) as place
   from ready as r
 ), sized as (
   select p.delivery_id,
          sum(coalesce(o.bytes, 0)) over (order by p.delivery_id) - coalesce(o.bytes, 0) as bytes_before
   from placed as p
-  left join lateral (
-    select case when pg_column_compression(x.payload) is null then pg_column_size(x.payload)
-                else octet_length(x.payload::text) end as bytes
-    from event_runtime.outbox as x
-    where x.event_id = p.event_id and x.recorded_at = p.event_recorded_at
-    offset 0
-  ) as o on true
+  left join lateral ${eventOf(payloadBytes, 'p')} as o on true
   where p.place <= $4
 ), claimed as (
   update event_runtime.webhook_delivery as d
@@ -87,11 +114,14 @@ with first as materialized (
 select coalesce((select array_agg(c.delivery_id::text order by c.delivery_id) from claimed as c), '{}') as delivery_ids,
        (select count(*)::int from ready) as ready`;
 
+const eventColumns = `x.ecosystem, x.event_type, x.event_version, x.idempotency_key, x.correlation_id, x.causation_id,
+         x.source_service, x.traceparent, x.headers::text, x.payload::text`;
+
 /**
  * $1 delivery ids, $2 claimer: what was claimed, with its events. After the claim, and without its lock: a client that
  * is stopped while it is sent megabytes would keep the lock for as long.
  */
-export const readClaimedSql = `
+export const readClaimedSql: string = `
 select c.delivery_id::text, c.tenant_id, c.endpoint_id, e.url, e.secret, e.ordering, c.event_id,
        c.seq::text, c.entity_key, c.attempts,
        o.ecosystem, o.event_type, o.event_version, o.idempotency_key, o.correlation_id, o.causation_id,
@@ -107,13 +137,7 @@ cross join lateral (
   offset 0
 ) as c
 join event_runtime.webhook_endpoint as e on e.endpoint_id = c.endpoint_id
-left join lateral (
-  select x.ecosystem, x.event_type, x.event_version, x.idempotency_key, x.correlation_id, x.causation_id,
-         x.source_service, x.traceparent, x.headers::text, x.payload::text
-  from event_runtime.outbox as x
-  where x.event_id = c.event_id and x.recorded_at = c.event_recorded_at
-  offset 0
-) as o on true
+left join lateral ${eventOf(eventColumns, 'c')} as o on true
 order by c.delivery_id`;
 
 /**
@@ -122,7 +146,8 @@ order by c.delivery_id`;
  *
  * `held` is the fence: rows that are still the claimer's, locked in one order, so that two settlements never
  * wait for each other in a circle. It carries the outcome along, for a second join of two intermediate results
- * would have no index. Queue, attempts and dead letters change together.
+ * would have no index. Queue, attempts and dead letters change together: a letter that was redriven goes
+ * when it is delivered, or dies again with its history, as it does where a replay sends its event once more.
  */
 export const settleSql = `
 with held as materialized (
@@ -173,21 +198,41 @@ with held as materialized (
   from tried as t
   where t.outcome <> 'released'
 ), dead as (
-  insert into event_runtime.dead_letter
+  insert into event_runtime.dead_letter as d
     (tenant_id, ecosystem, sink, endpoint_id, event_id, event_recorded_at, seq, entity_key, event_type,
-     reason_code, reason, attempts, payload, headers, first_failed_at)
+     reason_code, reason, attempts, payload, headers, first_failed_at, event_version, idempotency_key,
+     correlation_id, causation_id, source_service, traceparent)
   select x.tenant_id, o.ecosystem, 'webhooks', x.endpoint_id, x.event_id, x.event_recorded_at, x.seq,
          x.entity_key, coalesce(o.event_type, 'unknown'), coalesce(x.error_code, 'ER4007'),
-         coalesce(x.reason, ''), x.attempt, coalesce(o.payload, 'null'), o.headers,
-         coalesce(x.first_failed_at, statement_timestamp())
+         left(coalesce(x.reason, ''), 2000), x.attempt, coalesce(o.payload, 'null'), o.headers,
+         coalesce(x.first_failed_at, statement_timestamp()), o.event_version, o.idempotency_key,
+         o.correlation_id, o.causation_id, o.source_service, o.traceparent
   from removed as x
   left join lateral (
-    select y.ecosystem, y.event_type, y.payload, y.headers
+    select y.ecosystem, y.event_type, y.payload, y.headers, y.event_version, y.idempotency_key, y.correlation_id,
+           y.causation_id, y.source_service, y.traceparent
     from event_runtime.outbox as y
     where y.event_id = x.event_id and y.recorded_at = x.event_recorded_at
     offset 0
   ) as o on true
   where x.outcome = 'dead'
+  on conflict (event_id, sink, endpoint_id) do update
+     set state = 'dead', attempts = d.attempts + excluded.attempts, dead_at = clock_timestamp(),
+         reason_code = excluded.reason_code, reason = excluded.reason
+), redriven as (
+  -- The array is a fence: however few letters there are, nothing is read for a settlement without such a delivery.
+  delete from event_runtime.dead_letter as d
+  where d.dead_letter_id = any (array(
+    select l.dead_letter_id
+    from removed as x
+    cross join lateral (
+      select y.dead_letter_id from event_runtime.dead_letter as y
+      where y.event_id = x.event_id and y.endpoint_id = x.endpoint_id and y.sink = 'webhooks'
+        and y.state = 'redriving'
+      offset 0
+    ) as l
+    where x.outcome = 'delivered' and x.delivery_id < 0
+  ))
 )
 select t.delivery_id::text from tried as t`;
 

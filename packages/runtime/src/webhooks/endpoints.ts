@@ -146,7 +146,7 @@ export class Endpoints {
     return await this.#setState({ ...which, state: 'enabled', reason: null });
   }
 
-  /** Removes an endpoint with its pending deliveries; attempts stay. False if the tenant has no such endpoint. */
+  /** Removes an endpoint with its pending deliveries; attempts and dead letters stay. False if the tenant has no such endpoint. */
   async remove(which: {
     readonly tenantId: string;
     readonly endpointId: string;
@@ -154,7 +154,11 @@ export class Endpoints {
   }): Promise<boolean> {
     which.signal?.throwIfAborted();
     const result = await this.#pool.query(
-      'delete from event_runtime.webhook_endpoint where endpoint_id = $1 and tenant_id = $2',
+      `with letters as (
+         update event_runtime.dead_letter set state = 'dead'
+          where endpoint_id = $1 and tenant_id = $2 and state = 'redriving'
+       )
+       delete from event_runtime.webhook_endpoint where endpoint_id = $1 and tenant_id = $2`,
       [which.endpointId, which.tenantId],
     );
     return result.rowCount === 1;

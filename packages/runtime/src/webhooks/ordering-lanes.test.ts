@@ -4,6 +4,7 @@ import { OrderingLanes } from './ordering-lanes.ts';
 
 interface Delivery {
   readonly number: number;
+  readonly place: bigint;
   readonly endpointId: string;
   readonly group: string | null;
 }
@@ -11,7 +12,7 @@ interface Delivery {
 const limits = { inFlight: 100, inFlightPerEndpoint: 100 };
 
 function delivery(number: number, group: string | null, endpointId = 'e'): Delivery {
-  return { number, group, endpointId };
+  return { number, place: BigInt(number), group, endpointId };
 }
 
 test('invariant 1: one group goes one after another, others beside it', () => {
@@ -21,6 +22,23 @@ test('invariant 1: one group goes one after another, others beside it', () => {
   expect([lanes.next(), lanes.next(), lanes.next()]).toEqual([a1, b1, undefined]);
   lanes.succeed(a1);
   expect(lanes.next()).toBe(a2);
+});
+
+test('invariant 1: what is older than what waits goes before it, not beside what is under way', () => {
+  const lanes = new OrderingLanes<Delivery>(limits);
+  const [first, third, fifth] = [delivery(1, 'a'), delivery(3, 'a'), delivery(5, 'a')];
+  for (const each of [first, third, fifth]) lanes.add(each);
+  expect(lanes.next()).toBe(first);
+  const [older, oldest] = [delivery(-4, 'a'), delivery(-9, 'a')];
+  for (const each of [older, oldest]) expect(lanes.add(each)).toBe(true);
+  expect(lanes.next()).toBeUndefined();
+  const came: Delivery[] = [];
+  for (let done: Delivery | undefined = first; done !== undefined; ) {
+    lanes.succeed(done);
+    done = lanes.next();
+    if (done !== undefined) came.push(done);
+  }
+  expect(came).toEqual([oldest, older, third, fifth]);
 });
 
 test('without a group everything goes at once', () => {
@@ -74,7 +92,7 @@ test('property: order, limits and counts hold under any sequence of events', () 
       for (const [number, { kind, group: name, endpointId, pick }] of commands.entries()) {
         const group = name === null ? null : `${endpointId}/${name}`;
         if (kind === 'add') {
-          const added = { number, endpointId, group };
+          const added = { number, place: BigInt(number), endpointId, group };
           expect(lanes.add(added)).toBe(group === null || !broken.has(group));
           if (group === null || !broken.has(group)) waiting.push(added);
         } else if (kind === 'next') {

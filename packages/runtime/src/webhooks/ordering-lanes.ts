@@ -3,6 +3,8 @@ export interface Laned {
   readonly endpointId: string;
   /** Deliveries with the same group go one after another; null: free of any order. */
   readonly group: string | null;
+  /** What the order of a group goes by, the least first. */
+  readonly place: bigint;
 }
 
 export interface OrderingLanesOptions {
@@ -25,7 +27,8 @@ interface Lane<T> {
  * Which of the claimed deliveries may be sent now. Knows no clock, no network and no database.
  *
  * Invariants (ordering-lanes.test.ts):
- * 1. Of one group at most one delivery is under way, and they come in the order in which they were added.
+ * 1. Of one group at most one delivery is under way, and what waits comes by its place: in the order in which it was
+ *    added, but for a dead letter that is redriven, which goes before what is newer.
  * 2. After a failure nothing of the group comes until {@link mend}; what waited, or is added meanwhile, is
  *    given back to be released.
  * 3. The limits hold, and a group that waits, or an endpoint at its limit, keeps no other from coming.
@@ -72,7 +75,9 @@ export class OrderingLanes<T extends Laned> {
       lane = { group, endpointId, waiting: [], broken: false, busy: false };
       if (group !== null) this.#lanes.set(group, lane);
     }
-    lane.waiting.push(delivery);
+    let at = lane.waiting.length;
+    for (; at > 0; at -= 1) if ((lane.waiting[at - 1] as T).place < delivery.place) break;
+    lane.waiting.splice(at, 0, delivery);
     if (!lane.busy) this.#ready.add(lane);
     this.#held += 1;
     count(this.#heldBy, endpointId, 1);

@@ -6,6 +6,7 @@ import { OrderingLanes, type OrderingLanesOptions } from './ordering-lanes.ts';
 export interface HeldDelivery {
   readonly endpointId: string;
   readonly group: string | null;
+  readonly place: bigint;
   readonly claimed: ClaimedDelivery;
   /** Milliseconds since 1970 with a fraction, by our clock. */
   readonly claimedAt: number;
@@ -72,6 +73,7 @@ export class Tenure {
       const held: HeldDelivery = {
         endpointId: claimed.endpointId,
         group: claimed.group,
+        place: BigInt(claimed.deliveryId),
         claimed,
         claimedAt: at,
       };

@@ -19,12 +19,13 @@ export async function schemaCheck(client: pg.Client): Promise<Check> {
 const tableRights = `
   ('schema_migration', 'select'), ('outbox', 'select'), ('outbox_key', 'select'), ('tick', 'select, delete'), ('relay_cluster', 'select'),
   ('relay_checkpoint', 'select, insert, update, delete'), ('relay_lease', 'select, insert, update, delete'),
-  ('consumer_idempotency', 'select, insert, delete'), ('dead_letter', 'select, insert, delete'),
+  ('consumer_idempotency', 'select, insert, delete'), ('dead_letter', 'select, insert, update, delete'),
   ('webhook_application', 'select, insert, update, delete'), ('webhook_endpoint', 'select, insert, update, delete'),
   ('webhook_subscriptions', 'select, insert, update, delete'), ('webhook_delivery', 'select, insert, update, delete'),
   ('webhook_attempt', 'select, insert')`;
 
-const functionRights = `('tick()'), ('relay_adopt(text, text)'), ('partition_list(text)'), ('uuid_v7()')`;
+const functionRights = `('tick()'), ('relay_adopt(text, text)'), ('partition_list(text)'), ('uuid_v7()'),
+  ('dead_letter_group(text, uuid, text, text, text)')`;
 
 /**
  * What the asking role lacks. Row-level security lets in who is a member of the service role; a right on a table alone

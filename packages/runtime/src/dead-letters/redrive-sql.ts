@@ -1,0 +1,83 @@
+import { selected } from './selection.ts';
+
+/** A letter of a webhook that is not in the queue already. */
+const notQueued = `not exists (
+    select from event_runtime.webhook_delivery q where q.endpoint_id = l.endpoint_id and q.event_id = l.event_id)`;
+
+/** Whose order is kept: of the entity, or of the whole endpoint. What has none stands for itself. */
+const ordered = `case when e.ordering = 'endpoint' then '' else coalesce(l.entity_key, l.dead_letter_id::text) end`;
+
+/**
+ * What stands behind FROM for letters `l` that can be asked for: with their event, with their endpoint, and not under
+ * way. Where the endpoint was removed while a letter of it was under way, the letter is not.
+ */
+const askable = `event_runtime.dead_letter l
+  left join event_runtime.webhook_endpoint e on e.endpoint_id = l.endpoint_id
+  where ${selected} and l.event_version is not null
+    and case when l.endpoint_id is null then l.state = 'dead' else e.endpoint_id is not null and ${notQueued} end`;
+
+/**
+ * $7 id of the request, $8 who asks, $9 how many: letters of so many, and the rest of the last one's entity. To be run
+ * under the lock of claims.
+ *
+ * A letter of a webhook becomes a delivery again. Its id is below 0, and grows with `seq`: before all that is pending, and
+ * beside other letters in their order. Of one event, 2^17 endpoints have room.
+ */
+export const requestSql: string = `
+with chosen as materialized (
+  select l.dead_letter_id
+  from ${askable} and l.redrive_id is distinct from $7::uuid
+  order by l.sink, l.endpoint_id, l.tenant_id, ${ordered}
+  fetch first ($9::bigint) rows with ties
+), asked as (
+  update event_runtime.dead_letter as d
+  set state = 'redriving', redrives = d.redrives + 1, redrive_id = $7::uuid, redrive_at = clock_timestamp(),
+      redrive_by = $8
+  from chosen as c
+  where d.dead_letter_id = c.dead_letter_id
+  returning d.dead_letter_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
+            (d.seq - 70368744177664) * 131072 as first_id
+), queued as (
+  insert into event_runtime.webhook_delivery
+    (delivery_id, tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key)
+  overriding system value
+  select a.first_id + row_number() over (partition by a.seq order by a.dead_letter_id) - 1
+           + coalesce((select max(q.delivery_id) - a.first_id + 1 from event_runtime.webhook_delivery as q
+                        where q.delivery_id between a.first_id and a.first_id + 131071), 0),
+         a.tenant_id, a.endpoint_id, a.event_id, a.event_recorded_at, a.seq, a.entity_key
+  from asked as a
+  where a.endpoint_id is not null
+)
+select count(*)::int as letters from asked`;
+
+/** What can be said of a selection before it is redriven. */
+export const planSql: string = `
+with asked as materialized (
+  select l.dead_letter_id, l.sink, l.endpoint_id, l.tenant_id, l.entity_key, l.seq, e.state
+  from ${askable}
+)
+select (select count(*)::int from event_runtime.dead_letter l where ${selected}) as found,
+       (select count(*)::int from asked) as letters,
+       (select count(*)::int from event_runtime.dead_letter l where ${selected} and l.event_version is null) as lost,
+       (select count(*)::int from event_runtime.dead_letter l where ${selected} and l.event_version is not null
+           and l.endpoint_id is not null and not exists (
+             select from event_runtime.webhook_endpoint e where e.endpoint_id = l.endpoint_id)) as "endpointGone",
+       (select count(*)::int from asked a where a.state = 'disabled') as "endpointDisabled",
+       (select count(distinct (a.tenant_id, a.entity_key))::int from asked a where a.entity_key is not null) as entities,
+       (select count(*)::int from asked a where a.entity_key is null) as "withoutEntity",
+       (select count(*)::int from event_runtime.webhook_delivery q
+         where q.entity_key is not null and exists (
+           select from asked a where a.endpoint_id = q.endpoint_id and a.entity_key = q.entity_key
+             and a.seq < q.seq)) as "newerPending"`;
+
+/** $7 most rows to look at. What is newer than the oldest letter, no further than that. */
+export const newerSql: string = `
+with asked as materialized (
+  select l.tenant_id, l.entity_key, min(l.seq) as seq from ${askable} and l.entity_key is not null group by 1, 2
+), newer as materialized (
+  select o.tenant_id, o.entity_key, o.seq from event_runtime.outbox o
+  where o.seq > (select min(a.seq) from asked a) order by o.seq limit $7
+)
+select (select count(*)::int from newer) as looked_at,
+       (select count(*)::int from newer n
+         join asked a on a.tenant_id = n.tenant_id and a.entity_key = n.entity_key and a.seq < n.seq) as newer`;
