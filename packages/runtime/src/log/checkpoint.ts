@@ -219,6 +219,8 @@ export interface SinkOrders {
   readonly rewinding: boolean;
   /** Something is to be handed over beside what it reads. */
   readonly replaying: boolean;
+  /** Dead letters are to be handed over again. */
+  readonly redriving: boolean;
 }
 
 /** What operators want of a relay's sinks, those without a checkpoint left out. */
@@ -229,7 +231,9 @@ export async function sinkOrders(
   const { rows } = await client.query<SinkOrders>(
     `select c.sink, c.paused_at is not null as paused, c.rewind_snapshot is not null as rewinding,
             exists (select from event_runtime.replay_part p join event_runtime.replay r using (replay_id)
-                     where p.finished_at is null and r.relay = c.relay and r.sink = c.sink) as replaying
+                     where p.finished_at is null and r.relay = c.relay and r.sink = c.sink) as replaying,
+            exists (select from event_runtime.dead_letter d
+                     where d.sink = c.sink and d.endpoint_id is null and d.state = 'redriving') as redriving
        from event_runtime.relay_checkpoint c where c.relay = $1 and c.shard = $2`,
     [owner.relay, owner.shard],
   );

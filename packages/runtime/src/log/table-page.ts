@@ -132,8 +132,8 @@ function within({ since, before }: Stretch): string {
   return before === null ? from : `${from} and o.recorded_at < '${before}'`;
 }
 
-/** A stable hash: an entity stays in its shard; events without an entity are spread by their id. */
-function inShard(shard: Shard | undefined): string {
+/** A condition on the row `o`. A stable hash: an entity stays in its shard; events without an entity are spread by their id. */
+export function inShard(shard: Shard | undefined): string {
   if (shard === undefined || shard.count === 1) return '';
   return ` and (hashtextextended(coalesce(o.entity_key, o.event_id::text), case when o.entity_key is null then 0
     else hashtextextended(o.tenant_id, 0) end) & 9223372036854775807) % ${shard.count} = ${shard.index}`;

@@ -92,6 +92,8 @@ export class Feed {
   #savedAt = 0;
   #delivered = 0;
   readonly #asides: Aside[] = [];
+  #behind: ReadonlySet<string> = new Set();
+  readonly #behindOf = (): ReadonlySet<string> => this.#behind;
   #over = false;
 
   constructor(options: FeedOptions) {
@@ -101,7 +103,7 @@ export class Feed {
     this.#state = {
       ...options,
       dispatcher: new Dispatcher(options),
-      progress: new Progress(checkpoint),
+      progress: new Progress(checkpoint, this.#behindOf),
       place: resume ? window.resume(checkpoint.position) : undefined,
       paused: stored.paused,
       rewinding: false,
@@ -169,6 +171,18 @@ export class Feed {
     return await aside.results.promise;
   }
 
+  /**
+   * Hands over nothing that is read of these entities, until others are given here: something older of theirs is to be
+   * handed over before, aside. What waits is in memory, like what waits for its repetition.
+   *
+   * @param entities see `entityOf`
+   */
+  holdBack(entities: ReadonlySet<string>): void {
+    if (entities.size === 0 && this.#behind.size === 0) return;
+    this.#behind = entities;
+    this.#state.dispatcher.wake();
+  }
+
   /** An operator paused the sink, or let it go on. */
   setPaused(paused: boolean): void {
     if (this.#state.paused === paused) return;
@@ -223,7 +237,7 @@ export class Feed {
         await orAborted(this.#saving, signals.aborted);
       }
       if (signals.stopping.aborted) break;
-      state.progress = new Progress(state.progress.asTable);
+      state.progress = new Progress(state.progress.asTable, this.#behindOf);
       await readTable(state, signals);
       if (state.place !== undefined) state.delivered = new Map();
     }
@@ -263,7 +277,7 @@ export class Feed {
     state.rewinding = false;
     if (checkpoint === undefined) return;
     this.#stored = checkpoint;
-    state.progress = new Progress(checkpoint);
+    state.progress = new Progress(checkpoint, this.#behindOf);
     state.delivered = new Map();
     state.dirty = false;
     logger.info('relay.sink.rewound', { sink: sink.name, snapshot: checkpoint.snapshot.toString() });

@@ -33,6 +33,23 @@ test('1: an event waits for every earlier one of its entity, also when it is off
   expect(named(inHand.next(10, wide))).toEqual([4]);
 });
 
+test('2: what is behind something else waits, with what waits for its repetition; the others go on', () => {
+  let behind: ReadonlySet<string> = new Set();
+  const inHand = new InHand(
+    () => undefined,
+    () => behind,
+  );
+  const entities = ['claim-1', 'claim-2', null, 'claim-1'];
+  for (const [index, entity] of entities.entries()) inHand.offer(loggedEvent(index + 1, { entity }), index);
+  const first = inHand.next(0, { ...wide, events: 1 });
+  inHand.settle(first, [retry(5)], 0);
+  behind = new Set([1, 2].map((n) => entityOf(loggedEvent(1, { entity: `claim-${n}` }).event) ?? ''));
+  expect(named(inHand.next(10, wide))).toEqual([3]);
+  expect(inHand.nextRetryAt).toBeUndefined();
+  behind = new Set();
+  expect(named(inHand.next(10, wide)).toSorted()).toEqual([1, 2, 4]);
+});
+
 test('1: what did not fit into the repetition waits for what did', () => {
   const { inHand } = inHandOf('claim-1', 'claim-1', 'claim-1');
   inHand.settle(inHand.next(0, wide), [retry(5), retry(5), retry(5)], 0);

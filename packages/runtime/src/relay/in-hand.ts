@@ -17,6 +17,7 @@ interface Held {
 }
 
 const none: ReadonlySet<Entry> = new Set();
+const nobody: ReadonlySet<string> = new Set();
 
 /** How much one batch may have. A single larger event still goes, alone. */
 export interface BatchLimit {
@@ -36,7 +37,7 @@ const eventOverheadBytes = 1_024;
  *
  * Invariants (in-hand.test.ts):
  * 1. An event is handed out only after every earlier event of its entity was delivered or rejected.
- * 2. A retry holds back its own entity only.
+ * 2. A retry holds back its own entity only; so does what is on its way beside this.
  * 3. `passed` counts a contiguous prefix of what was offered, and never goes back.
  */
 export class InHand {
@@ -48,10 +49,15 @@ export class InHand {
   #bytes = 0;
   #passed = 0;
   readonly #onPassed: (entry: Entry) => void;
+  readonly #behind: () => ReadonlySet<string>;
 
-  /** @param onPassed told of each event that joins the delivered prefix, in order */
-  constructor(onPassed: (entry: Entry) => void) {
+  /**
+   * @param onPassed told of each event that joins the delivered prefix, in order
+   * @param behind entities of which nothing is handed out now: something older is on its way to the sink beside this
+   */
+  constructor(onPassed: (entry: Entry) => void, behind: () => ReadonlySet<string> = () => nobody) {
     this.#onPassed = onPassed;
+    this.#behind = behind;
   }
 
   /** How many of the events that were offered are delivered, without a gap from the first. */
@@ -77,7 +83,10 @@ export class InHand {
   /** When the next event that waits for its repetition is due, by the clock that `next` is given. */
   get nextRetryAt(): number | undefined {
     let next: number | undefined;
-    for (const { until } of this.#held.values()) if (next === undefined || until < next) next = until;
+    const behind = this.#behind();
+    for (const [key, { until }] of this.#held) {
+      if (!behind.has(key) && (next === undefined || until < next)) next = until;
+    }
     return next;
   }
 
@@ -103,14 +112,15 @@ export class InHand {
       batch.push(entry);
       return true;
     };
-    for (const held of this.#held.values()) {
-      if (held.until > now) continue;
+    const behind = this.#behind();
+    for (const [key, held] of this.#held) {
+      if (held.until > now || behind.has(key)) continue;
       const left = held.entries.findIndex((entry) => !fits(entry));
       held.entries = left === -1 ? [] : held.entries.slice(left);
     }
     for (; this.#fresh < this.#open.length; this.#fresh += 1) {
       const entry = this.#open[this.#fresh] as Entry;
-      const held = this.#held.size === 0 ? undefined : this.#heldOf(entry);
+      const held = this.#held.size + behind.size === 0 ? undefined : this.#heldOf(entry, behind);
       if (held !== undefined) held.entries.push(entry);
       else if (!fits(entry)) break;
     }
@@ -156,9 +166,15 @@ export class InHand {
     this.#pass();
   }
 
-  #heldOf(entry: Entry): Held | undefined {
+  #heldOf(entry: Entry, behind: ReadonlySet<string>): Held | undefined {
     const entity = entityOf(entry.logged.event);
-    return entity === undefined ? undefined : this.#held.get(entity);
+    if (entity === undefined) return undefined;
+    let held = this.#held.get(entity);
+    if (held === undefined && behind.has(entity)) {
+      held = { entries: [], until: 0 };
+      this.#held.set(entity, held);
+    }
+    return held;
   }
 
   /** An entity that was tried again and did not fail: what waited behind it is due at once. */

@@ -11,6 +11,7 @@ import {
   type StoredCheckpoint,
 } from '../log/checkpoint.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
+import type { Shard } from '../log/table-page.ts';
 import { TableReader } from '../log/table-reader.ts';
 import { readServerLog } from '../log/timeline.ts';
 import { formatLsn, zeroLsn } from '../replication/lsn.ts';
@@ -23,6 +24,7 @@ import type { LeaseUnit } from './lease.ts';
 import type { HeldLease } from './lease-term.ts';
 import { makeSink } from './make-sink.ts';
 import { publicationName, reached } from './preflight.ts';
+import { Redriver } from './redriver.ts';
 import type { RelayOptions } from './relay.ts';
 import { relayLimits } from './relay-limits.ts';
 import type { RelayPools } from './relay-pools.ts';
@@ -146,10 +148,12 @@ export class Lead {
       });
       const ours = (sent: SentFrom): boolean =>
         [...stored.values()].some(({ checkpoint }) => sends(sent, checkpoint));
+      const redrivers = this.#feeds.map((feed) => this.#redriver(feed));
+      await Promise.all(redrivers.map(async (redriver) => await redriver.begin()));
       const session = new Session({
         owner,
         feeds: this.#feeds,
-        besides: this.#feeds.map((feed) => this.#replayer(feed, owner)),
+        besides: [...this.#feeds.map((feed) => this.#replayer(feed, owner)), ...redrivers],
         window,
         pool: pools.work,
         opened: now === undefined || ours(now) ? now?.log : await keeper?.guarded(now.log, stopping),
@@ -251,6 +255,23 @@ export class Lead {
     });
   }
 
+  #redriver(feed: Feed): Redriver {
+    const { pools, logger } = this.#options;
+    return new Redriver({
+      feed,
+      pool: pools.work,
+      shard: this.#shard(),
+      logger,
+      onRejected: async (logged, result) => await this.#reject(feed.sink, { logged, result }),
+    });
+  }
+
+  /** Which part of the entities the lease is for; undefined: all of them. */
+  #shard(): Shard | undefined {
+    const { lease, source, shards = 1 } = this.#options;
+    return source === 'table' && shards > 1 ? { index: lease.unit.shard, count: shards } : undefined;
+  }
+
   async #reject(
     { name }: Sink,
     refused: { readonly logged: LoggedEvent; readonly result: DeliveryResult & { type: 'rejected' } },
@@ -276,7 +297,8 @@ export class Lead {
       readonly resume: boolean;
     },
   ): Feed {
-    const { logger, lease, shards = 1, source, routes } = this.#options;
+    const { logger, lease, routes } = this.#options;
+    const shard = this.#shard();
     const pool = this.#options.pools.work;
     const windowBytes = this.#options.windowBytes ?? relayLimits.windowBytes;
     return new Feed({
@@ -285,10 +307,7 @@ export class Lead {
       routes: routes === undefined ? undefined : new RoutesTo(sink.name, routes),
       pool,
       logger,
-      reader: new TableReader({
-        pool,
-        ...(source === 'table' && shards > 1 ? { shard: { index: lease.unit.shard, count: shards } } : {}),
-      }),
+      reader: new TableReader({ pool, ...(shard === undefined ? {} : { shard }) }),
       valid: () => lease.valid(),
       checkpointMs: this.#options.checkpointMs ?? relayLimits.checkpointMs,
       pollMs: this.#options.pollMs ?? relayLimits.pollMs,

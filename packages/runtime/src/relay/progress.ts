@@ -43,10 +43,11 @@ export class Progress {
   #recent: Recent[] = [];
   #position: Position;
 
-  constructor(from: Checkpoint) {
+  /** @param behind see {@link InHand} */
+  constructor(from: Checkpoint, behind?: () => ReadonlySet<string>) {
     this.#table = from;
     this.#position = from.position;
-    this.inHand = new InHand((entry) => this.#passed(entry));
+    this.inHand = new InHand((entry) => this.#passed(entry), behind);
     if (from.mode !== 'live') return;
     this.#liveFrom = 0;
     this.#pair = { snapshot: from.snapshot, lsn: from.position.lsn };

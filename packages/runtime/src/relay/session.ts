@@ -167,7 +167,10 @@ export class Session {
       feed.setPaused(wanted?.paused === true);
       if (wanted?.rewinding === true) feed.rewind();
     }
-    for (const beside of besides) if (orders.get(beside.sink)?.replaying === true) beside.wake();
+    for (const beside of besides) {
+      const wanted = orders.get(beside.sink);
+      if (wanted?.replaying === true || wanted?.redriving === true) beside.wake();
+    }
   }
 
   /**

@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
+
+/** Refuses for good what `refuses` says, and turns away what the gate throws for. */
+class Picky extends Consumer {
+  refuses: (type: string) => boolean = (type) => type.startsWith('poison');
+  readonly handed: string[] = [];
+
+  override sink(): ReturnType<Consumer['sink']> {
+    const inner = super.sink();
+    const deliver = inner.deliver.bind(inner);
+    return Object.assign(inner, {
+      deliver: async (...[batch, options]: Parameters<typeof deliver>) => {
+        for (const { event } of batch.events) this.handed.push(event.eventType);
+        const taken = batch.events.filter(({ event }) => !this.refuses(event.eventType));
+        const results = [...(await deliver({ ...batch, events: taken }, options))];
+        return batch.events.map(({ event }) =>
+          this.refuses(event.eventType)
+            ? { type: 'rejected' as const, reason: `too bitter: ${event.eventType}` }
+            : (results.shift() as NonNullable<(typeof results)[0]>),
+        );
+      },
+    });
+  }
+}
+
+describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  let fixture: RelayFixture;
+  let sink: Picky;
+  beforeEach(async () => {
+    fixture = await RelayFixture.create(inject('postgres')[major]);
+    sink = new Picky('picky');
+  });
+  afterEach(async () => {
+    await fixture[Symbol.asyncDispose]();
+  });
+
+  const letters = async (): Promise<Array<{ type: string; state: string; attempts: number }>> =>
+    await fixture.rows(
+      'select event_type as type, state, attempts from event_runtime.dead_letter order by seq',
+    );
+  const lettersAre = async (count: number): Promise<void> => {
+    await eventually(letters, ({ length }) => length === count);
+  };
+  /** As the command does. */
+  const redrive = async (where = 'true'): Promise<void> => {
+    await fixture.rows(
+      `update event_runtime.dead_letter set state = 'redriving', redrives = redrives + 1 where ${where}`,
+    );
+  };
+
+  test('letters come in their order while live events flow, and are gone then', async () => {
+    const relay = fixture.relay([sink.source]);
+    await relay.start();
+    for (const n of [1, 2, 3]) {
+      for (const entityKey of ['a', 'b'])
+        await fixture.emit({ eventType: `poison-${entityKey}${n}`, entityKey });
+    }
+    await fixture.emit({ eventType: 'poison-free', entityKey: null, payload: ' { "x": 1.0 }' });
+    await lettersAre(7);
+    await fixture.live(relay);
+    sink.refuses = () => false;
+    sink.events.length = 0;
+    let flowing = true;
+    const flow = (async () => {
+      for (let n = 0; flowing; n += 1) await fixture.emit({ eventType: 'live', entityKey: `k${n % 3}` });
+    })();
+    await redrive();
+    await lettersAre(0);
+    flowing = false;
+    await flow;
+    const got = sink.types.filter((type) => type !== 'live');
+    expect(got.toSorted()).toEqual([
+      'poison-a1',
+      'poison-a2',
+      'poison-a3',
+      'poison-b1',
+      'poison-b2',
+      'poison-b3',
+      'poison-free',
+    ]);
+    expect(got.filter((type) => type.startsWith('poison-a'))).toEqual([
+      'poison-a1',
+      'poison-a2',
+      'poison-a3',
+    ]);
+    const free = sink.events.find(({ event }) => event.eventType === 'poison-free');
+    expect(free?.event.payload.toString()).toBe(' { "x": 1.0 }');
+    // Nothing of what flowed was lost or held up for good.
+    const [emitted] = await fixture.rows<{ count: number }>(
+      "select count(*)::int from event_runtime.outbox where event_type = 'live'",
+    );
+    await eventually(
+      async () => sink.types.filter((type) => type === 'live').length,
+      (count) => count === emitted?.count,
+    );
+  });
+
+  test.each(['wal', 'table'] as const)(
+    'what the sink turns away holds back later letters and later events of its entity, no others, also after a crash: %s',
+    async (source) => {
+      const options = { source };
+      const first = fixture.relay([sink.source], options);
+      await first.start();
+      await fixture.emit({ eventType: 'poison-1' });
+      await fixture.emit({ eventType: 'poison-2' });
+      await fixture.emit({ eventType: 'poison-o', entityKey: 'other' });
+      await lettersAre(3);
+      sink.refuses = () => false;
+      sink.events.length = 0;
+      sink.handed.length = 0;
+      sink.gate = ({ event }) => {
+        if (event.eventType === 'poison-1') throw new Error('not yet');
+      };
+      await redrive();
+      await eventually(async () => sink.handed.includes('poison-1'), Boolean);
+      await fixture.emit({ eventType: 'later' });
+      await fixture.emit({ eventType: 'elsewhere', entityKey: 'third' });
+      await eventually(
+        async () => sink.types.toSorted().join(),
+        (types) => types === 'elsewhere,poison-o',
+      );
+      await first.stop({ graceMs: 0 });
+      const second = fixture.relay([sink.source], options);
+      await second.start();
+      await fixture.emit({ eventType: 'last', entityKey: 'fourth' });
+      await eventually(async () => sink.types.includes('last'), Boolean);
+      expect(sink.types).not.toContain('later');
+      expect(sink.types).not.toContain('poison-2');
+      sink.gate = () => undefined;
+      await eventually(async () => sink.types.includes('later'), Boolean);
+      const own = sink.events
+        .filter(({ event }) => event.entityKey === 'entity')
+        .map(({ event }) => event.eventType);
+      expect(own).toEqual(['poison-1', 'poison-2', 'later']);
+      await lettersAre(0);
+    },
+  );
+
+  test('refused again it is dead again, with its first time and all attempts, and what waited goes on', async () => {
+    const relay = fixture.relay([sink.source]);
+    await relay.start();
+    await fixture.emit({ eventType: 'poison-1' });
+    await lettersAre(1);
+    await fixture.rows("update event_runtime.dead_letter set first_failed_at = '2026-01-01Z'");
+    await redrive();
+    await eventually(letters, ([one]) => one?.state === 'dead' && one.attempts === 2);
+    const [row] = await fixture.rows(
+      "select first_failed_at = '2026-01-01Z' as kept, redrives, dead_at > now() - interval '1 min' as now from event_runtime.dead_letter",
+    );
+    expect(row).toEqual({ kept: true, redrives: 1, now: true });
+    await fixture.emit({ eventType: 'later' });
+    await sink.has(1);
+  });
+
+  test('a letter that is discarded while it is turned away lets its entity go on', async () => {
+    const relay = fixture.relay([sink.source]);
+    await relay.start();
+    await fixture.emit({ eventType: 'poison-1' });
+    await lettersAre(1);
+    sink.refuses = () => false;
+    sink.gate = ({ event }) => {
+      if (event.eventType === 'poison-1') throw new Error('never');
+    };
+    await redrive();
+    await eventually(
+      async () => sink.handed.filter((type) => type === 'poison-1').length,
+      (count) => count > 1,
+    );
+    await fixture.emit({ eventType: 'later' });
+    await fixture.rows('delete from event_runtime.dead_letter');
+    await sink.has(1);
+    expect(sink.types).toEqual(['later']);
+  });
+});
