@@ -148,7 +148,7 @@ class Round {
       if (this.#over) return;
       const answer = deferred<Answer>();
       const messages = batch.map((place) => this.#message(place));
-      this.#options.publisher.publishAtomically(messages, answer.resolve);
+      this.#options.publisher.publishAtomically(messages, (told) => answer.resolve(told));
       const outcome = await answer.promise;
       if (outcome.type === 'refused') await this.#sideBySide(this.#lanesOf(batch));
       else for (const place of batch) this.outcomes[place] = outcome;
