@@ -41,7 +41,7 @@ select count(*)::int as letters, (count(*) filter (where g.state = 'redriving'))
  * Deletes letters for good, with their payloads, also such as are being redriven. Each transaction is logged as
  * `letters.discarded`, with the first hundred ids.
  *
- * @throws ER4021 an id that is no letter's; then nothing is deleted
+ * @throws ER4019 an id that is no letter's; then nothing is deleted
  */
 export async function discardDeadLetters(
   client: ClientBase,

@@ -48,7 +48,7 @@ export interface RequestedRedrive {
 
 type PlanRow = Omit<RedrivePlan, 'underWay' | 'newerEvents'>;
 
-/** Says what {@link requestRedrive} would do; changes nothing. @throws ER4021, ER4022, ER4023 as it would */
+/** Says what {@link requestRedrive} would do; changes nothing. @throws ER4019, ER4020, ER4021 as it would */
 export async function planRedrive(client: ClientBase, selection: DeadLetterSelection): Promise<RedrivePlan> {
   const plan = await planOf(client, selection);
   const { rows } = await client.query<{ looked_at: number; newer: number }>(newerSql, [
@@ -66,7 +66,7 @@ export async function planRedrive(client: ClientBase, selection: DeadLetterSelec
  * id, its first time and its attempts.
  *
  * @param options.by who asks, for those who look later
- * @throws ER4021 an id that is no letter's · ER4022 an endpoint was removed · ER4023 an event is gone: where ids were
+ * @throws ER4019 an id that is no letter's · ER4020 an endpoint was removed · ER4021 an event is gone: where ids were
  *   given, or where nothing else is selected; then nothing was asked for
  */
 export async function requestRedrive(
@@ -122,16 +122,16 @@ function refuseImpossible(selection: DeadLetterSelection, plan: PlanRow): void {
   const missing = new Set(selection.ids).size - found;
   if (named && missing > 0) throw noSuchLetters(missing);
   if (endpointGone > 0 && (named || letters === 0)) {
-    throw runtimeError('ER4022', { detail: `That is so of ${endpointGone} of ${found}.` });
+    throw runtimeError('ER4020', { detail: `That is so of ${endpointGone} of ${found}.` });
   }
   if (lost > 0 && (named || letters === 0)) {
-    throw runtimeError('ER4023', { detail: `That is so of ${lost} of ${found}.` });
+    throw runtimeError('ER4021', { detail: `That is so of ${lost} of ${found}.` });
   }
 }
 
 /** @param missing how many of the ids that were given are no letter's */
 export function noSuchLetters(missing: number): Error {
-  return runtimeError('ER4021', {
+  return runtimeError('ER4019', {
     detail: missing === 1 ? 'One id that was given is none.' : `${missing} ids that were given are none.`,
   });
 }

@@ -263,19 +263,19 @@ export const deliveryErrors = {
     remedy: 'Change the stream as the check says; nothing that was delivered is sent again for it.',
     retryable: false,
   },
-  ER4021: {
+  ER4019: {
     meaning: 'There is no such dead letter.',
     remedy:
       'Run `event-runtime dead-letters list --all`: a letter that was redriven and delivered, or discarded, is not there any more.',
     retryable: false,
   },
-  ER4022: {
+  ER4020: {
     meaning: 'The endpoint that a dead letter was for has been removed: it cannot be redriven.',
     remedy:
       'Take its payload with `event-runtime dead-letters show`, and discard it; a new endpoint gets new events.',
     retryable: false,
   },
-  ER4023: {
+  ER4021: {
     meaning: 'A dead letter has no event: that was gone from the outbox before the letter was kept.',
     remedy:
       'Discard it, and bring the receiver up to date from elsewhere; keep the outbox longer than the retry schedule lasts.',

@@ -47,7 +47,7 @@ test('2: what is behind something else waits, with what waits for its repetition
   expect(named(inHand.next(10, wide))).toEqual([3]);
   expect(inHand.nextRetryAt).toBeUndefined();
   behind = new Set();
-  expect(named(inHand.next(10, wide)).toSorted((a, b) => a - b)).toEqual([1, 2, 4]);
+  expect(named(inHand.next(10, wide))).toEqual([1, 4, 2]);
 });
 
 test('1: what did not fit into the repetition waits for what did', () => {

@@ -62,14 +62,14 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await fixture.live(relay);
     sink.refuses = () => false;
     sink.events.length = 0;
-    const flow = { goes: true };
-    const flowing = (async () => {
-      for (let n = 0; flow.goes; n += 1) await fixture.emit({ eventType: 'live', entityKey: `k${n % 3}` });
+    const flowing = new AbortController();
+    const flow = (async () => {
+      for (let n = 0; !flowing.signal.aborted; n += 1) await fixture.emit({ eventType: 'live', entityKey: `k${n % 3}` });
     })();
     await redrive();
     await lettersAre(0);
-    flow.goes = false;
-    await flowing;
+    flowing.abort();
+    await flow;
     const got = sink.types.filter((type) => type !== 'live');
     expect(got.toSorted()).toEqual([
       'poison-a1',

@@ -77,6 +77,22 @@ export const composition: Composition = {
     const { replayChangeCommand } = await import('../operations/replay-command.ts');
     return await replayChangeCommand(context, options);
   },
+  async deadLettersList(context, options) {
+    const { deadLettersListCommand } = await import('../operations/dead-letters-command.ts');
+    return await deadLettersListCommand(context, options);
+  },
+  async deadLetterShow(context, options) {
+    const { deadLetterShowCommand } = await import('../operations/dead-letters-command.ts');
+    return await deadLetterShowCommand(context, options);
+  },
+  async deadLettersRedrive(context, options) {
+    const { deadLettersRedriveCommand } = await import('../operations/redrive-command.ts');
+    return await deadLettersRedriveCommand(context, options);
+  },
+  async deadLettersDiscard(context, options) {
+    const { deadLettersDiscardCommand } = await import('../operations/discard-command.ts');
+    return await deadLettersDiscardCommand(context, options);
+  },
   async routesTest(context, options) {
     const { routesTestCommand } = await import('../operations/routes-command.ts');
     return await routesTestCommand(context, options);

@@ -1,6 +1,9 @@
 import type { GivenSettings } from '../config/load-configuration.ts';
 import type { DemoCommandOptions } from '../demo/demo-command.ts';
+import type { DeadLetterShowOptions, DeadLettersListOptions } from '../operations/dead-letters-command.ts';
+import type { DeadLettersDiscardOptions } from '../operations/discard-command.ts';
 import type { LagOptions } from '../operations/lag-command.ts';
+import type { DeadLettersRedriveOptions } from '../operations/redrive-command.ts';
 import type { RelayConfigOptions } from '../operations/relay-config-command.ts';
 import type {
   ReplayChangeOptions,
@@ -50,6 +53,10 @@ export interface Composition {
   readonly replayList: Command<ReplayListOptions>;
   readonly replayShow: Command<ReplayShowOptions>;
   readonly replayChange: Command<ReplayChangeOptions>;
+  readonly deadLettersList: Command<DeadLettersListOptions>;
+  readonly deadLetterShow: Command<DeadLetterShowOptions>;
+  readonly deadLettersRedrive: Command<DeadLettersRedriveOptions>;
+  readonly deadLettersDiscard: Command<DeadLettersDiscardOptions>;
   readonly routesTest: Command<RoutesTestOptions>;
   readonly tableAttach: Command<TableAttachOptions>;
   readonly tableDetach: Command<TableDetachOptions>;

@@ -6,6 +6,7 @@ import {
   relaySettingPaths,
 } from '../operations/relay-setting-paths.ts';
 import { dryRunFlag, quietFlag } from './common-flags.ts';
+import { addDeadLetterCommands } from './dead-letter-commands.ts';
 import { operation } from './operation.ts';
 import type { Wiring } from './program.ts';
 import { addReplayCommands } from './replay-commands.ts';
@@ -47,6 +48,7 @@ export function addOperationCommands(root: Command, wiring: Wiring): void {
   addSlotCommands(root, wiring);
   addSinkCommands(root, wiring);
   addReplayCommands(root, wiring);
+  addDeadLetterCommands(root, wiring);
   addRouteCommands(root, wiring);
   addTableCommands(root, wiring);
   addSettingOptions(

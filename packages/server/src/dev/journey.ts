@@ -1,5 +1,6 @@
 import type { AttemptObservation, LoggedEvent } from '@event-runtime/runtime';
 import type { Terminal } from '../cli/terminal.ts';
+import { visibleText } from '../cli/visible-text.ts';
 
 /** One attempt at one event, with how long each part of its way took; milliseconds, null where it is not known. */
 export interface Journey {
@@ -64,8 +65,8 @@ export class Journeys {
 export function journeyLine(journey: Journey, terminal: Pick<Terminal, 'colors'>): string {
   const { colors } = terminal;
   const time = colors.dim(new Date().toISOString().slice(11, 23));
-  const what = `${shown(journey.eventType).padEnd(24)} ${colors.dim(journey.eventId)}  ${shown(journey.tenant)}`;
-  const key = journey.entityKey === null ? '' : `  key=${shown(journey.entityKey)}`;
+  const what = `${visibleText(journey.eventType).padEnd(24)} ${colors.dim(journey.eventId)}  ${visibleText(journey.tenant)}`;
+  const key = journey.entityKey === null ? '' : `  key=${visibleText(journey.entityKey)}`;
   const answer = String(journey.status ?? journey.errorCode ?? '');
   const wait = ((journey.retryInMs ?? 0) / 1_000).toFixed(1);
   const ends = {
@@ -75,14 +76,6 @@ export function journeyLine(journey: Journey, terminal: Pick<Terminal, 'colors'>
   };
   const { mark, end } = ends[journey.type];
   return `  ${time}  ${mark} ${what}${key}  ${answer}  ${end}`;
-}
-
-/** Tenants and keys come from whoever emits: nothing of theirs may steer the terminal or look like another line. */
-function shown(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
-  );
 }
 
 function phases(journey: Journey): string {

@@ -1,0 +1,59 @@
+import { createLogger, discardDeadLetters, listDeadLetterGroups } from '@event-runtime/runtime';
+import type { CommandContext } from '../cli/command-context.ts';
+import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import type { GivenSettings } from '../config/load-configuration.ts';
+import { serverError } from '../server-error.ts';
+import { changeOf, type GivenSelection, operator } from './dead-letter-selection.ts';
+import { groupLines } from './dead-letters-command.ts';
+import { countText } from './quantities.ts';
+import { openSite } from './site.ts';
+
+export interface DeadLettersDiscardOptions extends GivenSettings, GivenSelection {
+  readonly ids: readonly string[];
+  /** Every letter is meant, where no condition is given. */
+  readonly all: boolean;
+  /** Show what would go, and change nothing. */
+  readonly dryRun: boolean;
+  /** Nothing is done without. */
+  readonly yes: boolean;
+  readonly reason: string | undefined;
+}
+
+/** So many groups are shown of what would go. */
+const mostGroups = 10_000;
+
+/** `event-runtime dead-letters discard`: deletes letters for good; a line on standard error says so. @throws ER4019, ER5001 */
+export async function deadLettersDiscardCommand(
+  context: CommandContext,
+  options: DeadLettersDiscardOptions,
+): Promise<ExitCode> {
+  const { terminal, json } = context;
+  const { dryRun, yes, reason } = options;
+  const selection = changeOf(options);
+  if (!dryRun && (!yes || reason === undefined || reason.trim() === '')) {
+    throw serverError('ER5001', {
+      detail: 'Nothing was done: discarding dead letters needs --reason and --yes.',
+      remedy: 'Their payloads are gone then. Look with --dry-run, or add --reason and --yes.',
+    });
+  }
+  await using site = await openSite(context, options);
+  if (dryRun) {
+    const groups = await listDeadLetterGroups(site.client, selection, { limit: mostGroups });
+    const letters = groups.reduce((sum, each) => sum + each.letters, 0);
+    if (json) terminal.out(JSON.stringify({ letters, groups }));
+    else {
+      for (const line of groupLines(groups)) terminal.out(line);
+      terminal.out(`${countText(letters)} letters would be deleted.\nNothing was changed.`);
+    }
+    return exitCode.ok;
+  }
+  const logger = createLogger({ destination: { write: (line) => terminal.note(line.trimEnd()) } });
+  const why = { reason: reason ?? '', by: operator(), logger };
+  const { letters, redriving } = await discardDeadLetters(site.client, selection, why);
+  const under =
+    redriving === 0 ? '' : ` ${countText(redriving)} of them were under way, and may have been delivered.`;
+  terminal.out(
+    json ? JSON.stringify({ letters, redriving }) : `${countText(letters)} letters were deleted.${under}`,
+  );
+  return exitCode.ok;
+}
