@@ -68,10 +68,9 @@ test.skipIf(natsServer === undefined)(
   'into NATS JetStream, the relay killed meanwhile: the stream has each event once, 5 MB included [needs nats-server]',
   async () => {
     const env = { EVENT_RUNTIME_NATS_SERVER: natsServer };
-    const { code, json, notes } = await demo(['--sink', 'nats', '--events', '400', '--kill'], { env });
-    expect(json, notes).toMatchObject({ ...exact, events: 400, delivered: 400, duplicates: 0 });
-    expect(Number(json['kills'])).toBeGreaterThan(3);
-    expect(Number(json['killsWithBacklog'])).toBeGreaterThan(0);
+    const { code, json, notes } = await demo(['--sink', 'nats', '--events', '150', '--kill'], { env });
+    expect(json, notes).toMatchObject({ ...exact, events: 150, delivered: 150, duplicates: 0 });
+    expect(Number(json['killsWithBacklog'])).toBeGreaterThan(1);
     expect(Number(json['slotTransactions'])).toBeGreaterThanOrEqual(Number(json['committed']));
     expect(Number(json['p50Ms'])).toBeGreaterThan(0);
     expect(code).toBe(0);

@@ -16,6 +16,11 @@ test.each([400, 1_000, 20_000, 100_000])(
   },
 );
 
+test('a short run has few kills, each costing a restart', () => {
+  expect(killPlan({ events: 150, seed: 1 })).toHaveLength(4);
+  expect(killPlan({ events: 1, seed: 1 })).toHaveLength(1);
+});
+
 test('a longer run has more kills, and the same seed has the same', () => {
   expect(killPlan({ events: 20_000, seed: 1 }).length).toBeGreaterThan(
     killPlan({ events: 1_000, seed: 1 }).length,

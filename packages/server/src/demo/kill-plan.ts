@@ -14,13 +14,14 @@ export interface PlannedKill {
  * Where in a run the relay is killed: at moments spread evenly over its events, each shaken by chance.
  * Every third is followed by a second kill shortly after the restart, so that starting up is hit too.
  *
- * The longer the run, the more kills: 8 for up to 4,000 events, 1 more for each further 2,000, 24 at most
- * (the second ones come on top).
+ * The longer the run, the more kills: 1 for each 50 events up to 8, as many for up to 4,000 events, 1 more for
+ * each further 2,000, 24 at most (the second ones come on top).
  */
 export function killPlan(options: { readonly events: number; readonly seed: number }): PlannedKill[] {
   const random = seededRandom(options.seed ^ 0x6b_69_6c_6c);
-  const kills = Math.min(24, 8 + Math.max(0, Math.floor((options.events - 4_000) / 2_000)));
-  const stride = options.events / (kills + 1);
+  const { events } = options;
+  const kills = Math.min(24, Math.ceil(events / 50), 8 + Math.max(0, Math.floor((events - 4_000) / 2_000)));
+  const stride = events / (kills + 1);
   return Array.from({ length: kills }, (_, index) => {
     const received = Math.floor(stride * (index + 0.25 + random.next() / 2));
     const committedAtMost = Math.ceil(received + 2 * stride);
