@@ -13,7 +13,7 @@ import { emitSteadily } from './relay/steady-emit.ts';
 import { relayBench } from './relay.ts';
 import { thisMachine } from './report/machine.ts';
 import { terminalReport } from './report/terminal.ts';
-import { stoppedSinkBench } from './stopped-sink.ts';
+import { deadNatsBench, stoppedSinkBench } from './stopped-sink.ts';
 
 /** So small that the figures mean nothing; no test looks at how large they are. */
 const events = 40_000;
@@ -142,6 +142,25 @@ describe('npm run bench -- stopped-sink', () => {
       expect(byId.get(id)).toMatchObject({ value: 0, met: true, spread: [0, 0] });
     }
     expect(settings).toMatchObject({ runs: 1, events: 2_000, perSecond: 5_000, payloadBytes: 458 });
+  });
+});
+
+describe.skipIf(inject('natsServer') === undefined)('npm run bench -- dead-nats [needs nats-server]', () => {
+  test('its server killed for all of a run: webhooks come, then the stream has each event once, in order', {
+    timeout,
+  }, async () => {
+    const { figures, failures } = await deadNatsBench.run({
+      ...{ runs: 1, events: 1_000 },
+      progress: () => undefined,
+    });
+    expect(failures).toEqual([]);
+    expectSound(figures, 1);
+    const counted = figures.filter(({ unit }) => unit === 'events').map(({ id, value }) => [id, value]);
+    expect(counted).toEqual([
+      ['dead-nats-lost', 0],
+      ['dead-nats-reordered', 0],
+      ['dead-nats-twice', 0],
+    ]);
   });
 });
 

@@ -6,13 +6,14 @@ import { replayBench } from './replay.ts';
 import { benchCall } from './report/bench-arguments.ts';
 import type { Bench } from './report/report.ts';
 import { terminalReport } from './report/terminal.ts';
-import { stoppedSinkBench } from './stopped-sink.ts';
+import { deadNatsBench, stoppedSinkBench } from './stopped-sink.ts';
 
 const benches: readonly Bench[] = [
   emitBench,
   relayBench,
   stoppedSinkBench,
   replayBench,
+  deadNatsBench,
   hugeTransactionBench,
 ];
 

@@ -1,10 +1,13 @@
 import { freePort } from '@event-runtime/runtime/testing';
 import driver from 'pg/package.json' with { type: 'json' };
+import { findService } from '../scripts/services/services.ts';
 import { payloadBytes } from './emit/event.ts';
 import { runExperiments } from './measure/experiment.ts';
+import { filePair } from './relay/file-pair.ts';
+import { natsPair } from './relay/nats-pair.ts';
 import { productLimits } from './relay/product-limits.ts';
-import { keyCounts, openRelaySite, serverSettings } from './relay/site.ts';
-import { measureStoppedSink } from './relay/stopped-sink.ts';
+import { keyCounts, openRelaySite, type RelaySite, serverSettings } from './relay/site.ts';
+import { measureStoppedSink, type SinkPair } from './relay/stopped-sink.ts';
 import { stoppedSinkExperiment } from './relay/stopped-sink-experiment.ts';
 import { thisMachine } from './report/machine.ts';
 import type { Bench, BenchReport, BenchRequest } from './report/report.ts';
@@ -15,13 +18,39 @@ export const stoppedSinkBench: Bench = {
   name: 'stopped-sink',
   about:
     'a sink that stands still for a whole run: the p99 of another, WAL kept, memory, and how it catches up',
-  run: runStoppedSinkBench,
+  run: async (request) =>
+    await run(request, {
+      prefix: 'stopped',
+      perSecond: 5_000,
+      open: async (_, stopped) => await filePair(stopped),
+    }),
 };
 
-const perSecond = 5_000;
+/** What a nats-server that is dead does to webhooks, to the slot and to its own sink. */
+export const deadNatsBench: Bench = {
+  name: 'dead-nats',
+  about:
+    'the same of a nats-server that is killed for a whole run, beside webhooks; then what its stream has',
+  async run(request) {
+    const program = await findService('nats-server');
+    if (program === undefined) throw new Error('there is no nats-server: npm run services');
+    return await run(request, {
+      ...{ prefix: 'dead-nats', perSecond: 1_000 },
+      open: async (site) => await natsPair(site, program),
+    });
+  },
+};
 
-async function runStoppedSinkBench(request: BenchRequest): Promise<BenchReport> {
+async function run(
+  request: BenchRequest,
+  of: {
+    readonly prefix: string;
+    readonly perSecond: number;
+    readonly open: (site: RelaySite, stopped: boolean) => Promise<SinkPair>;
+  },
+): Promise<BenchReport> {
   const { runs = 3, events = 1_000_000, progress } = request;
+  const { prefix, perSecond, open } = of;
   const machine = thisMachine();
   progress('starting PostgreSQL');
   await using site = await openRelaySite();
@@ -29,9 +58,11 @@ async function runStoppedSinkBench(request: BenchRequest): Promise<BenchReport> 
   const limits = await productLimits({ databaseUrl: site.url, port, configuration: {} });
   const experiments = [
     stoppedSinkExperiment({
-      ...{ runs, events, perSecond },
-      measure: async (stopped) =>
-        await measureStoppedSink(site, { port, events, perSecond, stopped, progress }),
+      ...{ prefix, runs, events, perSecond },
+      async measure(stopped) {
+        await using pair = await open(site, stopped);
+        return await measureStoppedSink(site, pair, { port, events, perSecond, stopped, progress });
+      },
     }),
   ];
   const { figures, failures, repeatedRuns } = await runExperiments(

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { claim, tenant } from '../emit/event.ts';
+import { verdictOn } from './file-pair.ts';
 import { Product } from './product.ts';
 import type { RelaySite } from './site.ts';
 import { emitSteadily } from './steady-emit.ts';
-import { verdictOn } from './stopped-sink.ts';
 
 export interface HugeTransaction {
   /** From its COMMIT until all of it was in the file. */

@@ -104,9 +104,17 @@ export async function readLines(
   }
 }
 
+/** Milliseconds from an event's `time` until now. */
+export function millisecondsSince(time: string): number {
+  return performance.timeOrigin + performance.now() - timeIn(time);
+}
+
 /** Milliseconds since 1970 of the attribute `time`, with its fraction. */
 function timeOf(line: string): number {
-  const text = /"time":"([^"]+)"/.exec(line)?.[1] ?? '';
+  return timeIn(/"time":"([^"]+)"/.exec(line)?.[1] ?? '');
+}
+
+function timeIn(text: string): number {
   const fraction = /\.(\d+)Z$/.exec(text)?.[1] ?? '0';
   return Date.parse(`${text.slice(0, 19)}Z`) + Number(`0.${fraction}`) * 1_000;
 }

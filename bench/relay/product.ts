@@ -28,6 +28,8 @@ export interface ProductOptions {
   readonly port: number;
   /** As in a configuration file, without the database and the port. */
   readonly configuration: Readonly<Record<string, unknown>>;
+  /** Beside the environment of this process. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
 /** `event-runtime start` in a process of its own, as users run it; measured by its own metrics. */
@@ -165,8 +167,8 @@ async function writeConfiguration(
   return { folder, file };
 }
 
-function environment({ databaseUrl }: ProductOptions): NodeJS.ProcessEnv {
-  return { ...process.env, DATABASE_URL: databaseUrl };
+function environment({ databaseUrl, env }: ProductOptions): NodeJS.ProcessEnv {
+  return { ...process.env, ...env, DATABASE_URL: databaseUrl };
 }
 
 /** The sum of the samples that have these labels. */

@@ -48,6 +48,7 @@ test('a stopped sink and both at work in turns; each figure of the stopped one, 
     ['stopped-caught-up', 8, null, null, null],
     ['stopped-lost', 1, null, null, false],
     ['stopped-reordered', 0, null, null, true],
+    ['stopped-twice', 0, null, null, null],
   ]);
   expect(figures.every(({ runs }) => runs === 3)).toBe(true);
 });

@@ -11,6 +11,8 @@ import { inTurns } from '../measure/in-turns.ts';
 import type { StoppedSink } from './stopped-sink.ts';
 
 export interface StoppedSinkExperimentOptions {
+  /** What its ids begin with. Default `stopped`. */
+  readonly prefix?: string;
   readonly runs: number;
   readonly events: number;
   readonly perSecond: number;
@@ -20,24 +22,32 @@ export interface StoppedSinkExperimentOptions {
 
 /** The same load with one of two sinks stopped for all of it, and with both at work. */
 export function stoppedSinkExperiment(options: StoppedSinkExperimentOptions): Experiment {
-  const { runs, events, perSecond, measure } = options;
+  const { prefix = 'stopped', runs, events, perSecond, measure } = options;
+  const all = [
+    'p99',
+    'p99-growth',
+    'unconfirmed',
+    'kept',
+    'memory',
+    'caught-up',
+    'lost',
+    'reordered',
+    'twice',
+  ];
   return experiment<Pair>({
-    name: 'stopped-sink',
-    ids: [
-      ...['stopped-p99', 'stopped-p99-growth', 'stopped-unconfirmed', 'stopped-kept', 'stopped-memory'],
-      ...['stopped-caught-up', 'stopped-lost', 'stopped-reordered'],
-    ],
+    name: prefix,
+    ids: all.map((id) => `${prefix}-${id}`),
     runs,
     expectedSeconds: (2 * events) / perSecond + events / 50_000 + 10,
     once: async (run) =>
       await inTurns(run, [async () => await measure(true), async () => await measure(false)]),
-    figuresOf,
+    figuresOf: (pairs) => figuresOf(pairs, prefix),
   });
 }
 
 type Pair = readonly [stopped: StoppedSink, reference: StoppedSink];
 
-function figuresOf(pairs: readonly Pair[]): Figure[] {
+function figuresOf(pairs: readonly Pair[], prefix: string): Figure[] {
   const stopped = (of: (run: StoppedSink) => number): number[] => pairs.map(([each]) => of(each));
   const ratio = (name: FigureName, of: (run: StoppedSink) => number): Figure =>
     ratioFigure(
@@ -45,7 +55,7 @@ function figuresOf(pairs: readonly Pair[]): Figure[] {
       pairs.map(([each, reference]) => [of(each), of(reference)]),
     );
   const name = (id: string, label: string, rest: Pick<FigureName, 'unit' | 'budget'>): FigureName => ({
-    id: `stopped-${id}`,
+    id: `${prefix}-${id}`,
     label,
     ...rest,
   });
@@ -88,6 +98,14 @@ function figuresOf(pairs: readonly Pair[]): Figure[] {
     worstFigure(
       name('reordered', 'events that came after a later one of their entity', { unit: 'events', budget: 0 }),
       stopped((run) => run.reordered),
+    ),
+    worstFigure(
+      // At least once is what is promised; a stream that deduplicates has each once.
+      name('twice', 'what it has beyond one for each event', {
+        unit: 'events',
+        budget: prefix === 'stopped' ? null : 0,
+      }),
+      stopped((run) => run.duplicates),
     ),
   ];
 }

@@ -1,14 +1,11 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readFileSink } from '@event-runtime/runtime';
-import { percentile, readLines } from './latency.ts';
-import { Product } from './product.ts';
+import type { Verdict } from './arrival-verdict.ts';
+import { percentile } from './latency.ts';
+import { Product, type ProductOptions, type Scrape } from './product.ts';
 import type { RelaySite } from './site.ts';
 import { emitSteadily } from './steady-emit.ts';
 
-export interface StoppedSink {
+export interface StoppedSink extends Verdict {
   /** Milliseconds, of the live sink; the parts of the run one after another. */
   readonly p99OfParts: readonly number[];
   /** The most WAL that was not confirmed while the other sink stood still. MB. */
@@ -19,11 +16,6 @@ export interface StoppedSink {
   readonly mostMemory: number;
   /** Seconds that the stopped sink took for all of it, once it went on. */
   readonly caughtUpIn: number;
-  /** Of the stopped sink, when it had caught up: events that it had not got, and that came after a later one of their entity. */
-  readonly lost: number;
-  readonly reordered: number;
-  /** Lines beyond one for each event: no fault. */
-  readonly duplicates: number;
 }
 
 export interface StoppedSinkOptions {
@@ -35,55 +27,72 @@ export interface StoppedSinkOptions {
   readonly progress: (line: string) => void;
 }
 
+/** A sink that is watched, and one beside it that stands still. Made for one run. */
+export interface SinkPair extends AsyncDisposable {
+  readonly live: string;
+  readonly other: string;
+  readonly product: Pick<ProductOptions, 'configuration' | 'env'>;
+  /** Events that both must have before the other one stops. */
+  readonly before: number;
+  /** From now on the other one takes nothing. Called before there are events beyond those. */
+  stop(): Promise<void>;
+  /** It takes what comes. */
+  resume(): Promise<void>;
+  /** Milliseconds of so many events on their way to the live one, in the order in which they came. */
+  latencies(events: number): Promise<readonly number[]>;
+  /** What the other one has. */
+  verdict(events: number): Promise<Verdict>;
+}
+
 const perTransaction = 10;
 const parts = 4;
 
-/** Two file sinks, one of which cannot be opened for the whole run; then it can. */
-export async function measureStoppedSink(site: RelaySite, options: StoppedSinkOptions): Promise<StoppedSink> {
-  const { events, perSecond, stopped, progress } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'event-runtime-bench-'));
-  const path = join(folder, 'live.ndjson');
-  const other = join(folder, 'later', 'events.ndjson');
-  if (!stopped) await mkdir(dirname(other));
+/** One of two sinks stands still for the whole run; then it goes on. */
+export async function measureStoppedSink(
+  site: RelaySite,
+  pair: SinkPair,
+  options: StoppedSinkOptions,
+): Promise<StoppedSink> {
+  const { port, perSecond, stopped, progress } = options;
+  const { live, other, before } = pair;
   await site.clear();
-  try {
-    await using product = await Product.start({
-      databaseUrl: site.url,
-      port: options.port,
-      configuration: {
-        sinks: [
-          { type: 'file', name: 'live', path },
-          { type: 'file', name: 'other', path: other },
-        ],
-      },
-    });
-    await product.live('live');
-    const watch = watchSlot(site, product);
-    const reading = readLines(path, events);
-    progress(`${events} events, ${perSecond} a second, ${stopped ? 'one sink stopped' : 'both sinks work'}`);
-    await emitSteadily(site.url, { perSecond, seconds: events / perSecond, perTransaction, keys: 'many' });
-    const { latencies } = await reading;
-    const most = await watch.end();
-    progress('the other sink goes on');
-    const began = performance.now();
-    if (stopped) await mkdir(dirname(other));
-    await product.until(
-      (scrape) => scrape.value('event_runtime_sink_delivered_total', { sink: 'other' }) >= events,
-      100,
-    );
-    const caughtUpIn = (performance.now() - began) / 1_000;
-    const part = Math.ceil(latencies.length / parts);
-    return {
-      p99OfParts: Array.from({ length: parts }, (_, index) =>
-        percentile(latencies.slice(index * part, (index + 1) * part), 0.99),
-      ),
-      ...most,
-      caughtUpIn,
-      ...(await verdictOn(other, events)),
-    };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  await using product = await Product.start({ databaseUrl: site.url, port, ...pair.product });
+  await product.live(live);
+  const events = before + options.events;
+  const reading = pair.latencies(events);
+  const emit = async (seconds: number): Promise<void> => {
+    await emitSteadily(site.url, { perSecond, seconds, perTransaction, keys: 'many' });
+  };
+  const got = (scrape: Scrape): number => scrape.value('event_runtime_sink_delivered_total', { sink: other });
+  const otherHas = async (count: number): Promise<void> => {
+    await product.until((scrape) => got(scrape) >= count, 100);
+  };
+  await emit(before / perSecond);
+  await otherHas(before);
+  if (stopped) await pair.stop();
+  const watch = watchSlot(site, product);
+  progress(
+    `${options.events} events, ${perSecond} a second, ${stopped ? 'one sink stopped' : 'both sinks work'}`,
+  );
+  await emit(options.events / perSecond);
+  const latencies = (await reading).slice(before);
+  const most = await watch.end();
+  const meanwhile = got(await product.until(() => true)) - before;
+  if (stopped && meanwhile > 0) throw new Error(`the sink that was to stand still got ${meanwhile} events`);
+  progress('the other sink goes on');
+  const began = performance.now();
+  if (stopped) await pair.resume();
+  await otherHas(events);
+  const caughtUpIn = (performance.now() - began) / 1_000;
+  const part = Math.ceil(latencies.length / parts);
+  return {
+    p99OfParts: Array.from({ length: parts }, (_, index) =>
+      percentile(latencies.slice(index * part, (index + 1) * part), 0.99),
+    ),
+    ...most,
+    caughtUpIn,
+    ...(await pair.verdict(events)),
+  };
 }
 
 /** Looks at the slot and at the process twice a second. */
@@ -101,13 +110,16 @@ function watchSlot(
         `select (pg_current_wal_lsn() - confirmed_flush_lsn)::text as unconfirmed,
                 (pg_current_wal_lsn() - restart_lsn)::text as kept from pg_replication_slots`,
       );
-      const memory = (await product.scrape())?.value('process_resident_memory_bytes') ?? 0;
+      // Also notices that the relay has lost its lease.
+      const memory = (await product.until(() => true)).value('process_resident_memory_bytes');
       most.mostUnconfirmed = Math.max(most.mostUnconfirmed, Number(rows[0]?.unconfirmed ?? 0) / 1e6);
       most.mostKept = Math.max(most.mostKept, Number(rows[0]?.kept ?? 0) / 1e6);
       most.mostMemory = Math.max(most.mostMemory, memory / 1e6);
       await sleep(500);
     }
   })();
+  // Said at the end.
+  watching.catch(() => undefined);
   return {
     async end() {
       over.abort();
@@ -115,25 +127,4 @@ function watchSlot(
       return most;
     },
   };
-}
-
-/** Every event, by its own number in the database: at least once, and in the order of its entity when it comes first. */
-export async function verdictOn(
-  path: string,
-  events: number,
-): Promise<Pick<StoppedSink, 'lost' | 'reordered' | 'duplicates'>> {
-  const seen = new Set<string>();
-  const last = new Map<string, bigint>();
-  let [reordered, duplicates] = [0, 0];
-  for await (const { attributes } of readFileSink(path)) {
-    const { id = '', seq = '0', entitykey: entity = '' } = attributes;
-    if (seen.has(id)) {
-      duplicates += 1;
-      continue;
-    }
-    seen.add(id);
-    if (BigInt(seq) < (last.get(entity) ?? 0n)) reordered += 1;
-    last.set(entity, BigInt(seq));
-  }
-  return { lost: events - seen.size, reordered, duplicates };
 }

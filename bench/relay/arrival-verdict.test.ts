@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { verdictOn } from './stopped-sink.ts';
+import { verdictOn } from './file-pair.ts';
 
 const line = (id: string, seq: number, entity: string): string =>
   `${JSON.stringify({ id, seq: String(seq), entitykey: entity }).slice(0, -1)},"data":{}}\n`;
