@@ -24,6 +24,7 @@ export { Supervisor } from './lifecycle/supervisor.ts';
 export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
 export { findEvent } from './log/find-event.ts';
 export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
+export type { WaitingEvent } from './relay/dispatcher.ts';
 export { describeForeignRows, type ForeignRows } from './relay/foreign-rows.ts';
 export type { SinkStatus, WindowUse } from './relay/lead.ts';
 export { Leased, type LeasedOptions } from './relay/leased.ts';

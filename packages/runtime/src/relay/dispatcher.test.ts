@@ -235,7 +235,7 @@ test('for any script of failures, retries and refusals each event is done once, 
   );
 });
 
-test('what is turned away is one line for a batch, and the sink has trouble until a batch is taken whole', async () => {
+test('what is turned away is one line for a batch, and the sink has trouble until nothing of it waits', async () => {
   const lines: Array<Readonly<Record<string, unknown>>> = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
   let refusing = true;
@@ -247,6 +247,19 @@ test('what is turned away is one line for a batch, and the sink has trouble unti
   expect(bench.dispatcher.trouble).toMatchObject({ message: 'later' });
   refusing = false;
   await bench.drain();
-  expect(bench.dispatcher.trouble).toBeUndefined();
+  expect([bench.dispatcher.trouble, bench.dispatcher.waiting]).toEqual([undefined, undefined]);
   expect(lines).toHaveLength(1);
+});
+
+test('what waits is the sink’s trouble, and is named, also while others are taken', async () => {
+  const bench = new Bench(({ event }) => (event.seq === 2n ? 'retry' : 'delivered'));
+  bench.sink.retryAfterMs = 1_000_000;
+  await bench.offer('a', 'b', 'b').step();
+  const { eventId, since } = bench.dispatcher.waiting ?? {};
+  expect(eventId).toBe(bench.inHand.firstOpen?.logged.event.eventId);
+  expect(Math.abs(Date.now() - Number(since))).toBeLessThan(60_000);
+  await bench.offer('c').step();
+  expect(bench.sink.delivered).toEqual([1, 4]);
+  expect(bench.dispatcher.trouble).toMatchObject({ message: 'later' });
+  expect(bench.dispatcher.waiting).toEqual({ eventId, since });
 });

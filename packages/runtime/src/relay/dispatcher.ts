@@ -7,7 +7,7 @@ import { type Checkpoint, isTurnedAway } from '../log/checkpoint.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink, SinkBatch } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { BatchLimit, Entry, InHand } from './in-hand.ts';
+import type { BatchLimit, Entry, InHand, TurnedAway } from './in-hand.ts';
 import type { RoutesTo } from './route.ts';
 import { allResults, routeBatch } from './routed-batch.ts';
 
@@ -26,6 +26,13 @@ export interface DispatcherOptions {
   readonly limit: BatchLimit;
 }
 
+/** An event that a sink turned away, and does again and again. */
+export interface WaitingEvent {
+  readonly eventId: string;
+  /** When this process was turned away with it for the first time. */
+  readonly since: Date;
+}
+
 export interface Signals {
   /** No new batch is begun. */
   readonly stopping: AbortSignal;
@@ -38,8 +45,8 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   #wake = deferred();
   #trouble: unknown;
-  /** Of the last batch, why the first event was turned away that was. */
-  #turnedAway: Error | undefined;
+  /** After the last batch, the oldest event that was turned away and waits. */
+  #turnedAway: TurnedAway | undefined;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -50,11 +57,18 @@ export class Dispatcher {
   }
 
   /**
-   * Why the batch in hand is not taken, while that is tried again, or why something of the last batch was turned away;
+   * Why the batch in hand is not taken, while that is tried again, or why an event was turned away that waits;
    * undefined: nothing has failed.
    */
   get trouble(): unknown {
-    return this.#trouble ?? this.#turnedAway;
+    return this.#trouble ?? this.#turnedAway?.error;
+  }
+
+  /** The oldest event that was turned away and waits; undefined: there is none. */
+  get waiting(): WaitingEvent | undefined {
+    if (this.#turnedAway === undefined) return undefined;
+    const { entry, since } = this.#turnedAway;
+    return { eventId: entry.logged.event.eventId, since: new Date(performance.timeOrigin + since) };
   }
 
   /** Ends a wait: something has arrived, or has changed. */
@@ -96,6 +110,7 @@ export class Dispatcher {
     this.#sayRetries(batch, results);
     // failpoint: relay.delivered
     inHand.settle(batch, results, performance.now());
+    this.#turnedAway = inHand.oldestTurnedAway;
     // A sink that answers without any I/O would otherwise keep timers, sockets and signals from their turn.
     await nextTurn();
     return 'done';
@@ -212,14 +227,12 @@ export class Dispatcher {
     timer.abort();
   }
 
-  /** One line for a batch, however many of it are turned away. While some are, that is the sink's trouble. */
+  /** One line for a batch, however many of it are turned away. */
   #sayRetries(batch: readonly Entry[], results: readonly DeliveryResult[]): void {
     const { sink, logger } = this.#options;
     const first = results.findIndex(({ type }) => type === 'retry');
-    this.#turnedAway = undefined;
     const result = results[first];
     if (result?.type !== 'retry') return;
-    this.#turnedAway = result.error;
     logger.warn('relay.sink.retry', {
       sink: sink.name,
       eventId: batch[first]?.logged.event.eventId,

@@ -12,7 +12,7 @@ import { comparePositions, type LoggedEvent } from '../log/outbox-event.ts';
 import type { TableReader } from '../log/table-reader.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { Dispatcher, type Signals } from './dispatcher.ts';
+import { Dispatcher, type Signals, type WaitingEvent } from './dispatcher.ts';
 import type { BatchLimit } from './in-hand.ts';
 import { readLive } from './live-phase.ts';
 import { type Pair, Progress } from './progress.ts';
@@ -131,6 +131,11 @@ export class Feed {
   /** See {@link Dispatcher.trouble}. */
   get trouble(): unknown {
     return this.#state.dispatcher.trouble;
+  }
+
+  /** See {@link Dispatcher.waiting}. */
+  get waiting(): WaitingEvent | undefined {
+    return this.#state.dispatcher.waiting;
   }
 
   get place(): Place | undefined {

@@ -134,6 +134,28 @@ test('2: what waits is not handed out again when a great many before it are forg
   expect(named(inHand.next(7, wide))).toEqual([4_501]);
 });
 
+test('the oldest of those that wait is known, since when, and why the last time', () => {
+  const { inHand } = inHandOf('a', 'b', 'b', 'c');
+  const oldest = (): unknown => {
+    const { entry, since, error } = inHand.oldestTurnedAway ?? {};
+    return entry === undefined ? undefined : [Number(entry.logged.event.seq), since, error?.message];
+  };
+  const because = (message: string): DeliveryResult => ({
+    ...{ type: 'retry', afterMs: 1 },
+    error: new Error(message),
+  });
+  inHand.settle(inHand.next(5, wide), [delivered, because('b'), because('b'), because('c')], 5);
+  expect(oldest()).toEqual([2, 5, 'b']);
+  inHand.settle(inHand.next(6, wide), [because('again'), because('again'), because('c')], 6);
+  expect(oldest()).toEqual([2, 5, 'again']);
+  inHand.settle(inHand.next(7, wide), [delivered, because('its own'), because('c')], 7);
+  expect(oldest()).toEqual([3, 7, 'its own']);
+  inHand.settle(inHand.next(8, { ...wide, events: 1 }), [delivered], 8);
+  expect(oldest()).toEqual([4, 5, 'c']);
+  inHand.settle(inHand.next(8, wide), [delivered], 8);
+  expect(oldest()).toBeUndefined();
+});
+
 test('a great many entities that wait are no trouble', () => {
   const { inHand } = inHandOf();
   for (let index = 0; index < 50_000; index += 1) inHand.offer(loggedEvent(index + 1), index);

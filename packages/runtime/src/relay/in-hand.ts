@@ -14,6 +14,16 @@ interface Held {
   /** What waits; what was taken into the current batch is not among them. */
   entries: Entry[];
   until: number;
+  readonly turnedAway: TurnedAway;
+}
+
+/** An event that the sink did not take, and others of its entity wait for. */
+export interface TurnedAway {
+  readonly entry: Entry;
+  /** When it was turned away for the first time, by the clock that `settle` is given. */
+  readonly since: number;
+  /** Why, the last time. */
+  readonly error: Error;
 }
 
 const none: ReadonlySet<Entry> = new Set();
@@ -90,6 +100,17 @@ export class InHand {
     return next;
   }
 
+  /** Of the events that were turned away and wait, the oldest; undefined: there is none. */
+  get oldestTurnedAway(): TurnedAway | undefined {
+    let oldest: TurnedAway | undefined;
+    for (const { turnedAway } of this.#held.values()) {
+      // Those behind one that was taken since are due.
+      if (turnedAway.entry.done) continue;
+      if (oldest === undefined || turnedAway.entry.place < oldest.entry.place) oldest = turnedAway;
+    }
+    return oldest;
+  }
+
   /** The last of the first so many events that were offered; undefined: it is forgotten, or not there yet. */
   entryBefore(offered: number): Entry | undefined {
     return this.#open[this.#head + offered - this.#passed - 1];
@@ -146,7 +167,7 @@ export class InHand {
 
   /** The outcome of a batch; a rejected event counts as delivered (its dead letter is kept). */
   settle(batch: readonly Entry[], results: readonly DeliveryResult[], now: number): void {
-    const again = new Map<string, { entries: Entry[]; until: number }>();
+    const again = new Map<string, Held>();
     for (const [index, entry] of batch.entries()) {
       const result = results[index];
       if (result?.type !== 'retry') {
@@ -155,13 +176,19 @@ export class InHand {
       }
       const key = keyOf(entry);
       const failed = again.get(key);
-      if (failed !== undefined) failed.entries.push(entry);
-      else again.set(key, { entries: [entry], until: now + Math.max(0, result.afterMs) });
+      if (failed !== undefined) {
+        failed.entries.push(entry);
+        continue;
+      }
+      const before = this.#held.get(key)?.turnedAway;
+      const since = before?.entry === entry ? before.since : now;
+      const turnedAway = { entry, since, error: result.error };
+      again.set(key, { entries: [entry], until: now + Math.max(0, result.afterMs), turnedAway });
     }
     if (this.#held.size > 0) for (const entry of batch) this.#release(keyOf(entry), again);
-    for (const [key, { entries, until }] of again) {
+    for (const [key, each] of again) {
       const held = this.#held.get(key);
-      this.#held.set(key, { entries: [...entries, ...(held?.entries ?? [])], until });
+      this.#held.set(key, { ...each, entries: [...each.entries, ...(held?.entries ?? [])] });
     }
     this.#pass();
   }

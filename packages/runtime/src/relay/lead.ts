@@ -18,7 +18,7 @@ import { formatLsn, zeroLsn } from '../replication/lsn.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { keepDeadLetter } from './dead-letter.ts';
-import type { Signals } from './dispatcher.ts';
+import type { Signals, WaitingEvent } from './dispatcher.ts';
 import { Feed, type FeedMode } from './feed.ts';
 import type { LeaseUnit } from './lease.ts';
 import type { HeldLease } from './lease-term.ts';
@@ -50,6 +50,8 @@ export interface SinkStatus {
   readonly delivered: number;
   /** Why it does not take what it is handed, while that is tried again; undefined: nothing has failed. */
   readonly trouble: unknown;
+  /** The oldest event that it turned away, which is tried again; later ones of its entity wait. Undefined: none. */
+  readonly waiting?: WaitingEvent | undefined;
 }
 
 /** How much of its memory for the recent WAL a relay uses. */
@@ -92,6 +94,7 @@ export class Lead {
       mode: feed.mode,
       delivered: this.#deliveredOf(feed),
       trouble: feed.trouble,
+      waiting: feed.waiting,
     }));
   }
 

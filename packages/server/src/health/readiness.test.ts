@@ -133,3 +133,19 @@ test('a sink that fails: ready, and under attention by name, with its code; what
     },
   ]);
 });
+
+test('a sink that turns an event away again and again: which one, and since when', () => {
+  const waiting = {
+    eventId: '01a1f866-0d7b-7def-8123-456789abcdef',
+    since: new Date('2026-11-21T10:00:00Z'),
+  };
+  const status = { sink: 'nats', shard: 0, mode: 'live', delivered: 7, waiting } as const;
+  const seen = [serverError('ER1001', { detail: 'D.' }), new Error('of a sink of your own')].map((trouble) =>
+    readiness({ roles, sinks: [{ ...status, trouble }], parts, view: up, activity: leases(true) }),
+  );
+  const event = 'Event 01a1f866-0d7b-7def-8123-456789abcdef waits since 2026-11-21T10:00:00.000Z.';
+  expect(seen.map(({ ready, attention }) => [ready, attention[0]?.what])).toEqual([
+    [true, `Sink nats: The database cannot be reached. D. ${event}`],
+    [true, `Sink nats does not take its batch. ${event}`],
+  ]);
+});

@@ -83,14 +83,16 @@ function databaseReason(view: DatabaseView): UnreadyReason[] {
   return [reasonOf(serverError(code, { detail: `It has version ${version}, this program ${known}.` }))];
 }
 
-function sinkReason({ sink, trouble }: SinkStatus): UnreadyReason[] {
+function sinkReason({ sink, trouble, waiting }: SinkStatus): UnreadyReason[] {
   if (trouble === undefined) return [];
+  const event =
+    waiting === undefined ? '' : ` Event ${waiting.eventId} waits since ${waiting.since.toISOString()}.`;
   const { code, what, remedy } = reasonOf(trouble);
-  if (code !== null) return [{ code, what: `Sink ${sink}: ${what}`, remedy }];
+  if (code !== null) return [{ code, what: `Sink ${sink}: ${what}${event}`, remedy }];
   return [
     {
       code: 'ER1316',
-      what: `Sink ${sink} does not take its batch.`,
+      what: `Sink ${sink} does not take its batch.${event}`,
       remedy: 'Read the log: `relay.sink.retry`.',
     },
   ];
