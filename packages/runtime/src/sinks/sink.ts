@@ -18,7 +18,8 @@ export type DeliveryResult =
   | { readonly type: 'delivered' }
   /**
    * Not now: hand it over again, and nothing later of its entity before it. The sink answers `retry` for the
-   * later events of the same entity in this batch too.
+   * later events of the same entity in this batch too. `afterMs`: milliseconds, finite, not negative; anything else
+   * is no time, and the event would come again at once.
    */
   | { readonly type: 'retry'; readonly afterMs: number; readonly error: Error }
   /** Never: the event itself is the trouble (poison). */
@@ -33,6 +34,8 @@ export interface HandedEvent extends LoggedEvent {
 /**
  * Events in log order, and the checkpoint that is true when all of them are delivered. All are of one replay
  * (`event.replay`), or of none; what a replay brings was most often delivered before, and is to arrive again.
+ * Events in log order, and the checkpoint that is true when all of them are delivered. Without events only for a sink
+ * with `features.ownCheckpoint`, which stores the checkpoint also where no event is for it; the answer is `[]`.
  */
 export interface SinkBatch {
   readonly events: readonly HandedEvent[];

@@ -27,9 +27,6 @@ export interface NatsServerFacts {
  * It dies with this process, also when this process is killed: a watcher holds a pipe to it.
  */
 export class NatsServer implements AsyncDisposable {
-  /** For a client: `nats://127.0.0.1:<port>`. */
-  readonly url: string;
-  readonly port: number;
   /** Where the server tells of itself by HTTP: `/jsz`, `/varz`. */
   readonly monitorUrl: string;
   /** Where JetStream keeps its streams; kept over {@link kill} and {@link resume}. */
@@ -37,6 +34,7 @@ export class NatsServer implements AsyncDisposable {
   readonly #program: string;
   readonly #arguments: readonly string[];
   readonly #configured: string;
+  #port: number;
   #facts: NatsServerFacts | undefined;
   #server: ChildProcess | undefined;
   #watcher: ChildProcess | undefined;
@@ -54,8 +52,7 @@ export class NatsServer implements AsyncDisposable {
     this.#configured = init.configured;
     this.monitorUrl = `http://127.0.0.1:${init.monitorPort}`;
     this.#arguments = ['-m', String(init.monitorPort), ...init.arguments];
-    this.port = init.port;
-    this.url = `nats://127.0.0.1:${init.port}`;
+    this.#port = init.port;
     this.storeDirectory = init.storeDirectory;
   }
 
@@ -81,14 +78,24 @@ export class NatsServer implements AsyncDisposable {
     }
   }
 
+  /** For a client: `nats://127.0.0.1:<port>`. */
+  get url(): string {
+    return `nats://127.0.0.1:${this.#port}`;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
   /** What the server told of itself when it last became ready. */
   get facts(): NatsServerFacts {
     if (this.#facts === undefined) throw new TypeError('the server never became ready');
     return this.#facts;
   }
 
-  /** Starts the server again after {@link kill}. Same port, same streams. */
-  async resume(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  /** Starts the server again after {@link kill}, with the same streams. @param options `port`: default the same */
+  async resume(options: { readonly port?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#port = options.port ?? this.#port;
     this.#log = '';
     const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.storeDirectory];
     args.push(...this.#arguments);
