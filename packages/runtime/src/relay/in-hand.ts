@@ -14,7 +14,8 @@ interface Held {
   /** What waits; what was taken into the current batch is not among them. */
   entries: Entry[];
   until: number;
-  readonly turnedAway: TurnedAway;
+  /** Undefined: they wait behind a dead letter that is redriven. */
+  readonly turnedAway?: TurnedAway | undefined;
 }
 
 /** An event that the sink did not take, and others of its entity wait for. */
@@ -105,7 +106,7 @@ export class InHand {
     let oldest: TurnedAway | undefined;
     for (const { turnedAway } of this.#held.values()) {
       // Those behind one that was taken since are due.
-      if (turnedAway.entry.done) continue;
+      if (turnedAway === undefined || turnedAway.entry.done) continue;
       if (oldest === undefined || turnedAway.entry.place < oldest.entry.place) oldest = turnedAway;
     }
     return oldest;

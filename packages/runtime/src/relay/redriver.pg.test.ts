@@ -64,7 +64,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     sink.events.length = 0;
     const flowing = new AbortController();
     const flow = (async () => {
-      for (let n = 0; !flowing.signal.aborted; n += 1) await fixture.emit({ eventType: 'live', entityKey: `k${n % 3}` });
+      for (let n = 0; !flowing.signal.aborted; n += 1)
+        await fixture.emit({ eventType: 'live', entityKey: `k${n % 3}` });
     })();
     await redrive();
     await lettersAre(0);
