@@ -23,6 +23,8 @@ export interface DispatcherOptions {
   readonly onRejected: (event: LoggedEvent, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
   /** Whether the lease still holds. */
   readonly valid: () => boolean;
+  /** Whether an event waits behind a dead letter of its entity, as one itself. Undefined: none does. */
+  readonly waits?: ((event: LoggedEvent) => boolean) | undefined;
   readonly limit: BatchLimit;
 }
 
@@ -95,7 +97,7 @@ export class Dispatcher {
     const batch = inHand.next(performance.now(), this.#options.limit);
     if (batch.length === 0) return 'none';
     const logged = batch.map((entry) => entry.logged);
-    const routed = routeBatch(logged, this.#options.routes);
+    const routed = routeBatch(logged, this.#options.routes, this.#options.waits);
     // What a route's function failed for is not true of the checkpoint, which a sink may store with its work.
     const open = new Set(
       batch.filter((_, index) => (routed.decided[index]?.type ?? 'delivered') !== 'delivered'),

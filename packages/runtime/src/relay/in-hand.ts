@@ -34,6 +34,8 @@ const nobody: ReadonlySet<string> = new Set();
 export interface BatchLimit {
   readonly events: number;
   readonly bytes: number;
+  /** Nothing goes beside an event of its entity: what becomes of that one decides. Default false. */
+  readonly onePerEntity?: boolean;
 }
 
 /**
@@ -127,9 +129,14 @@ export class InHand {
   next(now: number, limit: BatchLimit): Entry[] {
     const batch: Entry[] = [];
     let bytes = 0;
+    const entities = new Set<string>();
     const fits = (entry: Entry): boolean => {
       const size = entry.logged.event.payload.length;
       if (batch.length > 0 && (batch.length >= limit.events || bytes + size > limit.bytes)) return false;
+      if (limit.onePerEntity === true) {
+        if (entities.has(keyOf(entry))) return false;
+        entities.add(keyOf(entry));
+      }
       bytes += size;
       batch.push(entry);
       return true;

@@ -30,6 +30,7 @@ import { relayLimits } from './relay-limits.ts';
 import type { RelayPools } from './relay-pools.ts';
 import { Replayer } from './replay/replayer.ts';
 import { RoutesTo } from './route.ts';
+import { waitsBehind } from './routed-batch.ts';
 import { Session } from './session.ts';
 import { type SentFrom, SlotKeeper } from './slot-keeper.ts';
 import { Window } from './window.ts';
@@ -258,6 +259,12 @@ export class Lead {
     });
   }
 
+  async #park(sink: string, logged: LoggedEvent): Promise<void> {
+    const { reason } = waitsBehind;
+    await keepDeadLetter(this.#options.pools.work, { sink, logged, reasonCode: 'waits', reason });
+    this.#options.logger.debug('relay.letters.parked', { sink, eventId: logged.event.eventId });
+  }
+
   #redriver(feed: Feed): Redriver {
     const { pools, logger } = this.#options;
     return new Redriver({
@@ -281,6 +288,10 @@ export class Lead {
   ): Promise<void> {
     const { logged, result } = refused;
     const { reason, error } = result;
+    if (result === waitsBehind) {
+      await this.#park(name, logged);
+      return;
+    }
     const why = error === undefined ? reason : `${reason}: ${error.message}`;
     await keepDeadLetter(this.#options.pools.work, {
       sink: name,
@@ -304,7 +315,7 @@ export class Lead {
     const shard = this.#shard();
     const pool = this.#options.pools.work;
     const windowBytes = this.#options.windowBytes ?? relayLimits.windowBytes;
-    return new Feed({
+    const feed = new Feed({
       ...from,
       sink,
       routes: routes === undefined ? undefined : new RoutesTo(sink.name, routes),
@@ -316,8 +327,13 @@ export class Lead {
       pollMs: this.#options.pollMs ?? relayLimits.pollMs,
       limit: relayLimits.batch,
       inHandBytes: windowBytes * relayLimits.inHandPart,
-      onRejected: async (logged, result) => await this.#reject(sink, { logged, result }),
+      onRejected: async (logged, result) => {
+        await this.#reject(sink, { logged, result });
+        feed.park(logged);
+      },
+      afterDeadLetter: this.#sources().find(({ name }) => name === sink.name)?.afterDeadLetter ?? 'continue',
     });
+    return feed;
   }
 }
 

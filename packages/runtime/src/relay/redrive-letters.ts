@@ -9,6 +9,8 @@ type Queryable = Pick<ClientBase | Pool, 'query'>;
 export interface LettersOf {
   readonly sink: string;
   readonly shard: Shard | undefined;
+  /** Later events of an entity wait behind a letter of it. */
+  readonly waits: boolean;
 }
 
 /** A letter that is to be handed over again. */
@@ -37,12 +39,45 @@ export async function entitiesOfLetters(client: Queryable, of: LettersOf): Promi
   return new Set(rows.map((row) => entityOf(row) as string));
 }
 
+/** Older letters `h` of the entity of the letter `o`. */
+const older = `event_runtime.dead_letter h
+  where h.endpoint_id is null and h.sink = o.sink and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key
+    and hashtextextended(h.entity_key, hashtextextended(h.tenant_id, 0))
+      = hashtextextended(o.entity_key, hashtextextended(o.tenant_id, 0))
+    and h.seq < o.seq`;
+
+/** The entities that have dead letters, as {@link entityOf} says them. */
+export async function entitiesWithLetters(client: Queryable, of: LettersOf): Promise<Set<string>> {
+  const { rows } = await client.query<{ tenantId: string; entityKey: string }>(
+    `select distinct o.tenant_id as "tenantId", o.entity_key as "entityKey" from event_runtime.dead_letter o
+      where o.sink = $1 and o.endpoint_id is null and o.state = 'dead' and o.entity_key is not null${inShard(of.shard)}`,
+    [of.sink],
+  );
+  return new Set(rows.map((row) => entityOf(row) as string));
+}
+
+/**
+ * Letters that only waited behind another are to be handed over once that is redriven or discarded; all of them, where
+ * nothing waits any more.
+ */
+export async function releaseLetters(client: Queryable, of: LettersOf): Promise<void> {
+  const behind = of.waits
+    ? `and not exists (select from ${older} and h.state = 'dead' and h.reason_code <> 'waits')`
+    : '';
+  await client.query(
+    `update event_runtime.dead_letter o set state = 'redriving'
+      where o.sink = $1 and o.endpoint_id is null and o.state = 'dead' and o.reason_code = 'waits'
+        ${behind}${inShard(of.shard)}`,
+    [of.sink],
+  );
+}
+
 /** In the order in which {@link toLoggedEvent} has them; a letter knows nothing of the producing transaction. */
 const columns = `'0', o.event_id::text, o.seq::text, o.tenant_id, o.ecosystem, o.event_type, o.event_version::text,
   o.entity_key, o.idempotency_key, o.correlation_id, o.causation_id, o.source_service, o.traceparent, o.headers::text,
   o.payload::text, (o.event_recorded_at at time zone 'UTC')::text || '+00', o.dead_letter_id::text`;
 
-/** The next letters in the order of `seq`: as many as the limits allow, but at least one. */
+/** The next letters in the order of `seq`: as many as the limits allow, but at least one. Where events wait, the first of each entity. */
 export async function nextLetters(
   client: Queryable,
   options: LettersOf & {
@@ -50,7 +85,7 @@ export async function nextLetters(
     readonly limits: { readonly events: number; readonly bytes: number };
   },
 ): Promise<readonly Letter[]> {
-  const { sink, shard, except, limits } = options;
+  const { sink, shard, waits, except, limits } = options;
   const entities = except.filter(({ entityKey }) => entityKey !== null);
   const { rows } = await client.query<TableRow & unknown[]>({
     text: `with next as materialized (
@@ -59,6 +94,7 @@ export async function nextLetters(
         where ${asked(shard)} and o.dead_letter_id <> all ($2::uuid[])
           and not exists (select from unnest($3::text[], $4::text[]) as x(tenant_id, entity_key)
                            where x.tenant_id = o.tenant_id and x.entity_key = o.entity_key)
+          ${waits ? `and not exists (select from ${older})` : ''}
         order by o.seq, o.dead_letter_id limit $5
      ), cut as (
        select n.dead_letter_id, row_number() over w as place, sum(n.bytes) over w as total

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
+import type { SinkSource } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 
 /** Refuses for good what `refuses` says, and turns away what the gate throws for. */
@@ -173,5 +174,72 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await fixture.rows('delete from event_runtime.dead_letter');
     await sink.has(1);
     expect(sink.types).toEqual(['later']);
+  });
+
+  describe('where later events wait', () => {
+    const waiting = (): SinkSource => ({ ...sink.source, afterDeadLetter: 'wait' });
+    const dead = async (): Promise<string> =>
+      (
+        await fixture.rows<{ text: string }>(
+          `select string_agg(event_type || ' ' || reason_code || ' ' || state, ', ' order by seq) as text
+           from event_runtime.dead_letter`,
+        )
+      )[0]?.text ?? '';
+    const deadIs = async (text: string): Promise<void> => {
+      await eventually(dead, (now) => now === text);
+    };
+
+    test('they are kept behind the letter, over a crash, and come in order once it is redriven; others go on', async () => {
+      const first = fixture.relay([waiting()]);
+      await first.start();
+      await fixture.sql.query('begin');
+      for (const eventType of ['poison', 'two', 'three']) await fixture.emit({ eventType });
+      await fixture.emit({ eventType: 'other', entityKey: 'other' });
+      await fixture.sql.query('commit');
+      await deadIs('poison rejected dead, two waits dead, three waits dead');
+      await eventually(
+        async () => sink.types.join(),
+        (types) => types === 'other',
+      );
+      await first.stop({ graceMs: 0 });
+      const relay = fixture.relay([waiting()]);
+      await fixture.emit({ eventType: 'four' });
+      await relay.start();
+      await eventually(async () => (await dead()).endsWith('four waits dead'), Boolean);
+      // Refused once more, it keeps them.
+      await redrive("event_type = 'poison'");
+      await eventually(letters, ([one]) => one?.attempts === 2 && one.state === 'dead');
+      await fixture.emit({ eventType: 'five' });
+      await eventually(
+        async () => (await letters()).length,
+        (count) => count === 5,
+      );
+      expect(sink.types).toEqual(['other']);
+      sink.refuses = () => false;
+      await redrive("event_type = 'poison'");
+      await fixture.emit({ eventType: 'six' });
+      await sink.has(7);
+      expect(sink.types).toEqual(['other', 'poison', 'two', 'three', 'four', 'five', 'six']);
+      await lettersAre(0);
+    });
+
+    test('they come when it is discarded; and where nothing waits any more, at once', async () => {
+      const relay = fixture.relay([waiting()]);
+      await relay.start();
+      for (const eventType of ['poison-1', 'two']) await fixture.emit({ eventType });
+      for (const eventType of ['poison-2', 'three']) await fixture.emit({ eventType, entityKey: 'other' });
+      await eventually(
+        async () => (await letters()).length,
+        (count) => count === 4,
+      );
+      await fixture.rows("delete from event_runtime.dead_letter where event_type = 'poison-1'");
+      await sink.has(1);
+      expect(sink.types).toEqual(['two']);
+      await relay.stop();
+      await fixture.relay([sink.source]).start();
+      await sink.has(2);
+      expect(sink.types).toEqual(['two', 'three']);
+      await deadIs('poison-2 rejected dead');
+    });
   });
 });

@@ -11,9 +11,12 @@ import type { Signals } from './dispatcher.ts';
 import type { Feed } from './feed.ts';
 import {
   entitiesOfLetters,
+  entitiesWithLetters,
   type Letter,
+  type LettersOf,
   nextLetters,
   type Resting,
+  releaseLetters,
   removeLetters,
 } from './redrive-letters.ts';
 
@@ -26,8 +29,11 @@ const mostResting = 1_000;
 /** How long a letter rests before it is tried again. Milliseconds. */
 const rest = { least: 100, most: 60_000 };
 
+/** How often it is looked whether an entity that waits may go on. Milliseconds. */
+const lookMs = 1_000;
+
 export interface RedriverOptions {
-  readonly feed: Pick<Feed, 'sink' | 'handAside' | 'holdBack'>;
+  readonly feed: Pick<Feed, 'sink' | 'waits' | 'handAside' | 'holdBack' | 'parks'>;
   readonly pool: Pool;
   readonly shard: Shard | undefined;
   /** Keeps it as a dead letter, which it was. */
@@ -66,6 +72,8 @@ export class Redriver {
 
   /** Before the sink is fed: what waits behind a letter since an earlier life shall wait on. */
   async begin(): Promise<void> {
+    // Where nothing waits any more, nothing else would ever send what did.
+    if (!this.#options.feed.waits) await releaseLetters(this.#options.pool, this.#of);
     await this.#holdBack();
   }
 
@@ -95,20 +103,32 @@ export class Redriver {
     }
   }
 
+  get #of(): LettersOf {
+    const { shard, feed } = this.#options;
+    return { sink: this.sink, shard, waits: feed.waits };
+  }
+
   async #holdBack(): Promise<void> {
-    const { pool, shard, feed } = this.#options;
-    this.#heldBack = await entitiesOfLetters(pool, { sink: this.sink, shard });
+    const { pool, feed } = this.#options;
+    let parked: ReadonlySet<string> = new Set();
+    if (feed.waits) {
+      await releaseLetters(pool, this.#of);
+      await feed.parks(async () => (parked = await entitiesWithLetters(pool, this.#of)));
+    }
+    // What waits behind a dead letter is kept as one: it need not be kept in memory.
+    const entities = await entitiesOfLetters(pool, this.#of);
+    this.#heldBack = new Set([...entities].filter((entity) => !parked.has(entity)));
     feed.holdBack(this.#heldBack);
   }
 
   /** Hands over what is next; `ended`: the feed has. */
   async #round(stopping: AbortSignal): Promise<'done' | 'none' | 'ended'> {
-    const { pool, shard, feed, logger } = this.#options;
+    const { pool, feed, logger } = this.#options;
     const now = performance.now();
     for (const [key, { until }] of this.#resting) if (until <= now) this.#resting.delete(key);
     if (this.#resting.size > mostResting) return 'none';
     const except = [...this.#resting.values()];
-    const letters = await nextLetters(pool, { sink: this.sink, shard, except, limits: handLimits });
+    const letters = await nextLetters(pool, { ...this.#of, except, limits: handLimits });
     if (letters.length === 0 || stopping.aborted) return 'none';
     // They may have been asked for a moment ago.
     const entities = letters.flatMap(({ logged }) => entityOf(logged.event) ?? []);
@@ -142,7 +162,8 @@ export class Redriver {
   /** Until it is woken, or the first that rests is due. */
   async #rest(waking: Promise<void>, stopping: AbortSignal): Promise<void> {
     const timer = new AbortController();
-    const due = Math.min(...[...this.#resting.values()].map(({ until }) => until));
+    const look = this.#options.feed.waits ? performance.now() + lookMs : Number.POSITIVE_INFINITY;
+    const due = Math.min(look, ...[...this.#resting.values()].map(({ until }) => until));
     const woken = [waking];
     if (Number.isFinite(due)) {
       const ms = Math.max(1, due - performance.now());

@@ -28,6 +28,12 @@ export interface SinkSource {
    * a server that is gone. Default: it keeps none.
    */
   readonly cut?: () => void;
+  /**
+   * What becomes of later events of an entity that has a dead letter. `continue`: they are delivered. `wait`: they are kept
+   * as letters behind it until it is redriven or discarded, and then delivered in their order; a batch then has one
+   * event of each entity. Default `continue`.
+   */
+  readonly afterDeadLetter?: 'continue' | 'wait';
 }
 
 export interface RelayOptions {

@@ -5,6 +5,12 @@ import type { RoutesTo, Routing } from './route.ts';
 /** Milliseconds before an event is tried again of which a route's function threw. */
 const retryAfterMs = 1_000;
 
+/** Of an event that is kept as a dead letter because an earlier one of its entity is one. */
+export const waitsBehind: DeliveryResult & { readonly type: 'rejected' } = {
+  type: 'rejected',
+  reason: 'waits behind an earlier dead letter of its entity',
+};
+
 /** What routes make of a batch. */
 export interface RoutedBatch {
   /** What the sink is given, in order. */
@@ -18,17 +24,24 @@ export interface RoutedBatch {
  * tried again is not given.
  *
  * @param routes undefined: everything goes there, as it is
+ * @param waits whether an event waits behind a dead letter: then the sink is not given it. Default: none does
  */
-export function routeBatch(batch: readonly LoggedEvent[], routes: RoutesTo | undefined): RoutedBatch {
-  if (routes === undefined) return { handed: batch, decided: batch.map(() => undefined) };
+export function routeBatch(
+  batch: readonly LoggedEvent[],
+  routes: RoutesTo | undefined,
+  waits?: (logged: LoggedEvent) => boolean,
+): RoutedBatch {
+  if (routes === undefined && waits === undefined)
+    return { handed: batch, decided: batch.map(() => undefined) };
   const handed: HandedEvent[] = [];
   const waiting = new Map<string, DeliveryResult>();
   const decided = batch.map((logged): DeliveryResult | undefined => {
     const entity = entityOf(logged.event);
     const before = entity === undefined ? undefined : waiting.get(entity);
     if (before !== undefined) return before;
-    const routing = routes.of(logged.event);
+    const routing: Routing = routes?.of(logged.event) ?? { type: 'there', route: 0, event: logged.event };
     if (routing.type === 'elsewhere') return { type: 'delivered' };
+    if (waits?.(logged) === true) return waitsBehind;
     if (routing.type === 'there') {
       const { event, subject } = routing;
       handed.push({ ...logged, event, ...(subject === undefined ? {} : { subject }) });

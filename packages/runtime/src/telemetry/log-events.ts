@@ -64,6 +64,7 @@ export const logEvents = {
     'A half-written last line, left by a crash, was cut off a file; its event is written again.',
   'sink.nats.concern':
     'The stream of a sink has a property by which events may be lost, be there twice or be slow: `property`, what was `found`, the `danger`.',
+  'relay.letters.parked': 'An event waits as a dead letter behind an earlier one of its entity.',
   'relay.letters.redriven': 'A sink has taken so many `letters` that were dead.',
   'relay.redrive.failed':
     'Dead letters could not be read or removed; it is tried again after `delayMs`, and what was delivered may be handed over again.',

@@ -1,5 +1,8 @@
 import type { Sink } from '@event-runtime/runtime';
 
+/** What becomes of later events of an entity that has a dead letter: docs/guides/dead-letters.md. */
+export type AfterDeadLetter = 'continue' | 'wait';
+
 /** Where the events go: what a file may have below `sinks`. */
 export type ConfiguredSink =
   | ConfiguredWebhooks
@@ -28,6 +31,8 @@ export interface ConfiguredFile {
   readonly name: string;
   /** A relative path begins at the folder of the configuration file. Its folder must exist. */
   readonly path: string;
+  /** Whether later events of an entity wait behind a dead letter of it. Default `continue`. */
+  readonly afterDeadLetter?: AfterDeadLetter;
 }
 
 /**
@@ -48,6 +53,8 @@ export interface ConfiguredNats<Duration = string> {
   readonly access?: ConfiguredNatsAccess;
   /** Given at all, the connection must be encrypted. */
   readonly tls?: ConfiguredNatsTls;
+  /** Whether later events of an entity wait behind a dead letter of it. Default `continue`. */
+  readonly afterDeadLetter?: AfterDeadLetter;
 }
 
 /** A JetStream stream. All but the name counts only where the stream is made. */
@@ -91,6 +98,8 @@ export interface ConfiguredCustom {
   readonly name: string;
   /** Makes it, of this name: whenever this process begins to feed it, and with each batch again after it threw. */
   readonly create: () => Sink;
+  /** Whether later events of an entity wait behind a dead letter of it. Default `continue`. */
+  readonly afterDeadLetter?: AfterDeadLetter;
 }
 
 /** Takes everything and keeps nothing: for measurements. */

@@ -5,18 +5,24 @@ import type { ValueKind } from '../value-kind.ts';
 import { functionOf } from './function-of.ts';
 import { natsMembers } from './nats-members.ts';
 import { isObject, type Members, objectSchema, readObject } from './object-of.ts';
-import { withNearest } from './one-of.ts';
+import { oneOf, withNearest } from './one-of.ts';
 import { pattern } from './pattern.ts';
 import { sinkName } from './sink-name.ts';
 
 const path = pattern({ pattern: String.raw`[^\u0000]+`, allowed: 'the path of a file', placeholder: 'path' });
 
+const waits = { kind: oneOf(['continue', 'wait']), optional: true } as const;
+
 /** What each type of sink has beside `type`. */
 const parts: Readonly<Record<ConfiguredSink['type'], Members>> = {
   webhooks: {},
-  file: { name: { kind: sinkName }, path: { kind: path } },
-  nats: { name: { kind: sinkName }, ...natsMembers },
-  custom: { name: { kind: sinkName }, create: { kind: functionOf<() => Sink>('() => Sink') } },
+  file: { name: { kind: sinkName }, path: { kind: path }, afterDeadLetter: waits },
+  nats: { name: { kind: sinkName }, ...natsMembers, afterDeadLetter: waits },
+  custom: {
+    name: { kind: sinkName },
+    create: { kind: functionOf<() => Sink>('() => Sink') },
+    afterDeadLetter: waits,
+  },
   null: { name: { kind: sinkName } },
 };
 const types = Object.keys(parts) as ConfiguredSink['type'][];
