@@ -53,6 +53,19 @@ const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
     ],
   ],
   [
+    'later events that wait behind a dead letter, as webhooks do not, or in other words',
+    {
+      sinks: [
+        { ...webhooks, afterDeadLetter: 'wait' },
+        { ...audit, afterDeadLetter: 'waits' },
+      ],
+    },
+    [
+      'sinks[0].afterDeadLetter is not known; known here: type.',
+      'sinks[1].afterDeadLetter is "waits"; it must be one of continue, wait; did you mean wait?',
+    ],
+  ],
+  [
     'what webhooks cannot do',
     {
       sinks: [webhooks, nats, audit],
