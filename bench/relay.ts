@@ -3,6 +3,8 @@ import driver from 'pg/package.json' with { type: 'json' };
 import { payloadBytes } from './emit/event.ts';
 import { jetStreamExperiments, jetStreamFigureIds } from './jetstream/jetstream-experiments.ts';
 import { jetStreamMeasuresOn } from './jetstream/jetstream-measures.ts';
+import { bareInFlight } from './jetstream/jetstream-throughput.ts';
+import { natsVersion } from './jetstream/nats-site.ts';
 import { chosenOf, runExperiments } from './measure/experiment.ts';
 import { productLimits } from './relay/product-limits.ts';
 import { relayExperiments, relayFigureIds } from './relay/relay-experiments.ts';
@@ -29,6 +31,7 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
   progress('starting PostgreSQL');
   await using site = await openRelaySite();
   const port = await freePort();
+  const nats = await natsVersion();
   const limits = await productLimits({ databaseUrl: site.url, port, configuration: {} });
   const measures = measuresOn(site, { port, progress });
   const all = [
@@ -43,7 +46,10 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
   return {
     figures,
     failures,
-    versions: { postgres: site.version, node: process.versions.node, pg: driver.version },
+    versions: {
+      ...{ postgres: site.version, node: process.versions.node, pg: driver.version },
+      ...(nats === undefined ? {} : { 'nats-server': nats }),
+    },
     machine,
     settings: {
       ...sizes,
@@ -51,6 +57,7 @@ async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
       payloadBytes,
       manyKeys: keyCounts.many,
       hotKeys: keyCounts.hot,
+      bareInFlight,
       ...limits,
       ...serverSettings,
     },

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { NatsServer } from '@event-runtime/runtime/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
@@ -17,6 +19,14 @@ export async function startNats(): Promise<NatsServer> {
     );
   }
   return await NatsServer.start({ program });
+}
+
+/** The version of that nats-server, by its own word; undefined: there is none. */
+export async function natsVersion(): Promise<string | undefined> {
+  const program = await findService('nats-server');
+  if (program === undefined) return undefined;
+  const { stdout } = await promisify(execFile)(program, ['--version']);
+  return /v(\d[^\s]*)/.exec(stdout)?.[1];
 }
 
 /** A stream like the one that the product makes, for the bare publisher. */
