@@ -8,13 +8,14 @@ import {
   type StoredCheckpoint,
   saveCheckpoint,
 } from '../log/checkpoint.ts';
-import { comparePositions, entityOf, type LoggedEvent } from '../log/outbox-event.ts';
+import { comparePositions, type LoggedEvent } from '../log/outbox-event.ts';
 import type { TableReader } from '../log/table-reader.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { Dispatcher, type DispatcherOptions, type Signals, type WaitingEvent } from './dispatcher.ts';
+import { Dispatcher, type Signals, type WaitingEvent } from './dispatcher.ts';
 import type { BatchLimit } from './in-hand.ts';
 import { readLive } from './live-phase.ts';
+import { Parked } from './parked.ts';
 import { type Pair, Progress } from './progress.ts';
 import type { RoutesTo } from './route.ts';
 import { readTable } from './table-phase.ts';
@@ -95,19 +96,25 @@ export class Feed {
   #delivered = 0;
   readonly #asides: Aside[] = [];
   #behind: ReadonlySet<string> = new Set();
-  /** Entities with a dead letter, where later events wait behind it; and those that got one since {@link parks}. */
-  #parked: ReadonlySet<string> = new Set();
-  #newlyParked = new Set<string>();
+  /** Where later events of an entity wait behind a dead letter of it; undefined: they go on. */
+  readonly parked: Parked | undefined;
   readonly #behindOf = (): ReadonlySet<string> => this.#behind;
   #over = false;
 
   constructor(options: FeedOptions) {
-    const { stored, resume, window } = options;
+    const { stored, resume, window, limit } = options;
+    const parked = options.afterDeadLetter === 'wait' ? new Parked() : undefined;
+    this.parked = parked;
     const checkpoint: Checkpoint = resume ? stored.checkpoint : { ...stored.checkpoint, mode: 'table' };
     this.#stored = checkpoint;
     this.#state = {
       ...options,
-      dispatcher: new Dispatcher({ ...options, ...this.#waiting(options) }),
+      dispatcher: new Dispatcher({
+        ...options,
+        waits: parked === undefined ? undefined : (logged) => parked.has(logged),
+        // What becomes of an event decides about the next of its entity.
+        limit: { ...limit, onePerEntity: parked !== undefined },
+      }),
       progress: new Progress(checkpoint, this.#behindOf),
       place: resume ? window.resume(checkpoint.position) : undefined,
       paused: stored.paused,
@@ -191,33 +198,6 @@ export class Feed {
     if (entities.size === 0 && this.#behind.size === 0) return;
     this.#behind = entities;
     this.#state.dispatcher.wake();
-  }
-
-  /** Whether later events of an entity wait behind a dead letter of it. */
-  get waits(): boolean {
-    return this.#state.afterDeadLetter === 'wait';
-  }
-
-  /** An event has become a dead letter: where later ones of its entity wait, they do from now on. */
-  park({ event }: LoggedEvent): void {
-    const entity = entityOf(event);
-    if (entity !== undefined) this.#newlyParked.add(entity);
-  }
-
-  /**
-   * Takes over which entities have dead letters.
-   *
-   * @param read looks for them; what is parked meanwhile stays so
-   */
-  async parks(read: () => Promise<ReadonlySet<string>>): Promise<void> {
-    const before = this.#newlyParked;
-    this.#newlyParked = new Set();
-    try {
-      this.#parked = await read();
-    } catch (error) {
-      for (const entity of before) this.#newlyParked.add(entity);
-      throw error;
-    }
   }
 
   /** An operator paused the sink, or let it go on. */
@@ -318,17 +298,6 @@ export class Feed {
     state.delivered = new Map();
     state.dirty = false;
     logger.info('relay.sink.rewound', { sink: sink.name, snapshot: checkpoint.snapshot.toString() });
-  }
-
-  #waiting({ afterDeadLetter, limit }: FeedOptions): Pick<DispatcherOptions, 'limit' | 'waits'> {
-    if (afterDeadLetter !== 'wait') return { limit };
-    return {
-      limit: { ...limit, onePerEntity: true },
-      waits: ({ event }) => {
-        const entity = entityOf(event);
-        return entity !== undefined && (this.#parked.has(entity) || this.#newlyParked.has(entity));
-      },
-    };
   }
 
   async #handAside(signals: Signals): Promise<void> {

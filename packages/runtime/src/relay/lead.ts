@@ -329,7 +329,7 @@ export class Lead {
       inHandBytes: windowBytes * relayLimits.inHandPart,
       onRejected: async (logged, result) => {
         await this.#reject(sink, { logged, result });
-        feed.park(logged);
+        feed.parked?.add(logged);
       },
       afterDeadLetter: this.#sources().find(({ name }) => name === sink.name)?.afterDeadLetter ?? 'continue',
     });

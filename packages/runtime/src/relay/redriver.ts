@@ -33,7 +33,7 @@ const rest = { least: 100, most: 60_000 };
 const lookMs = 1_000;
 
 export interface RedriverOptions {
-  readonly feed: Pick<Feed, 'sink' | 'waits' | 'handAside' | 'holdBack' | 'parks'>;
+  readonly feed: Pick<Feed, 'sink' | 'parked' | 'handAside' | 'holdBack'>;
   readonly pool: Pool;
   readonly shard: Shard | undefined;
   /** Keeps it as a dead letter, which it was. */
@@ -73,7 +73,7 @@ export class Redriver {
   /** Before the sink is fed: what waits behind a letter since an earlier life shall wait on. */
   async begin(): Promise<void> {
     // Where nothing waits any more, nothing else would ever send what did.
-    if (!this.#options.feed.waits) await releaseLetters(this.#options.pool, this.#of);
+    if (this.#options.feed.parked === undefined) await releaseLetters(this.#options.pool, this.#of);
     await this.#holdBack();
   }
 
@@ -105,19 +105,16 @@ export class Redriver {
 
   get #of(): LettersOf {
     const { shard, feed } = this.#options;
-    return { sink: this.sink, shard, waits: feed.waits };
+    return { sink: this.sink, shard, waits: feed.parked !== undefined };
   }
 
   async #holdBack(): Promise<void> {
     const { pool, feed } = this.#options;
-    let parked: ReadonlySet<string> = new Set();
-    if (feed.waits) {
-      await releaseLetters(pool, this.#of);
-      await feed.parks(async () => (parked = await entitiesWithLetters(pool, this.#of)));
-    }
+    if (feed.parked !== undefined) await releaseLetters(pool, this.#of);
+    const parked = await feed.parked?.refresh(async () => await entitiesWithLetters(pool, this.#of));
     // What waits behind a dead letter is kept as one: it need not be kept in memory.
     const entities = await entitiesOfLetters(pool, this.#of);
-    this.#heldBack = new Set([...entities].filter((entity) => !parked.has(entity)));
+    this.#heldBack = new Set([...entities].filter((entity) => parked?.has(entity) !== true));
     feed.holdBack(this.#heldBack);
   }
 
@@ -162,7 +159,8 @@ export class Redriver {
   /** Until it is woken, or the first that rests is due. */
   async #rest(waking: Promise<void>, stopping: AbortSignal): Promise<void> {
     const timer = new AbortController();
-    const look = this.#options.feed.waits ? performance.now() + lookMs : Number.POSITIVE_INFINITY;
+    const { parked } = this.#options.feed;
+    const look = parked === undefined ? Number.POSITIVE_INFINITY : performance.now() + lookMs;
     const due = Math.min(look, ...[...this.#resting.values()].map(({ until }) => until));
     const woken = [waking];
     if (Number.isFinite(due)) {
