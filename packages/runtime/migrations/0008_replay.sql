@@ -43,6 +43,8 @@ comment on table event_runtime.replay_part is 'How far a replay has got, for eac
 
 -- Set by an operator: the sink goes on in the table from there, which its feeder does itself. `3:3:`: from the beginning.
 alter table event_runtime.relay_checkpoint add column rewind_snapshot pg_snapshot;
+-- Of which cluster it is: in another one its transaction ids mean nothing, and the request is left alone.
+alter table event_runtime.relay_checkpoint add column rewind_cluster text;
 
 -- Which replay made a delivery; null: it is of the event as it happened.
 alter table event_runtime.webhook_delivery add column replay_id uuid;

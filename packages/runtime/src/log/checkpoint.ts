@@ -217,10 +217,15 @@ export interface SinkOrders {
   readonly paused: boolean;
   /** It goes back to an earlier place: {@link applyRewind}. */
   readonly rewinding: boolean;
-  /** Something is to be handed over beside what it reads. */
-  readonly replaying: boolean;
+  /** The replays that run. */
+  readonly replays: readonly string[];
   /** Dead letters are to be handed over again. */
   readonly redriving: boolean;
+}
+
+/** Whether a rewind that was asked for means something here: the beginning is the beginning everywhere. */
+function ofThisCluster(table: string): string {
+  return `(${table}.rewind_cluster = ${table}.system_identifier or ${table}.rewind_snapshot::text = '3:3:')`;
 }
 
 /** What operators want of a relay's sinks, those without a checkpoint left out. */
@@ -229,9 +234,12 @@ export async function sinkOrders(
   owner: Pick<CheckpointOwner, 'relay' | 'shard'>,
 ): Promise<ReadonlyMap<string, SinkOrders>> {
   const { rows } = await client.query<SinkOrders>(
-    `select c.sink, c.paused_at is not null as paused, c.rewind_snapshot is not null as rewinding,
-            exists (select from event_runtime.replay_part p join event_runtime.replay r using (replay_id)
-                     where p.finished_at is null and r.relay = c.relay and r.sink = c.sink) as replaying,
+    `select c.sink, c.paused_at is not null as paused, 
+            c.rewind_snapshot is not null and ${ofThisCluster('c')} as rewinding,
+            array(select r.replay_id::text from event_runtime.replay_part p
+                    join event_runtime.replay r using (replay_id)
+                   where p.finished_at is null and p.shard = c.shard and r.state = 'running'
+                     and r.relay = c.relay and r.sink = c.sink) as replays,
             exists (select from event_runtime.dead_letter d
                      where d.sink = c.sink and d.endpoint_id is null and d.state = 'redriving') as redriving
        from event_runtime.relay_checkpoint c where c.relay = $1 and c.shard = $2`,
@@ -259,9 +267,9 @@ export async function applyRewind(
                                     then '-infinity' else adopting_since end,
               rewind_snapshot = null, updated_at = clock_timestamp()
         where relay = $1 and sink = $2 and shard = $3 and epoch = $4 and system_identifier = $5
-          and rewind_snapshot is not null
+          and rewind_snapshot is not null and ${ofThisCluster('relay_checkpoint')} and ${timelineSql} = $6
         returning ${columns}`,
-    [owner.relay, sink, owner.shard, owner.epoch.toString(), owner.systemIdentifier],
+    [owner.relay, sink, owner.shard, owner.epoch.toString(), owner.systemIdentifier, owner.timeline],
   );
   return rows[0] === undefined ? undefined : toCheckpoint(rows[0]);
 }

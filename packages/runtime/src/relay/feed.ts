@@ -177,15 +177,35 @@ export class Feed {
    * what the feed has read comes between.
    *
    * @param events few: what is read waits for them
-   * @returns one result for each; of what was refused nothing is kept. Undefined: the feed ended, and it is not known
-   *   what became of them
+   * @param signal takes them back, as long as they are not on their way to the sink
+   * @returns one result for each; of what was refused nothing is kept. Undefined: they were taken back, or the feed
+   *   ended, and it is not known what became of them
    */
-  async handAside(events: readonly LoggedEvent[]): Promise<readonly DeliveryResult[] | undefined> {
-    if (this.#over) return undefined;
+  async handAside(
+    events: readonly LoggedEvent[],
+    signal?: AbortSignal,
+  ): Promise<readonly DeliveryResult[] | undefined> {
+    if (this.#over || signal?.aborted === true) return undefined;
     const aside: Aside = { events, results: deferred() };
+    const takeBack = (): void => {
+      const at = this.#asides.indexOf(aside);
+      if (at === -1) return;
+      this.#asides.splice(at, 1);
+      aside.results.resolve(undefined);
+    };
     this.#asides.push(aside);
+    signal?.addEventListener('abort', takeBack, { once: true });
     this.#state.dispatcher.wake();
-    return await aside.results.promise;
+    try {
+      return await aside.results.promise;
+    } finally {
+      signal?.removeEventListener('abort', takeBack);
+    }
+  }
+
+  /** What is true of the table: everything up to here is delivered. */
+  get checkpoint(): Checkpoint {
+    return this.#state.progress.asTable;
   }
 
   /**
@@ -264,7 +284,8 @@ export class Feed {
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
-    if (this.#asides.length > 0 && !signals.stopping.aborted) await this.#handAside(signals);
+    const asides = this.#asides.length > 0 && !state.paused;
+    if (asides && !signals.stopping.aborted) await this.#handAside(signals);
     if (state.rewinding) return 'given-up';
     const { progress, place, sink } = state;
     const before = progress.inHand.passed;
@@ -302,14 +323,18 @@ export class Feed {
 
   async #handAside(signals: Signals): Promise<void> {
     const state = this.#state;
-    const aside = this.#asides[0] as Aside;
+    const aside = this.#asides.shift() as Aside;
     const { progress, place, sink } = state;
     const checkpoint = place === undefined ? progress.asTable : progress.checkpoint;
-    const results = await state.dispatcher.aside(aside.events, { ...signals, checkpoint });
-    const stored = sink.features.ownCheckpoint && results.every(({ type }) => type !== 'retry');
-    if (stored && state.place === place) this.#stored = checkpoint;
-    this.#asides.shift();
-    aside.results.resolve(results);
+    try {
+      const results = await state.dispatcher.aside(aside.events, { ...signals, checkpoint });
+      const stored = sink.features.ownCheckpoint && results.every(({ type }) => type !== 'retry');
+      if (stored && state.place === place) this.#stored = checkpoint;
+      aside.results.resolve(results);
+    } finally {
+      // Nothing, where it has its results.
+      aside.results.resolve(undefined);
+    }
   }
 
   async #saveWhenDue(now: boolean): Promise<void> {

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { deferred } from '../internal/deferred.ts';
-import { aborted, orAborted } from '../internal/or-aborted.ts';
+import { orAborted } from '../internal/or-aborted.ts';
 import { retrying } from '../lifecycle/retrying.ts';
+import type { SinkOrders } from '../log/checkpoint.ts';
 import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
 import type { Shard } from '../log/table-page.ts';
 import type { DeliveryResult } from '../sinks/sink.ts';
@@ -65,9 +66,8 @@ export class Redriver {
     return this.#options.feed.sink.name;
   }
 
-  /** There may be something to do. */
-  wake(): void {
-    this.#wake.resolve();
+  heed(orders: SinkOrders | undefined): void {
+    if (orders?.redriving === true) this.#wake.resolve();
   }
 
   /** Before the sink is fed: what waits behind a letter since an earlier life shall wait on. */
@@ -130,8 +130,12 @@ export class Redriver {
     // They may have been asked for a moment ago.
     const entities = letters.flatMap(({ logged }) => entityOf(logged.event) ?? []);
     feed.holdBack((this.#heldBack = new Set([...this.#heldBack, ...entities])));
-    const results = await orAborted(feed.handAside(letters.map(({ logged }) => logged)), stopping);
-    if (results === aborted || results === undefined) return 'ended';
+    // What is on its way is waited for.
+    const results = await feed.handAside(
+      letters.map(({ logged }) => logged),
+      stopping,
+    );
+    if (results === undefined) return 'ended';
     const delivered = await this.#settle(letters, results);
     if (delivered > 0) logger.info('relay.letters.redriven', { sink: this.sink, letters: delivered });
     return 'done';

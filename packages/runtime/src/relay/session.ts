@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { aborted, orAborted } from '../internal/or-aborted.ts';
-import { type CheckpointOwner, sinkOrders } from '../log/checkpoint.ts';
+import { type CheckpointOwner, type SinkOrders, sinkOrders } from '../log/checkpoint.ts';
 import type { Snapshot } from '../log/snapshot.ts';
 import { tick } from '../log/tick.ts';
 import { checkTimeline } from '../log/timeline.ts';
@@ -31,8 +31,8 @@ export interface OpenedLog {
 /** Hands a sink something beside what it is fed, while operators want it. */
 export interface Beside {
   readonly sink: string;
-  /** There is something to do. */
-  wake(): void;
+  /** What operators want of the sink now; undefined: nothing is known of it. */
+  heed(orders: SinkOrders | undefined): void;
   run(signals: Signals): Promise<void>;
 }
 
@@ -167,10 +167,7 @@ export class Session {
       feed.setPaused(wanted?.paused === true);
       if (wanted?.rewinding === true) feed.rewind();
     }
-    for (const beside of besides) {
-      const wanted = orders.get(beside.sink);
-      if (wanted?.replaying === true || wanted?.redriving === true) beside.wake();
-    }
+    for (const beside of besides) beside.heed(orders.get(beside.sink));
   }
 
   /**

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
@@ -15,12 +16,9 @@ describe.each([
     await fixture[Symbol.asyncDispose]();
   });
 
-  /** A tick behind everything; its time. */
-  async function tick(): Promise<string> {
-    const [row] = await fixture.rows<{ at: string }>(
-      `select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at from event_runtime.tick()`,
-    );
-    return row?.at ?? '';
+  /** A tick behind everything. */
+  async function tick(): Promise<void> {
+    await fixture.rows('select from event_runtime.tick()');
   }
 
   async function emit(...types: readonly string[]): Promise<void> {
@@ -32,7 +30,13 @@ describe.each([
     const relay = fixture.relay([sink.source, other.source], { source, pollMs: 20 });
     await relay.start();
     await emit('one', 'two');
-    const at = await tick();
+    await tick();
+    // The tick is the last one that is a second older.
+    await sleep(1_100);
+    const [now] = await fixture.rows<{ at: string }>(
+      `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at`,
+    );
+    const at = now?.at ?? '';
     await emit('three', 'four');
     await Promise.all([sink.has(4), other.has(4)]);
     const given = { relay: fixture.slot, sink: 'billing', to: at };
@@ -91,6 +95,28 @@ describe.each([
       async () => sink.types.slice(5).join(),
       (types) => types.endsWith('one,two,three'),
     );
+  });
+
+  test('asked for in another cluster, of which the transaction ids mean nothing here, it is left alone; the beginning is the beginning', async () => {
+    const sink = new Consumer();
+    const relay = fixture.relay([sink.source], { source, pollMs: 20 });
+    await relay.start();
+    await emit('one');
+    await sink.has(1);
+    await fixture.rows(
+      "update event_runtime.relay_checkpoint set rewind_snapshot = '9000000:9000000:', rewind_cluster = 'another'",
+    );
+    await emit('two');
+    await sink.has(2);
+    expect(sink.types).toEqual(['one', 'two']);
+    await fixture.rows("update event_runtime.relay_checkpoint set rewind_snapshot = '3:3:'");
+    await sink.has(4);
+    expect(sink.types).toEqual(['one', 'two', 'one', 'two']);
+    await relay.stop();
+    // As after a dump was restored, before a relay has run.
+    await fixture.rows("update event_runtime.relay_checkpoint set system_identifier = '1'");
+    const early = rewindSink(fixture.pool, { relay: fixture.slot, sink: 'consumer', to: 'beginning' });
+    await expect(early).rejects.toMatchObject({ code: 'ER6005' });
   });
 
   test('what cannot be is refused, and changes nothing', async () => {

@@ -2,6 +2,7 @@ import type { ClientBase, Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { type ListedCheckpoint, listCheckpoints } from '../log/checkpoint.ts';
 import { Snapshot } from '../log/snapshot.ts';
+import { readServerLog } from '../log/timeline.ts';
 import { countUnread } from '../log/unread.ts';
 import { checkTime } from './replay/selection.ts';
 
@@ -55,8 +56,9 @@ export async function previewRewind(client: Queryable, options: SinkRewindOption
 export async function rewindSink(client: Queryable, options: SinkRewindOptions): Promise<SinkRewind> {
   const preview = await previewRewind(client, options);
   await client.query(
-    `update event_runtime.relay_checkpoint set rewind_snapshot = $3 where relay = $1 and sink = $2`,
-    [options.relay, options.sink, preview.snapshot],
+    `update event_runtime.relay_checkpoint set rewind_snapshot = $3, rewind_cluster = system_identifier
+      where relay = $1 and sink = $2 and shard < $4`,
+    [options.relay, options.sink, preview.snapshot, options.shards ?? 1],
   );
   return preview;
 }
@@ -68,13 +70,20 @@ interface Target {
 
 async function plan(
   client: Queryable,
-  { relay, sink, to }: SinkRewindOptions,
+  { relay, sink, to, shards = 1 }: SinkRewindOptions,
 ): Promise<{ readonly target: Target; readonly parts: readonly ListedCheckpoint[] }> {
   const all = await listCheckpoints(client, relay);
-  const parts = all.filter((each) => each.sink === sink);
+  // Rows of more parts are of an earlier time: nobody moves them.
+  const parts = all.filter((each) => each.sink === sink && each.shard < shards);
   if (parts.length === 0) {
     const names = [...new Set(all.map((each) => each.sink))].join(', ') || 'none yet';
     throw runtimeError('ER1320', { detail: `It is ${JSON.stringify(sink)}; relay ${relay} has ${names}.` });
+  }
+  const { systemIdentifier } = await readServerLog(client);
+  if (parts.some((part) => part.systemIdentifier !== systemIdentifier)) {
+    throw runtimeError('ER6005', {
+      detail: 'Its checkpoint is of another cluster, a dump was restored: let the relay run here first.',
+    });
   }
   const target = to === 'beginning' ? beginning : await tickAt(client, checkTime(to, 'to'));
   const snapshot = Snapshot.parse(target.snapshot);
@@ -91,10 +100,11 @@ const beginning: Target = { at: null, snapshot: Snapshot.nothing.toString() };
 
 const iso = `to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
+/** A tick is taken a moment after its time, and sees what was recorded in between: so one that is a second older. */
 async function tickAt(client: Queryable, time: string): Promise<Target> {
   const { rows } = await client.query<Target & { readonly oldest: boolean }>(
     `(select ${iso} as at, snapshot::text, false as oldest from event_runtime.tick
-       where at <= $1 order by xid desc limit 1)
+       where at <= $1::timestamptz - interval '1 second' order by xid desc limit 1)
      union all
      (select ${iso}, snapshot::text, true from event_runtime.tick order by xid limit 1)`,
     [time],

@@ -190,7 +190,8 @@ async function drain(
 /** From here on the sink is fed from the window, if that has everything that the snapshot does not see. */
 function join(state: FeedState, to: Moment): boolean {
   const { window, progress } = state;
-  if (!window.canJoin(to.snapshot)) return false;
+  // Asked for while the batch was read: it would be in the window without having gone back.
+  if (state.rewinding || !window.canJoin(to.snapshot)) return false;
   const place = window.join();
   // failpoint: seam.join
   // A transaction that the snapshot sees has its commit record before the LSN that was read after it.

@@ -150,7 +150,18 @@ function replayOf(options: ReplayCreateOptions): Omit<ReplayOptions, 'relay' | '
         'Give --tenant, --type, --key, --from, --before or --event; or --all for every event of the outbox.',
     });
   }
-  return { sink, selection, eventsPerSecond: /^\d{1,7}$/.test(rate) ? Number(rate) : Number.NaN };
+  if (Object.keys(selection).length > 0 && all) {
+    throw serverError('ER6001', {
+      detail: '--all was given beside conditions.',
+      remedy: 'Leave out the one or the other.',
+    });
+  }
+  if (!/^\d{1,7}$/.test(rate)) {
+    throw serverError('ER6001', {
+      detail: `The rate must be 1 to 1000000 events a second, and is ${JSON.stringify(rate)}.`,
+    });
+  }
+  return { sink, selection, eventsPerSecond: Number(rate) };
 }
 
 async function waitFor(

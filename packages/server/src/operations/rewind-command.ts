@@ -27,7 +27,7 @@ export async function sinkRewindCommand(
   if (sink === nameOfSink({ type: 'webhooks' })) {
     throw serverError('ER6005', {
       detail: `Sink ${sink} fans out to webhooks, each event once: read again, an event makes no delivery.`,
-      remedy: `Make a replay: \`event-runtime replay create --sink ${sink} --from ${to}\`.`,
+      remedy: `Make a replay: \`event-runtime replay create --sink ${sink} ${to === 'beginning' ? '--all' : `--from ${to}`}\`.`,
     });
   }
   const rewind = dryRun ? previewRewind : rewindSink;

@@ -102,7 +102,7 @@ export async function getReplay(
   { relay, id }: { readonly relay: string; readonly id: string },
 ): Promise<Replay> {
   const { rows } = await client.query<ReplayRow>(
-    `${replaysSql} where r.relay = $1 and r.replay_id::text = $2 group by r.replay_id`,
+    `${replaysSql} where r.relay = $1 and r.replay_id::text = lower($2) group by r.replay_id`,
     [relay, id],
   );
   if (rows[0] === undefined)
@@ -127,7 +127,7 @@ export async function setReplayState(
   const { relay, id, state } = options;
   const { rowCount } = await client.query(
     `update event_runtime.replay r set state = $3, changed_at = clock_timestamp()
-      where relay = $1 and replay_id::text = $2 and state in ('running', 'paused') and state <> $3
+      where relay = $1 and replay_id::text = lower($2) and state in ('running', 'paused') and state <> $3
         and exists (select from event_runtime.replay_part p
                      where p.replay_id = r.replay_id and p.finished_at is null)`,
     [relay, id, state],
@@ -141,7 +141,9 @@ export async function setReplayState(
 async function prepare(client: Queryable, options: ReplayOptions): Promise<StoredSelection> {
   const { relay, sink, eventsPerSecond: rate = defaultRate } = options;
   if (!Number.isInteger(rate) || rate < 1 || rate > 1_000_000) {
-    throw runtimeError('ER6001', { detail: `The rate is ${rate}; 1 to 1000000 events a second.` });
+    throw runtimeError('ER6001', {
+      detail: `The rate must be 1 to 1000000 events a second, and is ${rate}.`,
+    });
   }
   const selection = checkSelection(options.selection);
   const known = await client.query<{ sink: string }>(
@@ -167,7 +169,7 @@ async function seqsOf(client: Queryable, eventIds: readonly string[]): Promise<r
     const named = missing.slice(0, 5).join(', ');
     throw runtimeError('ER6002', { detail: `${missing.length} of ${eventIds.length}: ${named}.` });
   }
-  return eventIds.map((id) => seqs.get(id) as string);
+  return [...seqs.values()].toSorted((a, b) => Number(BigInt(a) - BigInt(b)));
 }
 
 interface Survey extends ReplayPreview {

@@ -4,6 +4,7 @@ import type { CheckpointOwner } from '../../log/checkpoint.ts';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { stretchPages } from '../../log/page-fetch.ts';
 import type { PageLimits, Shard } from '../../log/table-page.ts';
+import { checkTimeline, timelineSql } from '../../log/timeline.ts';
 import { type StoredSelection, selectionSql } from './selection.ts';
 
 type Queryable = Pick<ClientBase | Pool, 'query'>;
@@ -22,10 +23,28 @@ export interface ReplayPart {
   readonly eventsPerSecond: number;
 }
 
+interface Feeder {
+  readonly sink: string;
+  readonly owner: CheckpointOwner;
+  /** Into how many parts the sink is divided now. */
+  readonly shards: number;
+}
+
+/** Writes ER6006 to replays that were made for a sink that was divided otherwise: they stand still, and say why. */
+export async function markMisfits(client: Queryable, { sink, owner, shards }: Feeder): Promise<void> {
+  await client.query(
+    `update event_runtime.replay_part p set trouble = 'ER6006', updated_at = clock_timestamp()
+       from event_runtime.replay r
+      where r.replay_id = p.replay_id and r.relay = $1 and r.sink = $2 and p.shard = $3 and r.shards <> $4
+        and p.finished_at is null and p.trouble is distinct from 'ER6006'`,
+    [owner.relay, sink, owner.shard, shards],
+  );
+}
+
 /** The oldest replay of a sink that is running and not finished in this part. Changes nothing. */
 export async function nextReplayPart(
   client: Queryable,
-  { sink, owner }: { readonly sink: string; readonly owner: CheckpointOwner },
+  { sink, owner, shards }: Feeder,
 ): Promise<ReplayPart | undefined> {
   const { rows } = await client.query<
     Omit<ReplayPart, 'afterSeq' | 'upToSeq'> & { readonly afterSeq: string; readonly upToSeq: string }
@@ -34,8 +53,9 @@ export async function nextReplayPart(
             r.upto_seq::text as "upToSeq", r.events_per_second as "eventsPerSecond"
        from event_runtime.replay r join event_runtime.replay_part p using (replay_id)
       where r.relay = $1 and r.sink = $2 and r.state = 'running' and p.shard = $3 and p.finished_at is null
+        and r.shards = $4
       order by r.replay_id limit 1`,
-    [owner.relay, sink, owner.shard],
+    [owner.relay, sink, owner.shard, shards],
   );
   const [row] = rows;
   return row === undefined
@@ -46,6 +66,8 @@ export async function nextReplayPart(
 /** What was done with since the last time. */
 export interface ReplayProgress {
   readonly afterSeq: bigint;
+  /** What was written before: nobody else has written since. */
+  readonly before: bigint;
   readonly delivered: number;
   readonly rejected: number;
   readonly finished: boolean;
@@ -57,7 +79,8 @@ export interface ReplayProgress {
  * Writes how far a part has got.
  *
  * @returns whether it is to go on: nobody has paused or ended it
- * @throws ER1207 somebody else feeds the sink: nothing is written
+ * @throws ER1207 somebody else feeds the sink, or has done so; ER1210 the connection leads to another server: nothing
+ *   is written
  */
 export async function saveReplayProgress(
   client: Queryable,
@@ -74,17 +97,22 @@ export async function saveReplayProgress(
         set after_seq = $3, delivered = p.delivered + $4, rejected = p.rejected + $5, trouble = $7,
             finished_at = case when $6 then clock_timestamp() end, updated_at = clock_timestamp()
        from event_runtime.replay r
-      where p.replay_id = $1 and p.shard = $2 and r.replay_id = p.replay_id
+      where p.replay_id = $1 and p.shard = $2 and r.replay_id = p.replay_id and p.after_seq = $11
+        and ${timelineSql} = $12
         and exists (select from event_runtime.relay_checkpoint c
                      where (c.relay, c.sink, c.shard, c.epoch) = ($8, $9, $2, $10::bigint))
       returning r.state`,
     [
       ...[part.id, part.shard, progress.afterSeq.toString(), progress.delivered, progress.rejected],
       ...[progress.finished, progress.trouble, owner.relay, sink, owner.epoch.toString()],
+      ...[progress.before.toString(), owner.timeline],
     ],
   );
   const [row] = rows;
-  if (row === undefined) throw runtimeError('ER1207', { detail: `Sink ${sink}, epoch ${owner.epoch}.` });
+  if (row === undefined) {
+    await checkTimeline(client, owner);
+    throw runtimeError('ER1207', { detail: `Sink ${sink}, epoch ${owner.epoch}.` });
+  }
   return row.state === 'running' && !progress.finished;
 }
 
@@ -111,7 +139,10 @@ export async function readReplayPage(
   const { part, after, limits } = options;
   const { selection, upToSeq, snapshot } = part;
   const shard: Shard = { index: part.shard, count: part.shards };
-  const end = selection.seqs === undefined ? after + stretchLength : upToSeq;
+  // Of single events, so many as a page may have: all of them in each statement would be most of its work.
+  const seqs = selection.seqs?.filter((seq) => BigInt(seq) > after).slice(0, limits.events);
+  if (seqs?.length === 0) return { events: [], upTo: upToSeq };
+  const end = seqs === undefined ? after + stretchLength : BigInt(seqs.at(-1) ?? 0);
   const upTo = end < upToSeq ? end : upToSeq;
   const there = `(o.seq <= (select k.floor_seq from event_runtime.relay_cluster k)
     or pg_visible_in_snapshot(o.tx_id, '${snapshot}'))`;
@@ -120,7 +151,7 @@ export async function readReplayPage(
     limits,
     shard,
     stretch: { upTo, since: selection.from ?? null, before: selection.before ?? null },
-    where: `${selectionSql(selection)} and ${there}`,
+    where: `${selectionSql(seqs === undefined ? selection : { ...selection, seqs })} and ${there}`,
   });
   const { events, more } = await fetch(after);
   const last = events.at(-1)?.event.seq;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { deferred } from '../../internal/deferred.ts';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { eventually } from '../../replication/stream-fixture.suite.ts';
 import { Consumer, RelayFixture } from '../relay-fixture.suite.ts';
@@ -119,6 +120,62 @@ describe.each([
     const again = numbers(sink.events.filter(({ event }) => event.replay === id));
     expect(new Set(again).size).toBe(400);
     expectOrder(again);
+  });
+
+  test('its events are those that were committed when it was made, whatever their numbers; single ones by their ids', async () => {
+    const sink = new Consumer();
+    const late = await fixture.database.connect();
+    await late.query('begin');
+    const missed = await fixture.emit({ payload: '0' }, late);
+    await running([sink], 250);
+    const { id } = await replay({ eventsPerSecond: 10_000 });
+    await late.query('commit');
+    await late.end();
+    expect(await reaches(id, ({ state }) => state === 'done')).toMatchObject({ total: 250, delivered: 250 });
+    const eventIds = sink.events.map(({ event }) => event.eventId).filter((each) => each !== missed);
+    const single = [...new Set(eventIds)].toReversed();
+    const byId = await replay({ selection: { eventIds: single }, eventsPerSecond: 2_000 });
+    await reaches(byId.id, ({ state }) => state === 'done');
+    const of = (job: string): number[] => numbers(sink.events.filter(({ event }) => event.replay === job));
+    const all = Array.from({ length: 250 }, (_, index) => index + 1);
+    expect([of(id), of(byId.id)]).toEqual([all, all]);
+  });
+
+  test('waits until the sink has had its events in their own turn', async () => {
+    const sink = new Consumer();
+    await running([sink], 1);
+    const waits = deferred();
+    sink.gate = async ({ event }) => (event.payload.toString() === '2' ? await waits.promise : undefined);
+    await fixture.emit({ payload: '2' });
+    await fixture.emit({ payload: '3', entityKey: 'another' });
+    const { id } = await replay({ eventsPerSecond: 1_000 });
+    await sleep(200);
+    expect(await getReplay(fixture.pool, { relay: fixture.slot, id })).toMatchObject({ delivered: 0 });
+    waits.resolve();
+    expect(await reaches(id, ({ state }) => state === 'done')).toMatchObject({ delivered: 3 });
+    const marks = sink.events.map(
+      ({ event }) => `${event.payload.toString()}${event.replay === id ? ' again' : ''}`,
+    );
+    expect(marks.slice(0, 3).toSorted()).toEqual(['1', '2', '3']);
+  });
+
+  test('what was cancelled while its sink was paused does not come when that goes on; and a fitting one is next', async () => {
+    const sink = new Consumer();
+    await running([sink], 30);
+    const misfit = await replay({ shards: 3 });
+    await reaches(misfit.id, ({ trouble }) => trouble === 'ER6006');
+    await fixture.rows('update event_runtime.relay_checkpoint set paused_at = now()');
+    const { id } = await replay();
+    await fixture.logged('relay.replay.begun');
+    await setReplayState(fixture.pool, { relay: fixture.slot, id, state: 'cancelled' });
+    const next = await replay({ selection: { entityKey: 'entity 0' } });
+    await eventually(
+      async () => fixture.logs.filter(({ replay: of }) => of === next.id).length,
+      (count) => count > 0,
+    );
+    await fixture.rows('update event_runtime.relay_checkpoint set paused_at = null');
+    await reaches(next.id, ({ state }) => state === 'done');
+    expect(new Set(sink.events.slice(30).map(({ event }) => event.replay))).toEqual(new Set([next.id]));
   });
 
   test('is paused, goes on and is cancelled; when it is over it stays so', async () => {

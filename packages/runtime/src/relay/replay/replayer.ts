@@ -1,16 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import { runtimeError } from '../../errors/codes.ts';
 import { deferred } from '../../internal/deferred.ts';
-import { aborted, orAborted } from '../../internal/or-aborted.ts';
+import { orAborted } from '../../internal/or-aborted.ts';
 import { retrying } from '../../lifecycle/retrying.ts';
-import type { CheckpointOwner } from '../../log/checkpoint.ts';
+import type { CheckpointOwner, SinkOrders } from '../../log/checkpoint.ts';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
+import { oldestUnread } from '../../log/unread.ts';
 import type { DeliveryResult } from '../../sinks/sink.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Signals } from '../dispatcher.ts';
 import type { Feed } from '../feed.ts';
-import { nextReplayPart, type ReplayPart, readReplayPage, saveReplayProgress } from './replay-part.ts';
+import { ReplayBook } from './replay-book.ts';
+import { markMisfits, nextReplayPart, type ReplayPart, readReplayPage } from './replay-part.ts';
 
 /** What is handed over at a time: what the sink is fed live waits for it. */
 const handLimits = { events: 100, bytes: 1_024 * 1_024 };
@@ -18,11 +19,14 @@ const handLimits = { events: 100, bytes: 1_024 * 1_024 };
 /** So many times a second something is handed over, where the rate allows it. */
 const handsPerSecond = 20;
 
+/** How long what was turned away rests. Milliseconds. */
+const rest = { least: 100, most: 60_000 };
+
 /** How far behind its rate a replay may be and still make up for it. */
 const debtMs = 200;
 
 export interface ReplayerOptions {
-  readonly feed: Pick<Feed, 'sink' | 'handAside'>;
+  readonly feed: Pick<Feed, 'sink' | 'handAside' | 'checkpoint'>;
   readonly pool: Pool;
   readonly owner: CheckpointOwner;
   /** Into how many parts the sink is divided. */
@@ -31,11 +35,6 @@ export interface ReplayerOptions {
   readonly logger: Logger;
   /** Milliseconds between two writes of how far it has got. */
   readonly saveMs: number;
-}
-
-interface Done {
-  delivered: number;
-  rejected: number;
 }
 
 /**
@@ -51,6 +50,8 @@ interface Done {
 export class Replayer {
   readonly #options: ReplayerOptions;
   #wake = deferred();
+  /** What is being replayed, and how it is let go. */
+  #current: { readonly id: string; readonly over: AbortController } | undefined;
 
   constructor(options: ReplayerOptions) {
     this.#options = options;
@@ -60,87 +61,100 @@ export class Replayer {
     return this.#options.feed.sink.name;
   }
 
-  /** There may be something to do. */
-  wake(): void {
-    this.#wake.resolve();
+  heed(orders: SinkOrders | undefined): void {
+    const running = orders?.replays ?? [];
+    if (this.#current !== undefined && !running.includes(this.#current.id)) this.#current.over.abort();
+    if (running.length > 0) this.#wake.resolve();
   }
 
   /** Runs until `stopping`. @throws ER1207; other failures are waited out. */
   async run({ stopping }: Pick<Signals, 'stopping'>): Promise<void> {
-    const { feed, logger } = this.#options;
+    const { logger } = this.#options;
     await retrying(async () => await this.#work(stopping), {
       signal: stopping,
       baseMs: 100,
       maxMs: 10_000,
       onRetry: ({ error, attempt, delayMs }) => {
-        logger.warn('relay.replay.failed', { sink: feed.sink.name, error, attempt, delayMs });
+        logger.warn('relay.replay.failed', { sink: this.sink, error, attempt, delayMs });
       },
     });
   }
 
   async #work(stopping: AbortSignal): Promise<void> {
-    const { pool, feed, owner, shards, logger } = this.#options;
-    const said = new Set<string>();
+    const { pool, owner, shards } = this.#options;
+    const feeder = { sink: this.sink, owner, shards };
     while (!stopping.aborted) {
       const waking = this.#wake.promise;
-      const part = await nextReplayPart(pool, { sink: feed.sink.name, owner });
-      if (part !== undefined && part.shards === shards) {
-        logger.info('relay.replay.begun', { sink: feed.sink.name, replay: part.id });
-        await this.#replay(part, stopping);
-        continue;
-      }
-      if (part !== undefined && !said.has(part.id)) {
-        said.add(part.id);
-        const error = runtimeError('ER6006', { detail: `Replay ${part.id}: ${part.shards}, now ${shards}.` });
-        logger.error('relay.replay.failed', { sink: feed.sink.name, error, attempt: 1, delayMs: 0 });
-      }
+      const part = await nextReplayPart(pool, feeder);
+      if (part === undefined) await markMisfits(pool, feeder);
+      else if (await this.#replayPart(part, stopping)) continue;
       await orAborted(waking, stopping);
       this.#wake = deferred();
     }
   }
 
-  async #replay(part: ReplayPart, stopping: AbortSignal): Promise<void> {
-    const { feed, logger, saveMs } = this.#options;
-    const pace = new Pace(part.eventsPerSecond / part.shards);
-    let at = part.afterSeq;
-    let done: Done = { delivered: 0, rejected: 0 };
-    let savedAt = performance.now();
-    while (!stopping.aborted) {
-      const limits = { ...handLimits, events: Math.min(handLimits.events, pace.share) };
-      const page = await readReplayPage(this.#options.pool, { part, after: at, limits });
-      // failpoint: replay.page
-      const handed = await this.#hand(page.events, { done, pace, stopping, part, at });
-      const finished = handed && page.upTo >= part.upToSeq;
-      if (handed) at = page.upTo;
-      const due = performance.now() - savedAt >= saveMs;
-      if (!due && !finished && !stopping.aborted && handed) continue;
-      const goesOn = await this.#save(part, { at, done, finished, trouble: null });
-      // failpoint: replay.saved
-      if (finished) logger.info('relay.replay.finished', { sink: feed.sink.name, replay: part.id });
-      if (!goesOn || !handed) return;
-      done = { delivered: 0, rejected: 0 };
-      savedAt = performance.now();
+  /** @returns whether it went on to its end, or somebody paused or ended it: another may be next */
+  async #replayPart(part: ReplayPart, stopping: AbortSignal): Promise<boolean> {
+    const { pool, owner, saveMs, logger } = this.#options;
+    const over = new AbortController();
+    this.#current = { id: part.id, over };
+    const signal = AbortSignal.any([stopping, over.signal]);
+    const book = new ReplayBook(part, { pool, sink: this.sink, owner, saveMs });
+    try {
+      if (!(await this.#turn(part, signal))) return over.signal.aborted;
+      logger.info('relay.replay.begun', { sink: this.sink, replay: part.id });
+      await this.#replay(book, signal);
+      if (book.finished) logger.info('relay.replay.finished', { sink: this.sink, replay: part.id });
+      return true;
+    } finally {
+      this.#current = undefined;
     }
   }
 
-  /** Until each is taken or refused. @returns false: the feed ended before; or somebody paused or ended the replay; of these events nothing is counted */
+  /**
+   * Waits until the sink has had, in their own turn, all events that are as old as those of the replay: handed over
+   * aside before, they would be there too early.
+   *
+   * @returns false: the signal came first
+   */
+  async #turn(part: ReplayPart, signal: AbortSignal): Promise<boolean> {
+    const { pool, feed, saveMs } = this.#options;
+    const shard = part.shards === 1 ? undefined : { index: part.shard, count: part.shards };
+    while (!signal.aborted) {
+      const oldest = await oldestUnread(pool, { state: feed.checkpoint, shard });
+      if (oldest === undefined || oldest.seq > part.upToSeq) return true;
+      await sleep(saveMs, undefined, { signal }).catch(() => undefined);
+    }
+    return false;
+  }
+
+  async #replay(book: ReplayBook, signal: AbortSignal): Promise<void> {
+    const { pool } = this.#options;
+    const { part } = book;
+    const pace = new Pace(part.eventsPerSecond / part.shards);
+    const limits = { ...handLimits, events: Math.min(handLimits.events, pace.share) };
+    for (let goesOn = true; goesOn; ) {
+      const page = await readReplayPage(pool, { part, after: book.at, limits });
+      // failpoint: replay.page
+      const handed = await this.#hand(page.events, { book, pace, signal });
+      if (handed !== undefined) book.pass(page.upTo, handed);
+      if (handed !== undefined && !book.due && !book.finished && !signal.aborted) continue;
+      goesOn = (await book.save()) && handed !== undefined && !signal.aborted;
+      // failpoint: replay.saved
+    }
+  }
+
+  /** Until each is taken or refused. @returns undefined: it is to go on no more, and of these events nothing is counted */
   async #hand(
     events: readonly LoggedEvent[],
-    run: {
-      readonly done: Done;
-      readonly pace: Pace;
-      readonly stopping: AbortSignal;
-      readonly part: ReplayPart;
-      readonly at: bigint;
-    },
-  ): Promise<boolean> {
-    const { done, pace, stopping, part, at } = run;
+    { book, pace, signal }: { readonly book: ReplayBook; readonly pace: Pace; readonly signal: AbortSignal },
+  ): Promise<{ readonly delivered: number; readonly rejected: number } | undefined> {
     const refused: Array<readonly [LoggedEvent, DeliveryResult & { type: 'rejected' }]> = [];
     for (let left = events; left.length > 0; ) {
-      await pace.wait(left.length, stopping);
-      if (stopping.aborted) return false;
-      const results = await orAborted(this.#options.feed.handAside(left), stopping);
-      if (results === aborted || results === undefined) return false;
+      await pace.wait(left.length, signal);
+      // What is on its way is waited for.
+      const results = await this.#options.feed.handAside(left, signal);
+      if (results === undefined) return undefined;
       const again: LoggedEvent[] = [];
       let retry: (DeliveryResult & { type: 'retry' }) | undefined;
       for (const [index, logged] of left.entries()) {
@@ -152,25 +166,12 @@ export class Replayer {
       }
       left = again;
       if (retry === undefined) continue;
-      // What is done with is written down when all of the page is: the counts stay those of `at`.
-      const goesOn = await this.#save(part, { at, done, finished: false, trouble: retry.error.name });
-      Object.assign(done, { delivered: 0, rejected: 0 });
-      if (!goesOn) return false;
-      await sleep(Math.min(retry.afterMs, 60_000), undefined, { signal: stopping }).catch(() => undefined);
+      if (!(await book.note(retry.error.name))) return undefined;
+      const ms = Math.min(rest.most, Math.max(rest.least, retry.afterMs));
+      await sleep(ms, undefined, { signal }).catch(() => undefined);
     }
     for (const [logged, result] of refused) await this.#options.onRejected(logged, result);
-    done.delivered += events.length - refused.length;
-    done.rejected += refused.length;
-    return true;
-  }
-
-  async #save(
-    part: ReplayPart,
-    { at, done, finished, trouble }: { at: bigint; done: Done; finished: boolean; trouble: string | null },
-  ): Promise<boolean> {
-    const { pool, feed, owner } = this.#options;
-    const progress = { afterSeq: at, ...done, finished, trouble };
-    return await saveReplayProgress(pool, { part, sink: feed.sink.name, owner, progress });
+    return { delivered: events.length - refused.length, rejected: refused.length };
   }
 }
 

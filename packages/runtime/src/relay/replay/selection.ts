@@ -17,7 +17,7 @@ export interface ReplaySelection {
 
 /** As it is stored: the ids with where they stand, by which they are found at once. */
 export interface StoredSelection extends ReplaySelection {
-  /** The `seq` of each of `eventIds`, in decimal, in their order. */
+  /** The `seq` of each of `eventIds`, in decimal, ascending. */
   readonly seqs?: readonly string[];
 }
 
@@ -40,10 +40,21 @@ export function checkSelection(selection: ReplaySelection): ReplaySelection {
   }
   if (selection.eventIds !== undefined) checked['eventIds'] = checkIds(selection.eventIds);
   const { from, before }: ReplaySelection = checked;
-  if (from !== undefined && before !== undefined && Date.parse(from) >= Date.parse(before)) {
+  if (from !== undefined && before !== undefined && !earlier(from, before)) {
     throw invalid(`from (${from}) is not earlier than before (${before}).`);
   }
   return checked;
+}
+
+/** Of two times as {@link checkTime} gives them; they differ in their microseconds perhaps. */
+function earlier(a: string, b: string): boolean {
+  const [left, right] = [Date.parse(a), Date.parse(b)];
+  if (left !== right) return left < right;
+  return microsOf(a) < microsOf(b);
+}
+
+function microsOf(text: string): string {
+  return (/\.\d{3}(\d*)Z$/.exec(text)?.[1] ?? '').padEnd(3, '0');
 }
 
 /** A time with its zone, or a day in UTC. @returns ISO 8601 in UTC @throws ER6001 */
@@ -52,7 +63,13 @@ export function checkTime(value: string, name: string): string {
   const parsed = time.test(value) ? new Date(value) : undefined;
   const valid = parsed !== undefined && !Number.isNaN(parsed.getTime());
   const day = value.slice(0, 10);
-  if (!valid || new Date(`${day}T00:00:00Z`).toISOString().slice(0, 10) !== day) {
+  const year = parsed?.getUTCFullYear() ?? 0;
+  if (
+    !valid ||
+    year < 1970 ||
+    year > 9_999 ||
+    new Date(`${day}T00:00:00Z`).toISOString().slice(0, 10) !== day
+  ) {
     throw invalid(
       `${name} is ${JSON.stringify(value)}; a time looks like 2026-11-20T09:10:00Z or 2026-11-20T06:10:00-03:00, a day in UTC like 2026-11-20.`,
     );
