@@ -95,7 +95,7 @@ export class NatsSink implements Sink {
     const { atomicLimit } = stream;
     const outcomes = await publishInOrder(messages, { publisher, atomicLimit, signal, valid, isPoison });
     const ending = session.ending();
-    for (const [at, outcome] of outcomes.entries()) this.#doubts.note(ids[at] as string, outcome, ending);
+    outcomes.forEach((outcome, at) => this.#doubts.note(ids[at] as string, outcome, ending));
     // The server may be gone without a word, and another of its cluster may be there.
     const left = outcomes.some(({ type }) => type === 'unknown') || publisher.streamChanged;
     if (left) this.#leave(session);
@@ -186,11 +186,14 @@ export class NatsSink implements Sink {
     const ids: string[] = [];
     let large = false;
     const limits = limitsOf(session);
+    const to = { stream: this.#options.stream.name, writer: this.#writer };
     for (const { event, subject } of events) {
       const template = subject === undefined ? this.#subject : this.#template(subject);
-      const headers = natsHeaders(event, { stream: this.#options.stream.name, writer: this.#writer });
-      const { payload } = event;
-      const message = { subject: template.of(event), headers, payload };
+      const message = {
+        subject: template.of(event),
+        headers: natsHeaders(event, to),
+        payload: event.payload,
+      };
       const size = sizeOf(message);
       const excess = tooLarge(size, limits);
       const id = messageId(event);
@@ -200,9 +203,7 @@ export class NatsSink implements Sink {
       if (reason !== undefined) continue;
       ids.push(id);
       messages.push({
-        subject: message.subject,
-        headers,
-        payload,
+        ...message,
         entity: entityOf(event),
         care: this.#careOf(id, { size, limits }),
         endings: this.#doubts.endingsOf(id),

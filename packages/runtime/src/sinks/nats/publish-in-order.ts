@@ -118,14 +118,11 @@ class Round {
       left -= 1;
       if (left === 0) all.resolve();
     };
-    for (const lane of lanes) this.#oneByOne(lane, { from: 0, done });
+    for (const lane of lanes) this.#oneByOne(lane, 0, done);
     await all.promise;
   }
 
-  #oneByOne(
-    lane: readonly number[],
-    { from, done }: { readonly from: number; readonly done: () => void },
-  ): void {
+  #oneByOne(lane: readonly number[], from: number, done: () => void): void {
     const place = lane[from];
     if (place === undefined || this.#over) {
       done();
@@ -134,7 +131,7 @@ class Round {
     this.#options.publisher.publish(this.#message(place), (answer) => {
       this.outcomes[place] = answer;
       if (this.#holds(place)) done();
-      else this.#oneByOne(lane, { from: from + 1, done });
+      else this.#oneByOne(lane, from + 1, done);
     });
   }
 
