@@ -14,7 +14,8 @@ export default defineConfig({
   },
   test: {
     environment: 'node',
-    testTimeout: 60_000,
+    // No measure of anything: a busy machine may take many times as long as an idle one.
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     // Most of a test's time is waiting: for a lease, a poll, a server to start.
     maxWorkers: 3,

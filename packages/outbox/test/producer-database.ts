@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { createMigratedDatabase } from '../../runtime/src/testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays } from '../../runtime/src/testing/migrated-database.ts';
 
 /** A migrated database with a business table, and what an application may and may not do in it. */
 export interface ProducerDatabase extends AsyncDisposable {
@@ -13,7 +13,7 @@ export interface ProducerDatabase extends AsyncDisposable {
 }
 
 export async function createProducerDatabase(clusterUrl: string): Promise<ProducerDatabase> {
-  const database = await createMigratedDatabase(clusterUrl);
+  const database = await createMigratedDatabase(clusterUrl, fewDays);
   const observer = new pg.Client({ connectionString: database.url });
   await observer.connect();
   const password = randomBytes(12).toString('hex');

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** 15 seconds and what the answers take. */
-const attempts = 600;
+/** A minute and what the answers take. */
+const attempts = 2_400;
 
 /** Asks until the answer is as wanted; there is no event for what the server does by itself. */
 export async function eventually<T>(ask: () => Promise<T>, wanted: (value: T) => boolean): Promise<T> {

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
-import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
 import {
   adoptCluster,
   type Checkpoint,
@@ -28,7 +28,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   let owner: CheckpointOwner;
 
   beforeEach(async () => {
-    database = await createMigratedDatabase(inject('postgres')[major]);
+    database = await createMigratedDatabase(inject('postgres')[major], fewDays);
     client = new pg.Client({
       connectionString: database.url,
       options: '-c role=event_runtime_service',

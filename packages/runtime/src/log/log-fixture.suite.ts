@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
 import type { LoggedEvent } from './outbox-event.ts';
 import type { Snapshot } from './snapshot.ts';
 import { type TablePage, TableReader, type TableReaderOptions } from './table-reader.ts';
@@ -55,7 +55,7 @@ export class LogFixture implements AsyncDisposable {
   }
 
   static async create(clusterUrl: string): Promise<LogFixture> {
-    const database = await createMigratedDatabase(clusterUrl);
+    const database = await createMigratedDatabase(clusterUrl, fewDays);
     return new LogFixture(database, await database.connect());
   }
 

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { type Lsn, parseLsn } from '../replication/lsn.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { collect, LogFixture, signal } from './log-fixture.suite.ts';
 import { Snapshot } from './snapshot.ts';
 import { TableReader } from './table-reader.ts';
@@ -232,13 +232,10 @@ describe.each([
   ['18', 'embedded-postgres'],
 ])('PostgreSQL %s, which flushes late and waits for a standby that does not exist', (_major, binaries) => {
   test('what is visible and not durable is made durable before it is handed on, and that does not block', async () => {
-    await using server = await EmbeddedPostgres.start({
-      package: binaries,
-      settings: {
-        wal_writer_delay: '10000ms',
-        synchronous_standby_names: 'nobody',
-        synchronous_commit: 'local',
-      },
+    await using server = await ownServer(binaries, {
+      wal_writer_delay: '10000ms',
+      synchronous_standby_names: 'nobody',
+      synchronous_commit: 'local',
     });
     await using log = await LogFixture.create(server.url);
     const pool = new pg.Pool({ connectionString: log.database.url, options: '-c synchronous_commit=on' });

@@ -147,6 +147,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const handed: string[] = [];
     const relay = fixture.relay([{ name: 'picky', create: () => pickySink(handed) }]);
     await relay.start();
+    // A sink that reads the table holds nothing in the WAL.
+    await fixture.live(relay);
     await fixture.rows('revoke insert on event_runtime.dead_letter from event_runtime_service');
     await fixture.sql.query('begin');
     for (const eventType of ['one', 'poison', 'two']) await fixture.emit({ eventType });

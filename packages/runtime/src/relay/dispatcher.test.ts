@@ -79,16 +79,20 @@ describe('a batch', () => {
       },
     ],
   ])('is given up after a failure %s, at once', async (_when, interrupt) => {
-    const bench = new Bench(() => 'throw');
-    const stepping = bench.offer('claim-1').step();
-    while (bench.sink.batches.length < 3) await nextTurn();
-    const since = performance.now();
-    interrupt(bench);
-    expect(await stepping).toBe('given-up');
-    // After the third failure the next attempt would be 200 to 400 ms away.
-    expect(performance.now() - since).toBeLessThan(190);
-    expect(bench.sink.batches).toHaveLength(3);
-    expect(bench.inHand.passed).toBe(0);
+    let least = Number.POSITIVE_INFINITY;
+    // After the third failure the next attempt would be 200 to 400 ms away. A busy machine may be late, but not always.
+    for (let tries = 1; tries <= 10 && least >= 200; tries += 1) {
+      const bench = new Bench(() => 'throw');
+      const stepping = bench.offer('claim-1').step();
+      while (bench.sink.batches.length < 3) await nextTurn();
+      const since = performance.now();
+      interrupt(bench);
+      expect(await stepping).toBe('given-up');
+      least = Math.min(least, performance.now() - since);
+      expect(bench.sink.batches).toHaveLength(3);
+      expect(bench.inHand.passed).toBe(0);
+    }
+    expect(least).toBeLessThan(200);
   });
 
   test('that failed is not tried sooner because something arrives', async () => {

@@ -2,7 +2,8 @@ import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { CuttablePool } from '../internal/cuttable-pool.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { WebhookSink } from '../webhooks/fan-out.ts';
 import { createLedger, judge, type LedgerRow, readLedger, type Verdict } from './ledger.suite.ts';
 import type { Relay, RelayOptions, SinkSource } from './relay.ts';
@@ -60,7 +61,7 @@ export class Failover implements AsyncDisposable {
   ): Promise<Failover> {
     await using stack = new AsyncDisposableStack();
     const settings = { fsync: 'off', max_slot_wal_keep_size: '2GB', wal_receiver_status_interval: '1' };
-    const primary = stack.use(await EmbeddedPostgres.start({ package: name, settings }));
+    const primary = stack.use(await ownServer(name, settings));
     const fixture = await RelayFixture.create(primary.url);
     await createLedger(fixture.sql);
     const [wire, stream] = [

@@ -1,7 +1,8 @@
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { createTestDatabase } from '../testing/test-database.ts';
 import { createLedger } from './ledger.suite.ts';
 import type { Relay } from './relay.ts';
@@ -27,9 +28,12 @@ class IdleRelay implements AsyncDisposable {
 
   /** It has delivered some events, and is still. */
   static async start(binaries: string, checkpointMs = 20): Promise<IdleRelay> {
-    const server = await EmbeddedPostgres.start({
-      package: binaries,
-      settings: { fsync: 'off', max_slot_wal_keep_size: '1GB' },
+    const server = await ownServer(binaries, {
+      fsync: 'off',
+      max_slot_wal_keep_size: '1GB',
+      // What these write comes at any moment, once a test takes longer.
+      autovacuum: 'off',
+      checkpoint_timeout: '1h',
     });
     const fixture = await RelayFixture.create(server.url);
     const idle = new IdleRelay(server, fixture, checkpointMs);

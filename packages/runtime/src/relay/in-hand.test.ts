@@ -171,8 +171,8 @@ test('a great many entities that wait are no trouble', () => {
     }
   }
   expect(inHand.passed).toBe(50_000);
-  // Quadratic, it would take far longer.
-  expect(performance.now() - started).toBeLessThan(10_000);
+  // Quadratic, it would take far longer, however fast the machine.
+  expect(performance.now() - started).toBeLessThan(60_000);
 });
 
 /** What the sink says of one event; for the later ones of its entity in the batch it says the same, as it must. */

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type pg from 'pg';
-import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
 import {
   parseWitnessed,
   Replica,
@@ -35,7 +35,7 @@ export class LeaseFixture implements AsyncDisposable {
   }
 
   static async create(clusterUrl: string): Promise<LeaseFixture> {
-    const database = await createMigratedDatabase(clusterUrl);
+    const database = await createMigratedDatabase(clusterUrl, fewDays);
     return new LeaseFixture(database, await database.connect());
   }
 

@@ -3,8 +3,8 @@ import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
-import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import {
   acquireLease,
   deleteOldLeases,
@@ -35,7 +35,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   let pool: pg.Pool;
   let sql: pg.Client;
   beforeEach(async () => {
-    database = await createMigratedDatabase(inject('postgres')[major]);
+    database = await createMigratedDatabase(inject('postgres')[major], fewDays);
     sql = await database.connect();
     pool = servicePool(database.url);
   });
@@ -212,11 +212,13 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 });
 
 test('a lease does not wait for a standby that is not there', async () => {
-  await using server = await EmbeddedPostgres.start({
-    settings: { synchronous_standby_names: 'nobody', fsync: 'off' },
+  await using server = await ownServer('embedded-postgres', {
+    synchronous_standby_names: 'nobody',
+    fsync: 'off',
   });
   await using database = await createMigratedDatabase(
     `${server.url}?options=-c%20synchronous_commit%3Dlocal`,
+    fewDays,
   );
   const url = new URL(database.url);
   url.search = '';

@@ -2,7 +2,8 @@ import { dirname, join } from 'node:path';
 import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { fanOut } from './failover.suite.ts';
 import { createLedger, type LedgerRow, readLedger, write } from './ledger.suite.ts';
 import type { Relay } from './relay.ts';
@@ -48,7 +49,7 @@ export class PointInTime implements AsyncDisposable {
       // Run in the data directory, by the account that owns what is beside it.
       archive_command: 'mkdir -p ../archive && cp %p ../archive/%f',
     };
-    const primary = stack.use(await EmbeddedPostgres.start({ package: name, settings }));
+    const primary = stack.use(await ownServer(name, settings));
     const fixture = await RelayFixture.create(primary.url);
     stack.defer(async () => await fixture.pool.end());
     await createLedger(fixture.sql);

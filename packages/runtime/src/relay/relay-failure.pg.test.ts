@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { freePort } from '../internal/free-port.ts';
 import { describeSlot } from '../replication/slot.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { createTestDatabase } from '../testing/test-database.ts';
 import { byEntity, Consumer, RelayFixture } from './relay-fixture.suite.ts';
 
@@ -238,7 +238,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 
 describe.each(['15', '18'] as const)('a server of its own, PostgreSQL %s', (major) => {
   test('unlimited WAL: refused, or a warning; killed and resumed: nothing lost, order kept', async () => {
-    await using server = await EmbeddedPostgres.start({ package: packages[major] });
+    await using server = await ownServer(packages[major]);
     const fixture = await RelayFixture.create(server.url);
     await expect(fixture.relay([]).start()).rejects.toMatchObject({ code: 'ER1203' });
     expect(await describeSlot(fixture.sql, fixture.slot)).toBeUndefined();
@@ -268,10 +268,7 @@ describe.each(['15', '18'] as const)('a server of its own, PostgreSQL %s', (majo
   });
 
   test('wal_level is not logical: ER1002', async () => {
-    await using server = await EmbeddedPostgres.start({
-      package: packages[major],
-      settings: { wal_level: 'replica' },
-    });
+    await using server = await ownServer(packages[major], { wal_level: 'replica' });
     await using fixture = await RelayFixture.create(inject('postgres')[major]);
     const relay = fixture.relay([], { connectionString: server.url });
     await expect(relay.start()).rejects.toMatchObject({ code: 'ER1002' });

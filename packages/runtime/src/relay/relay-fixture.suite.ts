@@ -4,7 +4,7 @@ import { describeSlot } from '../replication/slot.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { ConsumerSink } from '../sinks/consumer/consumer-sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
-import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
 import { WebhookSink } from '../webhooks/fan-out.ts';
 import { Relay, type RelayOptions, type SinkSource } from './relay.ts';
 
@@ -85,8 +85,9 @@ export class RelayFixture implements AsyncDisposable {
     this.pool.on('error', () => undefined);
   }
 
-  static async create(clusterUrl: string): Promise<RelayFixture> {
-    const database = await createMigratedDatabase(clusterUrl);
+  /** @param from the template of the database */
+  static async create(clusterUrl: string, from: string = fewDays): Promise<RelayFixture> {
+    const database = await createMigratedDatabase(clusterUrl, from);
     const fixture = new RelayFixture(database, await database.connect());
     await fixture.sql.query(
       `create role relay_${database.name} login replication password 'secret' in role event_runtime_service`,

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
+import { allDays } from '../testing/migrated-database.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 import { type RelayReport, relayReport, type SinkReport } from './relay-report.ts';
 
@@ -16,7 +17,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   };
 
   test('before anything runs: no slot, no sink, no lease; the rest is there', async () => {
-    await using fixture = await RelayFixture.create(url());
+    await using fixture = await RelayFixture.create(url(), allDays);
     const report = await reportOf(fixture);
     expect(report).toMatchObject({
       relay: fixture.slot,

@@ -4,6 +4,7 @@ import { deferred } from '../internal/deferred.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { Lateness } from '../testing/lateness.suite.ts';
 import { createMigratedDatabase } from '../testing/migrated-database.ts';
 import { createTestDatabase } from '../testing/test-database.ts';
 import { createLedger, faultless, judge, type LedgerRow, readLedger, write } from './ledger.suite.ts';
@@ -72,6 +73,7 @@ describe.each([
       await holding.query('begin');
       await holding.query('select write(1, 10)');
       const application = await restored.connect();
+      using lateness = new Lateness();
       const emits: number[] = [];
       const emit = async (): Promise<void> => {
         const began = performance.now();
@@ -112,7 +114,7 @@ describe.each([
 
       const adopted = fixture.logs.slice(lines).filter((line) => line['event'] === 'relay.cluster.adopted');
       expect(adopted).toMatchObject([{ level: 'error', floorSeq: expect.any(String) as string }]);
-      expect(Math.max(...emits)).toBeLessThan(5_000);
+      expect(Math.max(...emits)).toBeLessThan(lateness.bound(5_000));
       const ledger = await readLedger(await restored.connect());
       const known = new Set(ledger.map(({ eventId }) => eventId));
       const lostWithTheDump = new Set(old.map(({ eventId }) => eventId).filter((id) => !known.has(id)));

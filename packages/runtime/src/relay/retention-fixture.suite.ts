@@ -1,12 +1,11 @@
 import pg from 'pg';
-import {
-  type DayPartitionedTable,
-  dayMs,
-  dayPartitionedTables,
-  startOfDay,
-} from '../schema/partition-catalog.ts';
+import { dayMs, dayPartitionedTables, startOfDay } from '../schema/partition-catalog.ts';
 import type { LogFields, Logger } from '../telemetry/logger.ts';
-import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
+import {
+  createMigratedDatabase,
+  createPreparedTemplate,
+  type MigratedDatabase,
+} from '../testing/migrated-database.ts';
 import { planOf, type RetentionOptions } from './retention-options.ts';
 import { retentionRound } from './retention-round.ts';
 
@@ -46,6 +45,24 @@ export function remembering(lines: Logged[]): Logger {
   return logger;
 }
 
+/** As if the schema had been there for a hundred days. */
+async function makeOld(client: pg.Client): Promise<void> {
+  await client.query('set role event_runtime_owner');
+  const bounds = ['-infinity', ...beginnings.map((days) => new Date(today - days * dayMs).toISOString())];
+  for (const table of dayPartitionedTables) {
+    await client.query(`drop table event_runtime.${table}_underflow`);
+    await client.query(
+      `select event_runtime.partition_create($1, b.lower, b.upper)
+         from unnest($2::timestamptz[], $3::timestamptz[]) as b(lower, upper)`,
+      [table, bounds.slice(0, -1), bounds.slice(1)],
+    );
+  }
+  await client.query('reset role');
+}
+
+/** Names of templates that are aged, by the cluster that they are in. */
+const templates = new Map<string, Promise<string>>();
+
 /** A schema that has been there for a hundred days, and retention under the rights that the docs ask for. */
 export class RetentionFixture implements AsyncDisposable {
   readonly database: MigratedDatabase;
@@ -69,24 +86,13 @@ export class RetentionFixture implements AsyncDisposable {
   }
 
   static async create(clusterUrl: string): Promise<RetentionFixture> {
-    const database = await createMigratedDatabase(clusterUrl);
+    const template = templates.get(clusterUrl) ?? createPreparedTemplate(clusterUrl, makeOld);
+    templates.set(clusterUrl, template);
+    const database = await createMigratedDatabase(clusterUrl, await template);
     const fixture = new RetentionFixture(database, await database.connect(), clusterUrl);
     await fixture.sql.query(`create role ${fixture.#role} login password 'secret'`);
     await fixture.sql.query(`grant event_runtime_service, event_runtime_owner to ${fixture.#role}`);
-    for (const table of dayPartitionedTables) await fixture.#age(table);
     return fixture;
-  }
-
-  async #age(table: DayPartitionedTable): Promise<void> {
-    await this.sql.query('set role event_runtime_owner');
-    await this.sql.query(`drop table event_runtime.${table}_underflow`);
-    const bounds = ['-infinity', ...beginnings.map((days) => new Date(today - days * dayMs).toISOString())];
-    await this.sql.query(
-      `select event_runtime.partition_create($1, b.lower, b.upper)
-         from unnest($2::timestamptz[], $3::timestamptz[]) as b(lower, upper)`,
-      [table, bounds.slice(0, -1), bounds.slice(1)],
-    );
-    await this.sql.query('reset role');
   }
 
   async rows<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<Row[]> {

@@ -1,7 +1,7 @@
 import { describe, expect, inject, test } from 'vitest';
 import { describeSlot } from '../replication/slot.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import type { Relay } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 
@@ -48,14 +48,11 @@ const looks = ['look 1', 'look 2', 'look 3', 'look 4', 'look 5'];
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   test('a slot advanced by hand, also past a commit that nobody sees yet: the table gives what it leaves out', async () => {
     // A synchronous standby that is not there: whoever waits for it has its commit in the WAL, and nobody sees it.
-    await using server = await EmbeddedPostgres.start({
-      package: packages[major],
-      settings: {
-        fsync: 'off',
-        max_slot_wal_keep_size: '1GB',
-        synchronous_commit: 'local',
-        synchronous_standby_names: 'nobody',
-      },
+    await using server = await ownServer(packages[major], {
+      fsync: 'off',
+      max_slot_wal_keep_size: '1GB',
+      synchronous_commit: 'local',
+      synchronous_standby_names: 'nobody',
     });
     await using fixture = await RelayFixture.create(server.url);
     const consumer = new Consumer();

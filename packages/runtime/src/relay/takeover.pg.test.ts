@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { saveCheckpoint } from '../log/checkpoint.ts';
 import { readServerLog } from '../log/timeline.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
+import { Lateness } from '../testing/lateness.suite.ts';
 import { fromNothing } from './event-fixture.suite.ts';
 import { type Arrival, faultless } from './ledger.suite.ts';
 import { Consumer } from './relay-fixture.suite.ts';
@@ -41,18 +42,20 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
 
   test('the leader is killed: the other delivers within 5 s; nothing lost, order kept, fanned out once', async () => {
     const [leader, standby] = await pair();
+    using lateness = new Lateness();
     const at = process.hrtime.bigint();
     await leader.kill();
-    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(5_000);
+    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(lateness.bound(5_000));
     await nothingLost('the leader is killed');
   });
 
   test('the leader is stopped in the middle of a fan-out, past its lease, and continued: it becomes a standby', async () => {
     const [leader, standby] = await pair();
     // It holds the lock of a checkpoint then.
+    using lateness = new Lateness();
     const at = process.hrtime.bigint();
     leader.child.kill('SIGUSR2');
-    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(5_000);
+    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(lateness.bound(5_000));
     leader.child.kill('SIGCONT');
     await fleet.logged(leader, (line) => line['event'] === 'relay.lease.lost');
     const lostAt = leader.told.indexOf('relay.lease.lost');
@@ -69,9 +72,10 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   test('the connections of the leader say nothing any more: the other delivers within 5 s, and gets the slot', async () => {
     await using proxy = await FaultProxy.start({ target: new URL(fleet.fixture.url) });
     const [leader, standby] = await pair(proxy.url(fleet.fixture.url));
+    using lateness = new Lateness();
     const at = process.hrtime.bigint();
     proxy.swallow();
-    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(5_000);
+    expect(millisecondsSince(at, await fleet.delivered(standby))).toBeLessThan(lateness.bound(5_000));
     await fleet.logged(standby, (line) => line['event'] === 'relay.sink.joined');
     // The reader that the leader has left behind is known to be one of ours.
     const ended = standby.logs.filter((line) => line['event'] === 'relay.slot.reader.ended');

@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { createLedger, faultless, judge, readLedger, write } from './ledger.suite.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 
@@ -68,7 +69,7 @@ test.each([
   },
   async (major, name) => {
     const settings = { fsync: 'off', max_slot_wal_keep_size: '2GB' };
-    await using server = await EmbeddedPostgres.start({ package: name, settings });
+    await using server = await ownServer(name, settings);
     const fixture = await RelayFixture.create(server.url);
     await using stack = new AsyncDisposableStack();
     stack.defer(async () => await fixture.stopRelays());

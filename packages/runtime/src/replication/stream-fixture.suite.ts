@@ -124,7 +124,7 @@ export async function* flat(stream: ReplicationStream): AsyncGenerator<StreamMes
 
 /** Asks again until the answer fits; there is no event for what the server does by itself. */
 export async function eventually<T>(ask: () => Promise<T>, fits: (value: T) => boolean): Promise<T> {
-  for (const deadline = performance.now() + 20_000; ; ) {
+  for (const deadline = performance.now() + 60_000; ; ) {
     const value = await ask();
     if (fits(value)) return value;
     if (performance.now() > deadline) throw new Error(`never fitted; last seen: ${inspect(value)}`);

@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import type pg from 'pg';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
 import { Emitter, lost } from './emitter.suite.ts';
@@ -12,6 +11,7 @@ import {
   startOfDay,
 } from './partition-catalog.ts';
 import { ensurePartitions } from './partitioner.ts';
+import { lastUpkeepAt } from './past-upkeep.suite.ts';
 import { prunePartitions } from './pruner.ts';
 
 const days = (count: number): Date => new Date(Date.now() + count * dayMs);
@@ -21,16 +21,6 @@ async function database(major: '15' | '18'): Promise<MigratedDatabase> {
   const made = await createMigratedDatabase(inject('postgres')[major]);
   onTestFinished(() => made[Symbol.asyncDispose]());
   return made;
-}
-
-/** As if the schema had been migrated, and upkeep had last run, at another time. */
-async function lastUpkeepAt(client: pg.Client, today: Date): Promise<void> {
-  for (const table of dayPartitionedTables) {
-    for (const { name } of await listPartitions(client, table)) {
-      await client.query(`drop table event_runtime.${name}`);
-    }
-  }
-  await ensurePartitions(client, { today });
 }
 
 /** All of time is covered, nothing is half detached. */
@@ -246,8 +236,6 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
 
   test('whatever the days upkeep runs on, all of time is covered and the days ahead are single', async () => {
-    const shared = await database(major);
-    const client = await shared.connect();
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.oneof(fc.integer({ min: 0, max: 10 }), fc.integer({ min: 0, max: 400 })), {
@@ -255,7 +243,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
           maxLength: 6,
         }),
         async (pauses) => {
-          await lastUpkeepAt(client, days(0));
+          await using migrated = await createMigratedDatabase(inject('postgres')[major]);
+          const client = await migrated.connect();
           let day = 0;
           for (const pause of pauses) {
             day += pause;

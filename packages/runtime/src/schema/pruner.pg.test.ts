@@ -1,28 +1,19 @@
 import type pg from 'pg';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { createMigratedDatabase } from '../testing/migrated-database.ts';
-import { dayMs, dayPartitionedTables, gapsBetween, listPartitions, startOfDay } from './partition-catalog.ts';
-import { ensurePartitions } from './partitioner.ts';
+import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { createMigratedDatabase, createPreparedTemplate } from '../testing/migrated-database.ts';
+import { dayMs, gapsBetween, listPartitions, startOfDay } from './partition-catalog.ts';
+import { lastUpkeepAt } from './past-upkeep.suite.ts';
 import { prunePartitions } from './pruner.ts';
 
 const days = (count: number): Date => new Date(Date.now() + count * dayMs);
 
 /** A schema that has been there for twenty days, with one event for each of them and two from before. */
-async function aged(major: '15' | '18'): Promise<pg.Client> {
-  const database = await createMigratedDatabase(inject('postgres')[major]);
-  onTestFinished(() => database[Symbol.asyncDispose]());
-  const client = await database.connect();
-  for (const table of dayPartitionedTables) {
-    for (const { name } of await listPartitions(client, table)) {
-      await client.query(`drop table event_runtime.${name}`);
-    }
-  }
-  await ensurePartitions(client, { today: days(-20) });
+async function makeOld(client: pg.Client): Promise<void> {
+  await lastUpkeepAt(client, days(-20));
   await client.query(
     `insert into event_runtime.outbox (event_id, tenant_id, event_type, payload, recorded_at)
      select gen_random_uuid(), 't', 'e', '1', now() - make_interval(days => d) from generate_series(0, 22) d`,
   );
-  return client;
 }
 
 async function agesLeft(client: pg.Client): Promise<readonly number[]> {
@@ -33,8 +24,19 @@ async function agesLeft(client: pg.Client): Promise<readonly number[]> {
 }
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+  let template: string;
+  beforeAll(async () => {
+    template = await createPreparedTemplate(inject('postgres')[major], makeOld);
+  });
+
+  async function aged(): Promise<pg.Client> {
+    const database = await createMigratedDatabase(inject('postgres')[major], template);
+    onTestFinished(() => database[Symbol.asyncDispose]());
+    return await database.connect();
+  }
+
   test('whole days older than the bound go, what ends after it stays', async () => {
-    const client = await aged(major);
+    const client = await aged();
     const report = await prunePartitions(client, { table: 'outbox', before: days(-7) });
     expect(report.dropped).toHaveLength(13);
     // The day that the bound lies in has not ended before it.
@@ -57,7 +59,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
 
   test('the guard is asked for partitions with rows, oldest first; from where it says keep, all stays', async () => {
-    const client = await aged(major);
+    const client = await aged();
     const asked: number[] = [];
     const report = await prunePartitions(client, {
       table: 'outbox',
@@ -79,7 +81,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
 
   test('a guard that keeps the oldest keeps everything', async () => {
-    const client = await aged(major);
+    const client = await aged();
     const before = await listPartitions(client, 'outbox');
     const report = await prunePartitions(client, {
       table: 'outbox',
@@ -92,13 +94,13 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
 
   test('a bound in the future is a mistake', async () => {
-    const client = await aged(major);
+    const client = await aged();
     await expect(prunePartitions(client, { table: 'outbox', before: days(1) })).rejects.toThrow(RangeError);
     expect(await agesLeft(client)).toHaveLength(23);
   });
 
   test('a row that comes to the underflow after it was found empty is not dropped unasked', async () => {
-    const client = await aged(major);
+    const client = await aged();
     await client.query('delete from event_runtime.outbox_underflow');
     const late = async (age: number): Promise<void> => {
       await client.query(
@@ -133,7 +135,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
 
   test('what the guard does not release is attached again, and all after it stays', async () => {
-    const client = await aged(major);
+    const client = await aged();
     const asked: string[] = [];
     const report = await prunePartitions(client, {
       table: 'outbox',
@@ -154,7 +156,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
 
   test('cut off between two partitions, the next run finishes the work', async () => {
-    const client = await aged(major);
+    const client = await aged();
     // Detached and not dropped, as a killed pruner leaves it.
     const [, first, second] = await listPartitions(client, 'outbox');
     await client.query(`alter table event_runtime.outbox detach partition event_runtime.${first?.name}`);
@@ -171,7 +173,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   });
 
   test('another session does upkeep: refused, or waited for', async () => {
-    const client = await aged(major);
+    const client = await aged();
     const database = await createMigratedDatabase(inject('postgres')[major]);
     onTestFinished(() => database[Symbol.asyncDispose]());
     const [own, other] = [await database.connect(), await database.connect()];

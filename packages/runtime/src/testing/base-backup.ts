@@ -1,4 +1,4 @@
-import { copyFile, lchown, mkdir, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, lchown, mkdir, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Account } from './postgres-binaries.ts';
@@ -18,6 +18,23 @@ const emptied = new Set([
 ]);
 /** Whoever starts without it must not find an older state in it than in the rest: it is copied last. */
 const controlFile = join('global', 'pg_control');
+
+/** The files of a server, to make another one of. */
+export class BaseBackup implements AsyncDisposable {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get dataDirectory(): string {
+    return join(this.directory, 'data');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
 
 export interface BaseBackupOptions {
   /** Superuser connection string of the running server. */

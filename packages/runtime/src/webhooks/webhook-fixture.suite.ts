@@ -4,7 +4,7 @@ import type { LoggedEvent, Position } from '../log/outbox-event.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import { parseLsn, toLsn } from '../replication/lsn.ts';
 import type { DeliveryResult } from '../sinks/sink.ts';
-import { createMigratedDatabase, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
 import { DeliveryQueue } from './delivery-queue.ts';
 import { EgressGuard } from './egress-guard.ts';
 import { Endpoints } from './endpoints.ts';
@@ -50,7 +50,7 @@ export class WebhookFixture implements AsyncDisposable {
   }
 
   static async create(clusterUrl: string): Promise<WebhookFixture> {
-    const database = await createMigratedDatabase(clusterUrl);
+    const database = await createMigratedDatabase(clusterUrl, fewDays);
     return new WebhookFixture(database, await database.connect());
   }
 

@@ -1,4 +1,4 @@
-import { createTestDatabase } from '@event-runtime/runtime/testing';
+import { createMigratedDatabase, createTestDatabase } from '@event-runtime/runtime/testing';
 import { describe, expect, inject, test } from 'vitest';
 import { type DemoResult, demoResult, objections } from './demo-result.ts';
 import { demoTenants } from './demo-sink.ts';
@@ -16,11 +16,22 @@ const seed = 20_261_120;
 
 async function outcomeOf(
   clusterUrl: string,
-  options: { events?: number; kill?: boolean; fault?: Fault; readsSlot?: boolean; largeBytes?: number },
+  options: {
+    events?: number;
+    kill?: boolean;
+    fault?: Fault;
+    readsSlot?: boolean;
+    largeBytes?: number;
+    /** How long is waited for what will not come, where nothing else ends the wait. Default: so long that all else has come. */
+    waitMs?: number;
+    /** As the demo's own databases are: it migrates it. Default false: there is nothing left to migrate. */
+    empty?: boolean;
+  },
 ): Promise<Outcome> {
   const { events = 60, kill = false, fault, readsSlot = true, largeBytes = 20_000 } = options;
   await using sink = await WebhookDemoSink.start({ tenants: demoTenants, refusePercent: 5 });
-  await using database = await createTestDatabase(clusterUrl);
+  const { empty = false, waitMs = 30_000 } = options;
+  await using database = await (empty ? createTestDatabase : createMigratedDatabase)(clusterUrl);
   const measured = await runDemo({
     databaseUrl: database.url,
     setup: standInSetup({
@@ -33,8 +44,8 @@ async function outcomeOf(
     seed,
     kill,
     largeBytes,
-    stallMs: 700,
-    confirmMs: 1_000,
+    stallMs: waitMs,
+    confirmMs: waitMs,
     quietMs: 50,
     signal: AbortSignal.timeout(50_000),
   });
@@ -98,6 +109,7 @@ describe.each(['15', '18'] as const)('the whole harness, PostgreSQL %s', (major)
     } = await outcomeOf(url, {
       events: 400,
       largeBytes: 5 * 1024 * 1024,
+      empty: true,
     });
     expect(lines).toEqual([]);
     expect(objected).toEqual([]);
@@ -156,7 +168,11 @@ describe.each(['15', '18'] as const)('the whole harness, PostgreSQL %s', (major)
       /tenant is/,
     ],
   ])('a relay that %s is convicted', async (_name, fault, wrong, line) => {
-    const { result, objections: objected, lines } = await outcomeOf(url, { fault: fault() });
+    const {
+      result,
+      objections: objected,
+      lines,
+    } = await outcomeOf(url, { fault: fault(), ...(wrong.lost === 1 ? { waitMs: 3_000 } : {}) });
     expect(result).toMatchObject({ ...clean, ...wrong });
     expect(objected).toEqual(['What was received is not exactly what was committed.']);
     expect(lines).toHaveLength(1);
@@ -172,7 +188,7 @@ describe.each(['15', '18'] as const)('the whole harness, PostgreSQL %s', (major)
   });
 
   test('a relay that only polls is convicted by the slot', async () => {
-    const { result, objections: objected } = await outcomeOf(url, { readsSlot: false });
+    const { result, objections: objected } = await outcomeOf(url, { readsSlot: false, waitMs: 1_000 });
     expect(result).toMatchObject({
       ...clean,
       delivered: 60,

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { createTestDatabase, EmbeddedPostgres } from '@event-runtime/runtime/testing';
+import { createMigratedDatabase, createTestDatabase, EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
 
@@ -77,6 +77,7 @@ const emit = (payload: string): string =>
 
 describe.each(['15', '18'] as const)('dev on DATABASE_URL, PostgreSQL %s', (major) => {
   test('an emitted event is delivered, verified and shown with its phases; Ctrl-C leaves nothing', async () => {
+    // An empty one, which it migrates; the tests below begin with that done.
     await using database = await createTestDatabase(inject('postgres')[major]);
     await using dev = new Dev({ DATABASE_URL: database.url });
     await dev.line(/Emit one:/);
@@ -94,7 +95,7 @@ describe.each(['15', '18'] as const)('dev on DATABASE_URL, PostgreSQL %s', (majo
   });
 
   test('what a killed dev left behind is taken over, and gone after the next', async () => {
-    await using database = await createTestDatabase(inject('postgres')[major]);
+    await using database = await createMigratedDatabase(inject('postgres')[major]);
     await using first = new Dev({ DATABASE_URL: database.url });
     await first.line(/Emit one:/);
     await query(database.url, emit('{"n": 1}'));
@@ -119,8 +120,8 @@ describe.each(['15', '18'] as const)('dev on DATABASE_URL, PostgreSQL %s', (majo
 
   test('a second dev ends, and takes nothing away from the first', async () => {
     const server = inject('postgres')[major];
-    await using database = await createTestDatabase(server);
-    await using neighbour = await createTestDatabase(server);
+    await using database = await createMigratedDatabase(server);
+    await using neighbour = await createMigratedDatabase(server);
     await using first = new Dev({ DATABASE_URL: database.url });
     await first.line(/Emit one:/);
     await query(database.url, emit('{"n": 1}'));
@@ -141,7 +142,7 @@ describe.each(['15', '18'] as const)('dev on DATABASE_URL, PostgreSQL %s', (majo
   });
 
   test.each(['closed output', 'SIGHUP'] as const)('%s ends it as Ctrl-C does', async (how) => {
-    await using database = await createTestDatabase(inject('postgres')[major]);
+    await using database = await createMigratedDatabase(inject('postgres')[major]);
     await using dev = new Dev({ DATABASE_URL: database.url });
     await dev.line(/Emit one:/);
     if (how === 'closed output') {
@@ -157,7 +158,7 @@ describe.each(['15', '18'] as const)('dev on DATABASE_URL, PostgreSQL %s', (majo
   });
 
   test('a database with endpoints of its own is refused before anything is sent', async () => {
-    await using database = await createTestDatabase(inject('postgres')[major]);
+    await using database = await createMigratedDatabase(inject('postgres')[major]);
     await using dev = new Dev({ DATABASE_URL: database.url });
     await dev.line(/Emit one:/);
     await dev.end('SIGINT');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allDays, createMigratedTemplate } from '../../../runtime/src/testing/migrated-database.ts';
 import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 /** What stands between a command's code and its page: the text that says what to do. */
@@ -24,6 +25,7 @@ describe.each([
       package: binaries,
       settings: { max_replication_slots: '1', max_wal_senders: '1', max_slot_wal_keep_size: '1GB' },
     });
+    await createMigratedTemplate(server.url, allDays);
   });
   afterAll(async () => {
     await server.stop();

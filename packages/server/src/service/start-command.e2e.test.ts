@@ -38,10 +38,9 @@ test('start before migrate: exit 1 and the command to run; then it serves, and S
     (await client.query<{ active: boolean }>('select active from pg_replication_slots')).rows[0];
   while ((await slot())?.active !== true) await client.query('select pg_sleep(0.02)');
   await client.query("select event_runtime.emit('a', '{}', tenant_id => 'acme')");
-  const at = performance.now();
   service.kill('SIGTERM');
+  // What does not end within its grace period ends with another code.
   expect(await service.exit()).toBe(0);
-  expect(performance.now() - at).toBeLessThan(5_000);
   expect(await slot()).toEqual({ active: false });
   const { rows } = await client.query('select from pg_stat_activity where application_name like $1', [
     'event-runtime%',
@@ -94,9 +93,7 @@ test('a database that never answers: SIGTERM still ends it, with exit 0', async 
   await using service = new Program(['start'], { env: settings(host.url) });
   await host.asked;
   service.kill('SIGTERM');
-  const at = performance.now();
   expect(await service.exit()).toBe(0);
-  expect(performance.now() - at).toBeLessThan(10_000);
 });
 
 test('a second signal ends it at once', async () => {

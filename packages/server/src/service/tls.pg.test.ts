@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createLogger } from '@event-runtime/runtime';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allDays, createMigratedTemplate } from '../../../runtime/src/testing/migrated-database.ts';
 import { loadConfiguration } from '../config/load-configuration.ts';
 import { eventually } from '../eventually.suite.ts';
 import { OperationsFixture } from '../operations/operations-fixture.suite.ts';
@@ -31,6 +32,7 @@ describe.each([
       (outcome) => outcome === 'connected',
     );
     await client.end();
+    await createMigratedTemplate(server.url, allDays);
   });
   afterAll(async () => {
     await server[Symbol.asyncDispose]();

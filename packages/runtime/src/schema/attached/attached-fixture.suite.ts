@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { createMigratedDatabase, type MigratedDatabase } from '../../testing/migrated-database.ts';
+import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../../testing/migrated-database.ts';
 import { type AttachmentPlan, attachTable, planAttachment } from './attach.ts';
 import { parseMapping } from './mapping.ts';
 import type { TablePreset } from './presets.ts';
@@ -33,7 +33,7 @@ export class AttachedFixture implements AsyncDisposable {
   }
 
   static async create(clusterUrl: string): Promise<AttachedFixture> {
-    const database = await createMigratedDatabase(clusterUrl);
+    const database = await createMigratedDatabase(clusterUrl, fewDays);
     const fixture = new AttachedFixture(database, await database.connect());
     await fixture.sql.query(`create role ${fixture.role} login password 'secret'`);
     return fixture;

@@ -49,13 +49,12 @@ describe.skipIf(program === undefined)('what a user may not [needs nats-server]'
   test('a subject that may not be published: its events wait with the reason, all others go at once', async () => {
     const configuration = userWith('{publish: {deny: ["events.bad.>"]}}');
     await using server = await NatsServer.start({ program: program!, configuration });
-    await using sink = sinkTo(server, { access });
+    // No answer is waited for that will not come.
+    await using sink = sinkTo(server, { access, ackMs: 3_600_000 });
     const make = new ConformanceEvents();
     const of = (tenantId: string, entityKey: string) => make.make({ tenantId, entityKey });
     const events = [of('good', 'k'), of('good', 'k'), of('bad', 'b'), of('bad', 'b'), of('good', 'alone')];
-    const started = performance.now();
     const results = await sink.deliver(batchOf(events), { signal });
-    expect(performance.now() - started).toBeLessThan(3_000);
     expect(results.map(({ type }) => type)).toEqual([
       'delivered',
       'delivered',

@@ -34,13 +34,12 @@ test('disposed while a server that says nothing is waited for: it does not wait'
     mute.listen(0, '127.0.0.1', resolve);
   });
   const servers = [`nats://127.0.0.1:${(mute.address() as { port: number }).port}`];
-  const sink = new NatsSink({ name: 'nats', servers, stream: { name: 'EVENTS' }, connectMs: 3_000 });
+  const sink = new NatsSink({ name: 'nats', servers, stream: { name: 'EVENTS' }, connectMs: 3_600_000 });
   const delivering = sink.deliver(batchOf([new ConformanceEvents().make()]), { signal });
   delivering.catch(() => undefined);
   await waiting;
-  const started = performance.now();
+  // It does not wait for the connection, which has an hour.
   await sink[Symbol.asyncDispose]();
-  expect(performance.now() - started).toBeLessThan(1_000);
   await expect(delivering).rejects.toThrow('disposed');
   mute.close();
 });

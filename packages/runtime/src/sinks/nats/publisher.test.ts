@@ -135,11 +135,11 @@ test.each([
 
 test('an answer is waited for as long as others come, and then for its time', async () => {
   const { connection, answer } = connectionOfATest();
-  const publisher = new Publisher(connection, { ...options, ackMs: 200 });
+  const publisher = new Publisher(connection, { ...options, ackMs: 1_000 });
   const first = publish(publisher, message);
   for (let to = 1; to < 6; to += 1) {
     const next = publish(publisher, message);
-    await sleep(100);
+    await sleep(250);
     answer('{"stream":"EVENTS","seq":7}', { to });
     await next;
   }
