@@ -135,12 +135,10 @@ export class Replayer {
     const limits = { ...handLimits, events: Math.min(handLimits.events, pace.share) };
     for (let goesOn = true; goesOn; ) {
       const page = await readReplayPage(pool, { part, after: book.at, limits });
-      // failpoint: replay.page
       const handed = await this.#hand(page.events, { book, pace, signal });
       if (handed !== undefined) book.pass(page.upTo, handed);
       if (handed !== undefined && !book.due && !book.finished && !signal.aborted) continue;
       goesOn = (await book.save()) && handed !== undefined && !signal.aborted;
-      // failpoint: replay.saved
     }
   }
 
