@@ -32,9 +32,9 @@ export const natsResendsOutOfOrder: Mutant = {
       find: 'publish(message, onAnswer) {',
       replace: `publish(message, onAnswer) {
         const lost = (globalThis.__lost ??= new Set());
-        const id = /Nats-Msg-Id: (\\S+)/.exec(message.headers.toString())[1];
-        if (id.endsWith('7') && !lost.has(id)) {
-            lost.add(id);
+        const known = /Nats-Msg-Id: (\\S+)/.exec(message.headers.toString())[1];
+        if (known.endsWith('7') && !lost.has(known)) {
+            lost.add(known);
             queueMicrotask(() => onAnswer({ type: 'unknown', error: new Error('lost on the way') }));
             return;
         }`,

@@ -70,7 +70,7 @@ test.skipIf(natsServer === undefined)(
     const env = { EVENT_RUNTIME_NATS_SERVER: natsServer };
     const { code, json, notes } = await demo(['--sink', 'nats', '--events', '150', '--kill'], { env });
     expect(json, notes).toMatchObject({ ...exact, events: 150, delivered: 150, duplicates: 0 });
-    expect(Number(json['killsWithBacklog'])).toBeGreaterThan(1);
+    expect(Number(json['killsWithBacklog'])).toBeGreaterThan(0);
     expect(Number(json['slotTransactions'])).toBeGreaterThanOrEqual(Number(json['committed']));
     expect(Number(json['p50Ms'])).toBeGreaterThan(0);
     expect(code).toBe(0);
