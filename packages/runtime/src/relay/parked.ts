@@ -3,12 +3,16 @@ import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
 /** The entities with a dead letter, of a sink where later events wait behind it. */
 export class Parked {
   #entities: ReadonlySet<string> = new Set();
-  /** Since {@link refresh} began to read. */
+  /** Added before {@link refresh} began to read: what it reads will have them. */
+  #before: ReadonlySet<string> = new Set();
+  /** Added since. */
   #since = new Set<string>();
 
   has({ event }: LoggedEvent): boolean {
     const entity = entityOf(event);
-    return entity !== undefined && (this.#entities.has(entity) || this.#since.has(entity));
+    return (
+      entity !== undefined && [this.#entities, this.#before, this.#since].some((each) => each.has(entity))
+    );
   }
 
   /** An event has become a dead letter, and that is stored. */
@@ -23,13 +27,16 @@ export class Parked {
    * @param read looks for them; what is added meanwhile stays
    */
   async refresh(read: () => Promise<ReadonlySet<string>>): Promise<ReadonlySet<string>> {
-    const before = this.#since;
+    const since = this.#since;
+    this.#before = since;
     this.#since = new Set();
     try {
       this.#entities = await read();
     } catch (error) {
-      for (const entity of before) this.#since.add(entity);
+      for (const entity of since) this.#since.add(entity);
       throw error;
+    } finally {
+      this.#before = new Set();
     }
     return this.#entities;
   }
