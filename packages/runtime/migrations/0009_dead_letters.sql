@@ -69,12 +69,17 @@ alter table event_runtime.dead_letter
   alter column first_failed_at set not null;
 
 create index dead_letter_group on event_runtime.dead_letter (group_id, dead_letter_id);
--- What the relay looks for every second, and where a request stands.
-create index dead_letter_redriving on event_runtime.dead_letter (sink, seq) where state = 'redriving';
--- What is older of the same entity, where later events wait behind a letter. By a hash: the texts may be too long for a key.
+-- What the relay looks for every second, by entity; and where later events wait behind a letter, what waits, and for
+-- which. By a hash: the texts may be too long for a key.
+create index dead_letter_redriving on event_runtime.dead_letter
+  (sink, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
+  where state = 'redriving' and endpoint_id is null;
+create index dead_letter_waits on event_runtime.dead_letter
+  (sink, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
+  where state = 'dead' and endpoint_id is null and reason_code = 'waits';
 create index dead_letter_entity on event_runtime.dead_letter
   (sink, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
-  where endpoint_id is null and entity_key is not null;
+  where state = 'dead' and endpoint_id is null and entity_key is not null;
 create index dead_letter_redrive on event_runtime.dead_letter (redrive_id) where redrive_id is not null;
 
 grant update on event_runtime.dead_letter to event_runtime_service;

@@ -49,6 +49,6 @@ export async function keepDeadLetter(
 }
 
 /** Whoever refused the event wrote it: PostgreSQL stores no U+0000, and nobody reads more than this. */
-function storable(reason: string): string {
+export function storable(reason: string): string {
   return Buffer.from(reason.replaceAll('\u0000', '\ufffd').slice(0, 2_000)).toString();
 }

@@ -24,6 +24,7 @@ import type { LeaseUnit } from './lease.ts';
 import type { HeldLease } from './lease-term.ts';
 import { makeSink } from './make-sink.ts';
 import { publicationName, reached } from './preflight.ts';
+import { buryLetter } from './redrive-letters.ts';
 import { Redriver } from './redriver.ts';
 import type { RelayOptions } from './relay.ts';
 import { relayLimits } from './relay-limits.ts';
@@ -272,7 +273,10 @@ export class Lead {
       pool: pools.work,
       shard: this.#shard(),
       logger,
-      onRejected: async (logged, result) => await this.#reject(feed.sink, { logged, result }),
+      onRejected: async ({ id, logged: { event } }, result) => {
+        await buryLetter(pools.work, { id, reasonCode: 'rejected', reason: whyRejected(result) });
+        this.#sayRejected(feed.sink, { event, reason: result.reason });
+      },
     });
   }
 
@@ -287,19 +291,20 @@ export class Lead {
     refused: { readonly logged: LoggedEvent; readonly result: DeliveryResult & { type: 'rejected' } },
   ): Promise<void> {
     const { logged, result } = refused;
-    const { reason, error } = result;
     if (result === waitsBehind) {
       await this.#park(name, logged);
       return;
     }
-    const why = error === undefined ? reason : `${reason}: ${error.message}`;
-    await keepDeadLetter(this.#options.pools.work, {
-      sink: name,
-      logged,
-      reasonCode: 'rejected',
-      reason: why,
-    });
-    this.#options.logger.error('relay.sink.rejected', { sink: name, eventId: logged.event.eventId, reason });
+    const reason = whyRejected(result);
+    await keepDeadLetter(this.#options.pools.work, { sink: name, logged, reasonCode: 'rejected', reason });
+    this.#sayRejected({ name }, { event: logged.event, reason: result.reason });
+  }
+
+  #sayRejected(
+    { name }: Pick<Sink, 'name'>,
+    { event: { eventId }, reason }: { readonly event: { readonly eventId: string }; readonly reason: string },
+  ): void {
+    this.#options.logger.error('relay.sink.rejected', { sink: name, eventId, reason });
   }
 
   #feed(
@@ -335,6 +340,10 @@ export class Lead {
     });
     return feed;
   }
+}
+
+function whyRejected({ reason, error }: DeliveryResult & { type: 'rejected' }): string {
+  return error === undefined ? reason : `${reason}: ${error.message}`;
 }
 
 function resumes({ checkpoint, paused }: StoredCheckpoint, sent: SentFrom): boolean {

@@ -2,6 +2,7 @@ import type { ClientBase, Pool } from 'pg';
 import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
 import { inShard, type Shard } from '../log/table-page.ts';
 import { type TableRow, toLoggedEvent } from '../log/table-row.ts';
+import { storable } from './dead-letter.ts';
 
 type Queryable = Pick<ClientBase | Pool, 'query'>;
 
@@ -26,58 +27,145 @@ export interface Resting {
   readonly id: string;
 }
 
-const asked = (shard: Shard | undefined): string =>
-  `o.sink = $1 and o.endpoint_id is null and o.state = 'redriving'${inShard(shard)}`;
+/** So many letters of an entity go at a time, where others wait behind them. */
+const runLetters = 20;
 
-/** The entities that have letters which are to be handed over again, as {@link entityOf} says them. */
-export async function entitiesOfLetters(client: Queryable, of: LettersOf): Promise<Set<string>> {
-  const { rows } = await client.query<{ tenantId: string; entityKey: string }>(
-    `select distinct o.tenant_id as "tenantId", o.entity_key as "entityKey" from event_runtime.dead_letter o
-      where ${asked(of.shard)} and o.entity_key is not null`,
-    [of.sink],
-  );
-  return new Set(rows.map((row) => entityOf(row) as string));
+/** So many letters are released by a statement: it locks them. */
+const releaseAtOnce = 1_000;
+
+const ofSink = (shard: Shard | undefined): string => `o.sink = $1 and o.endpoint_id is null${inShard(shard)}`;
+
+const asked = (shard: Shard | undefined): string => `${ofSink(shard)} and o.state = 'redriving'`;
+
+const waiting = (shard: Shard | undefined): string =>
+  `${ofSink(shard)} and o.state = 'dead' and o.reason_code = 'waits'`;
+
+/** Of the entity of the letter `o`: the texts may be too long for an index. */
+const hash = (letter: string): string =>
+  `hashtextextended(${letter}.entity_key, hashtextextended(${letter}.tenant_id, 0))`;
+
+/** Older dead letters `h` of the entity of the letter `o`. */
+const olderDead = `event_runtime.dead_letter h
+  where h.endpoint_id is null and h.sink = o.sink and h.state = 'dead' and h.entity_key is not null
+    and ${hash('h')} = ${hash('o')} and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key and h.seq < o.seq`;
+
+/** By name, the hashes of the entities that have such letters `o`: one step in an index for each, however many letters it has. */
+function entitiesBy(name: string, letters: string): string {
+  const first = `${hash('o')} as hash from event_runtime.dead_letter o where ${letters} and o.entity_key is not null`;
+  return `${name}(hash) as (
+    (select ${first} order by o.sink, 1 limit 1)
+    union all
+    select (select ${first} and ${hash('o')} > e.hash order by o.sink, 1 limit 1) from ${name} e where e.hash is not null
+  )`;
 }
 
-/** Older letters `h` of the entity of the letter `o`. */
-const older = `event_runtime.dead_letter h
-  where h.endpoint_id is null and h.sink = o.sink and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key
-    and hashtextextended(h.entity_key, hashtextextended(h.tenant_id, 0))
-      = hashtextextended(o.entity_key, hashtextextended(o.tenant_id, 0))
-    and h.seq < o.seq`;
+/** The oldest that wait of each entity, those behind a letter that only an operator can set going left out. */
+const released = (shard: Shard | undefined): string => `${entitiesBy('waiting', waiting(shard))},
+  oldest as materialized (
+    select o.dead_letter_id from waiting e cross join lateral (
+      select * from event_runtime.dead_letter o
+       where ${waiting(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
+       order by o.seq limit ${runLetters}
+    ) o where not exists (select from ${olderDead} and h.reason_code <> 'waits') limit ${releaseAtOnce}
+  ), released as (
+    update event_runtime.dead_letter o set state = 'redriving'
+     where o.dead_letter_id = any (array(select dead_letter_id from oldest)) and ${waiting(shard)}
+    returning o.dead_letter_id, o.tenant_id, o.entity_key
+  )`;
 
-/** The entities that have dead letters, as {@link entityOf} says them. */
-export async function entitiesWithLetters(client: Queryable, of: LettersOf): Promise<Set<string>> {
-  const { rows } = await client.query<{ tenantId: string; entityKey: string }>(
-    `select distinct o.tenant_id as "tenantId", o.entity_key as "entityKey" from event_runtime.dead_letter o
-      where o.sink = $1 and o.endpoint_id is null and o.state = 'dead' and o.entity_key is not null${inShard(of.shard)}`,
-    [of.sink],
-  );
-  return new Set(rows.map((row) => entityOf(row) as string));
+interface EntityRow {
+  readonly tenantId: string;
+  readonly entityKey: string;
 }
 
 /**
- * Letters that only waited behind another are to be handed over once that is redriven or discarded; all of them, where
- * nothing waits any more.
+ * The entities that have letters which are to be handed over again, and those whose letters only waited, as
+ * {@link entityOf} says them.
  */
-export async function releaseLetters(client: Queryable, of: LettersOf): Promise<void> {
-  const behind = of.waits
-    ? `and not exists (select from ${older} and h.state = 'dead' and h.reason_code <> 'waits')`
-    : '';
-  await client.query(
-    `update event_runtime.dead_letter o set state = 'redriving'
-      where o.sink = $1 and o.endpoint_id is null and o.state = 'dead' and o.reason_code = 'waits'
-        ${behind}${inShard(of.shard)}`,
+export async function entitiesOfLetters(client: Queryable, of: LettersOf): Promise<Set<string>> {
+  const entities = `select o.tenant_id as "tenantId", o.entity_key as "entityKey" from event_runtime.dead_letter o
+      where o.entity_key is not null`;
+  const { rows } = await client.query<EntityRow>(
+    `${entities} and ${asked(of.shard)} union ${entities} and ${waiting(of.shard)}`,
     [of.sink],
   );
+  return new Set(rows.map((row) => entityOf(row) as string));
 }
+
+/** Entities, as {@link entityOf} says them. */
+export interface EntitiesWithLetters {
+  /** Behind a letter of theirs others wait. */
+  readonly dead: ReadonlySet<string>;
+  /** All their letters are to be handed over again. */
+  readonly redriving: ReadonlySet<string>;
+}
+
+/**
+ * Where later events wait: releases, as {@link releaseLetters} does, and says which entities have letters then, as of
+ * one moment.
+ */
+export async function entitiesWithLetters(client: Queryable, of: LettersOf): Promise<EntitiesWithLetters> {
+  const { rows } = await client.query<EntityRow & { readonly dead: boolean }>(
+    `with recursive ${released(of.shard)}
+     select x.tenant_id as "tenantId", x.entity_key as "entityKey", bool_or(x.dead) as dead
+       from (
+         select o.tenant_id, o.entity_key, o.state = 'dead' as dead from event_runtime.dead_letter o
+          where ${ofSink(of.shard)} and o.entity_key is not null
+            and o.dead_letter_id not in (select dead_letter_id from released)
+         union all
+         select tenant_id, entity_key, false from released
+       ) x group by x.tenant_id, x.entity_key`,
+    [of.sink],
+  );
+  const those = (dead: boolean): Set<string> =>
+    new Set(rows.filter((row) => row.dead === dead).map((row) => entityOf(row) as string));
+  return { dead: those(true), redriving: those(false) };
+}
+
+/**
+ * Letters that only waited behind another are to be handed over once that is redriven or discarded, some of each entity
+ * at a time; all of them, where nothing waits any more.
+ *
+ * @returns whether there may be more
+ */
+export async function releaseLetters(client: Queryable, of: LettersOf): Promise<boolean> {
+  const { rowCount } = of.waits
+    ? await client.query(`with recursive ${released(of.shard)} select from released`, [of.sink])
+    : await client.query(
+        `update event_runtime.dead_letter o set state = 'redriving'
+          where o.dead_letter_id = any (array(
+            select o.dead_letter_id from event_runtime.dead_letter o where ${waiting(of.shard)} limit ${releaseAtOnce}
+          )) and ${waiting(of.shard)}`,
+        [of.sink],
+      );
+  return (rowCount ?? 0) > 0;
+}
+
+/** As PostgreSQL writes it where nobody chose another style. */
+const recordedAt = `rtrim(rtrim(to_char(o.event_recorded_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '0'), '.') || '+00'`;
 
 /** In the order in which {@link toLoggedEvent} has them; a letter knows nothing of the producing transaction. */
 const columns = `'0', o.event_id::text, o.seq::text, o.tenant_id, o.ecosystem, o.event_type, o.event_version::text,
   o.entity_key, o.idempotency_key, o.correlation_id, o.causation_id, o.source_service, o.traceparent, o.headers::text,
-  o.payload::text, (o.event_recorded_at at time zone 'UTC')::text || '+00', o.dead_letter_id::text`;
+  o.payload::text, ${recordedAt}, o.dead_letter_id::text`;
 
-/** The next letters in the order of `seq`: as many as the limits allow, but at least one. Where events wait, the first of each entity. */
+/** What a letter is chosen by. */
+const chosen = `select o.dead_letter_id, o.seq, octet_length(o.payload::text) as bytes
+         from event_runtime.dead_letter o
+        where`;
+
+/** The first ones of each entity, none of those that rest; where events wait, none behind a dead one. */
+const firstOfEach = ({ shard, waits }: LettersOf): string => `select c.* from asked e cross join lateral (
+         ${chosen} ${asked(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
+           ${waits ? `and not exists (select from ${olderDead})` : ''}
+         order by o.sink, ${hash('o')}, o.seq limit ${waits ? runLetters : '$5'}
+       ) c
+        where e.hash <> all (array(select ${hash('x')} from unnest($3::text[], $4::text[]) as x(tenant_id, entity_key)))
+       union all
+       (${chosen} ${asked(shard)} and o.entity_key is null and o.dead_letter_id <> all ($2::uuid[]) order by o.seq limit $5)
+       limit $5`;
+
+/** The next letters, those of an entity in the order of `seq`: as many as the limits allow, but at least one. */
 export async function nextLetters(
   client: Queryable,
   options: LettersOf & {
@@ -85,17 +173,11 @@ export async function nextLetters(
     readonly limits: { readonly events: number; readonly bytes: number };
   },
 ): Promise<readonly Letter[]> {
-  const { sink, shard, waits, except, limits } = options;
+  const { sink, shard, except, limits } = options;
   const entities = except.filter(({ entityKey }) => entityKey !== null);
   const { rows } = await client.query<TableRow & unknown[]>({
-    text: `with next as materialized (
-       select o.dead_letter_id, o.seq, octet_length(o.payload::text) as bytes
-         from event_runtime.dead_letter o
-        where ${asked(shard)} and o.dead_letter_id <> all ($2::uuid[])
-          and not exists (select from unnest($3::text[], $4::text[]) as x(tenant_id, entity_key)
-                           where x.tenant_id = o.tenant_id and x.entity_key = o.entity_key)
-          ${waits ? `and not exists (select from ${older})` : ''}
-        order by o.seq, o.dead_letter_id limit $5
+    text: `with recursive ${entitiesBy('asked', asked(shard))}, next as materialized (
+       ${firstOfEach(options)}
      ), cut as (
        select n.dead_letter_id, row_number() over w as place, sum(n.bytes) over w as total
          from next n window w as (order by n.seq, n.dead_letter_id rows unbounded preceding)
@@ -110,6 +192,19 @@ export async function nextLetters(
     rowMode: 'array',
   });
   return rows.map((row) => ({ id: String(row[16]), logged: toLoggedEvent(row, Date.now()) }));
+}
+
+/** A letter that was refused once more is dead again, with its history; one that was discarded meanwhile stays away. */
+export async function buryLetter(
+  client: Queryable,
+  { id, reasonCode, reason }: { readonly id: string; readonly reasonCode: string; readonly reason: string },
+): Promise<void> {
+  await client.query(
+    `update event_runtime.dead_letter
+        set state = 'dead', attempts = attempts + 1, dead_at = clock_timestamp(), reason_code = $2, reason = $3
+      where dead_letter_id = $1 and state = 'redriving'`,
+    [id, reasonCode, storable(reason)],
+  );
 }
 
 /** Letters that were delivered are gone, but for such as somebody has changed meanwhile. */

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { deferred } from '../internal/deferred.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import type { SinkSource } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
@@ -7,6 +8,8 @@ import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 class Picky extends Consumer {
   refuses: (type: string) => boolean = (type) => type.startsWith('poison');
   readonly handed: string[] = [];
+  /** Its answers wait for this. */
+  answers: Promise<void> | undefined;
 
   override sink(): ReturnType<Consumer['sink']> {
     const inner = super.sink();
@@ -16,6 +19,7 @@ class Picky extends Consumer {
         for (const { event } of batch.events) this.handed.push(event.eventType);
         const taken = batch.events.filter(({ event }) => !this.refuses(event.eventType));
         const results = [...(await deliver({ ...batch, events: taken }, options))];
+        await this.answers;
         return batch.events.map(({ event }) =>
           this.refuses(event.eventType)
             ? { type: 'rejected' as const, reason: `too bitter: ${event.eventType}` }
@@ -176,6 +180,49 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(sink.types).toEqual(['later']);
   });
 
+  test('one that is discarded while it is on its way stays away, though it is refused', async () => {
+    await fixture.relay([sink.source]).start();
+    await fixture.emit({ eventType: 'poison' });
+    await lettersAre(1);
+    const answers = deferred();
+    sink.answers = answers.promise;
+    await redrive();
+    await eventually(
+      async () => sink.handed.length,
+      (count) => count === 2,
+    );
+    await fixture.rows('delete from event_runtime.dead_letter');
+    answers.resolve();
+    await fixture.emit({ eventType: 'later' });
+    await sink.has(1);
+    await lettersAre(0);
+  });
+
+  test('a relay that is stopped waits for what is on its way: nothing is repeated; times are as ever, in any style', async () => {
+    await fixture.rows(`alter database ${fixture.database.name} set datestyle = 'SQL, DMY'`);
+    const first = fixture.relay([sink.source]);
+    await first.start();
+    for (const entityKey of ['a', 'b', 'c']) await fixture.emit({ eventType: 'poison', entityKey });
+    await lettersAre(3);
+    sink.refuses = () => false;
+    const answers = deferred();
+    sink.answers = answers.promise;
+    await redrive();
+    await sink.has(3);
+    const stopping = first.stop();
+    answers.resolve();
+    await stopping;
+    await lettersAre(0);
+    await fixture.relay([sink.source]).start();
+    await fixture.emit({ eventType: 'last' });
+    await sink.has(4);
+    expect(sink.types).toEqual(['poison', 'poison', 'poison', 'last']);
+    const recorded = await fixture.rows<{ at: string }>(
+      "select (recorded_at at time zone 'UTC')::text || '+00' as at from event_runtime.outbox order by seq",
+    );
+    expect(sink.events.map(({ event }) => event.recordedAt)).toEqual(recorded.map(({ at }) => at));
+  });
+
   describe('where later events wait', () => {
     const waiting = (): SinkSource => ({ ...sink.source, afterDeadLetter: 'wait' });
     const dead = async (): Promise<string> =>
@@ -221,6 +268,31 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       await sink.has(7);
       expect(sink.types).toEqual(['other', 'poison', 'two', 'three', 'four', 'five', 'six']);
       await lettersAre(0);
+    });
+
+    test('none passes a letter, whenever one is kept or redriven', async () => {
+      await fixture.relay([waiting()]).start();
+      const client = await fixture.database.connect();
+      const flowing = new AbortController();
+      const flow = (async () => {
+        for (let n = 0; !flowing.signal.aborted; n += 1) {
+          await fixture.emit({ eventType: n % 300 === 50 ? 'poison' : 'live', entityKey: 'e' }, client);
+        }
+        await fixture.emit({ eventType: 'last', entityKey: 'e' }, client);
+      })();
+      for (let round = 0; round < 4; round += 1) {
+        sink.refuses = (type) => type === 'poison';
+        await eventually(letters, ({ length }) => length > 20);
+        sink.refuses = () => false;
+        await redrive("reason_code = 'rejected'");
+        await eventually(letters, ({ length }) => length < 5);
+      }
+      flowing.abort();
+      await flow;
+      await eventually(async () => sink.types.includes('last'), Boolean);
+      const seqs = sink.events.map(({ event }) => Number(event.seq));
+      expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
+      expect(seqs.length).toBe((await fixture.rows('select from event_runtime.outbox')).length);
     });
 
     test('they come when it is discarded; and where nothing waits any more, at once', async () => {

@@ -4,7 +4,7 @@ import { deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import { retrying } from '../lifecycle/retrying.ts';
 import type { SinkOrders } from '../log/checkpoint.ts';
-import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
+import { entityOf } from '../log/outbox-event.ts';
 import type { Shard } from '../log/table-page.ts';
 import type { DeliveryResult } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -37,8 +37,8 @@ export interface RedriverOptions {
   readonly feed: Pick<Feed, 'sink' | 'parked' | 'handAside' | 'holdBack'>;
   readonly pool: Pool;
   readonly shard: Shard | undefined;
-  /** Keeps it as a dead letter, which it was. */
-  readonly onRejected: (event: LoggedEvent, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
+  /** It is to be a dead letter again. */
+  readonly onRejected: (letter: Letter, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
   readonly logger: Logger;
 }
 
@@ -55,7 +55,10 @@ export class Redriver {
   readonly #options: RedriverOptions;
   /** What was turned away, until when. By entity; by letter where there is none. */
   readonly #resting = new Map<string, Resting & { readonly until: number }>();
-  #heldBack: ReadonlySet<string> = new Set();
+  /** The feed has the same. */
+  #heldBack = new Set<string>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #released = false;
   #wake = deferred();
 
   constructor(options: RedriverOptions) {
@@ -72,9 +75,7 @@ export class Redriver {
 
   /** Before the sink is fed: what waits behind a letter since an earlier life shall wait on. */
   async begin(): Promise<void> {
-    // Where nothing waits any more, nothing else would ever send what did.
-    if (this.#options.feed.parked === undefined) await releaseLetters(this.#options.pool, this.#of);
-    await this.#holdBack();
+    await this.#look();
   }
 
   /** Runs until `stopping`. @throws ER1207; other failures are waited out. */
@@ -90,17 +91,28 @@ export class Redriver {
   }
 
   async #work(stopping: AbortSignal): Promise<void> {
+    await this.#releaseAll(stopping);
     while (!stopping.aborted) {
       const waking = this.#wake.promise;
-      await this.#holdBack();
+      await this.#look();
       let outcome: 'done' | 'none' | 'ended' = 'done';
-      while (outcome === 'done' && !stopping.aborted) outcome = await this.#round(stopping);
-      // What was delivered holds nothing back any more.
-      if (this.#heldBack.size > 0) await this.#holdBack();
+      while (outcome === 'done' && !stopping.aborted) {
+        // What was delivered holds nothing back any more.
+        if (performance.now() - this.#lookedAt > lookMs) await this.#look();
+        outcome = await this.#round(stopping);
+      }
       if (outcome === 'ended') return;
+      if (this.#heldBack.size > 0) await this.#look();
       await this.#rest(waking, stopping);
       this.#wake = deferred();
     }
+  }
+
+  /** Where nothing waits any more, nothing else would ever send what did. */
+  async #releaseAll(stopping: AbortSignal): Promise<void> {
+    const { pool, feed } = this.#options;
+    if (feed.parked !== undefined) return;
+    while (!this.#released && !stopping.aborted) this.#released = !(await releaseLetters(pool, this.#of));
   }
 
   get #of(): LettersOf {
@@ -108,14 +120,29 @@ export class Redriver {
     return { sink: this.sink, shard, waits: feed.parked !== undefined };
   }
 
-  async #holdBack(): Promise<void> {
+  /** Which entities have letters, and what that means for what is fed. */
+  async #look(): Promise<void> {
     const { pool, feed } = this.#options;
-    if (feed.parked !== undefined) await releaseLetters(pool, this.#of);
-    const parked = await feed.parked?.refresh(async () => await entitiesWithLetters(pool, this.#of));
-    // What waits behind a dead letter is kept as one: it need not be kept in memory.
-    const entities = await entitiesOfLetters(pool, this.#of);
-    this.#heldBack = new Set([...entities].filter((entity) => parked?.has(entity) !== true));
-    feed.holdBack(this.#heldBack);
+    this.#lookedAt = performance.now();
+    let wanted: ReadonlySet<string> = new Set();
+    if (feed.parked === undefined) wanted = await entitiesOfLetters(pool, this.#of);
+    else {
+      await feed.parked.refresh(async () => {
+        const { dead, redriving } = await entitiesWithLetters(pool, this.#of);
+        // What waits behind a letter that is turned away is kept as one, too: it need not be kept in memory.
+        const parked = new Set([...dead, ...[...redriving].filter((entity) => this.#resting.has(entity))]);
+        wanted = new Set([...redriving].filter((entity) => !parked.has(entity)));
+        // Before it is parked no more.
+        this.#holdBack([...this.#heldBack, ...wanted]);
+        return parked;
+      });
+    }
+    this.#holdBack(wanted);
+  }
+
+  #holdBack(entities: Iterable<string>): void {
+    this.#heldBack = new Set(entities);
+    this.#options.feed.holdBack(this.#heldBack);
   }
 
   /** Hands over what is next; `ended`: the feed has. */
@@ -125,33 +152,55 @@ export class Redriver {
     for (const [key, { until }] of this.#resting) if (until <= now) this.#resting.delete(key);
     if (this.#resting.size > mostResting) return 'none';
     const except = [...this.#resting.values()];
+    if (feed.parked !== undefined) await releaseLetters(pool, this.#of);
     const letters = await nextLetters(pool, { ...this.#of, except, limits: handLimits });
     if (letters.length === 0 || stopping.aborted) return 'none';
     // They may have been asked for a moment ago.
-    const entities = letters.flatMap(({ logged }) => entityOf(logged.event) ?? []);
-    feed.holdBack((this.#heldBack = new Set([...this.#heldBack, ...entities])));
-    // What is on its way is waited for.
-    const results = await feed.handAside(
-      letters.map(({ logged }) => logged),
-      stopping,
-    );
-    if (results === undefined) return 'ended';
-    const delivered = await this.#settle(letters, results);
-    if (delivered > 0) logger.info('relay.letters.redriven', { sink: this.sink, letters: delivered });
-    return 'done';
+    for (const { logged } of letters) {
+      const entity = entityOf(logged.event);
+      if (entity !== undefined) this.#heldBack.add(entity);
+    }
+    feed.holdBack(this.#heldBack);
+    const delivered: string[] = [];
+    try {
+      const over = await this.#handOver(letters, { delivered, stopping });
+      return over ? 'done' : 'ended';
+    } finally {
+      await removeLetters(pool, delivered);
+      if (delivered.length > 0)
+        logger.info('relay.letters.redriven', { sink: this.sink, letters: delivered.length });
+    }
   }
 
-  async #settle(letters: readonly Letter[], results: readonly DeliveryResult[]): Promise<number> {
-    const { pool, onRejected } = this.#options;
-    const delivered: string[] = [];
-    for (const [index, { id, logged }] of letters.entries()) {
-      const result = results[index] as DeliveryResult;
-      if (result.type === 'delivered') delivered.push(id);
-      else if (result.type === 'rejected') await onRejected(logged, result);
-      else this.#letRest({ id, logged }, result.afterMs);
+  /** Where others wait behind a letter, each of an entity only once the one before it was taken. @returns whether it came to its end */
+  async #handOver(
+    letters: readonly Letter[],
+    { delivered, stopping }: { readonly delivered: string[]; readonly stopping: AbortSignal },
+  ): Promise<boolean> {
+    const { feed } = this.#options;
+    const stuck = new Set<string>();
+    for (let rest = letters; rest.length > 0; ) {
+      const { now, later } = feed.parked === undefined ? { now: rest, later: [] } : firstOfEach(rest);
+      // What is on its way is waited for.
+      const results = await feed.handAside(
+        now.map(({ logged }) => logged),
+        stopping,
+      );
+      if (results === undefined) return false;
+      for (const [index, letter] of now.entries()) {
+        const result = results[index] as DeliveryResult;
+        if (result.type === 'delivered') delivered.push(letter.id);
+        else stuck.add(keyOf(letter));
+        await this.#settle(letter, result);
+      }
+      rest = later.filter((letter) => !stuck.has(keyOf(letter)));
     }
-    await removeLetters(pool, delivered);
-    return delivered.length;
+    return true;
+  }
+
+  async #settle(letter: Letter, result: DeliveryResult): Promise<void> {
+    if (result.type === 'rejected') await this.#options.onRejected(letter, result);
+    else if (result.type === 'retry') this.#letRest(letter, result.afterMs);
   }
 
   #letRest({ id, logged: { event } }: Letter, afterMs: number): void {
@@ -174,4 +223,20 @@ export class Redriver {
     await orAborted(Promise.race(woken), stopping);
     timer.abort();
   }
+}
+
+/** A letter without an entity is an entity of its own. */
+function keyOf({ id, logged }: Letter): string {
+  return entityOf(logged.event) ?? id;
+}
+
+function firstOfEach(letters: readonly Letter[]): { readonly now: Letter[]; readonly later: Letter[] } {
+  const [now, later]: [Letter[], Letter[]] = [[], []];
+  const seen = new Set<string>();
+  for (const letter of letters) {
+    const key = keyOf(letter);
+    (seen.has(key) ? later : now).push(letter);
+    seen.add(key);
+  }
+  return { now, later };
 }
