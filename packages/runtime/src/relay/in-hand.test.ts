@@ -50,6 +50,27 @@ test('2: what is behind something else waits, with what waits for its repetition
   expect(named(inHand.next(10, wide))).toEqual([1, 4, 2]);
 });
 
+test('with one event of each entity in a batch, an entity with many keeps no other waiting', () => {
+  const { inHand, passed } = inHandOf('hot', 'hot', 'hot', 'claim-1', null, 'claim-2', 'hot');
+  const alone: BatchLimit = { ...wide, onePerEntity: true };
+  const first = inHand.next(0, alone);
+  expect(named(first)).toEqual([1, 4, 5, 6]);
+  inHand.settle(first, [delivered, delivered, delivered, delivered], 0);
+  const second = inHand.next(0, alone);
+  expect(named(second)).toEqual([2]);
+  inHand.settle(second, [retry(5)], 0);
+  inHand.offer(loggedEvent(8, { entity: 'claim-1' }), 7);
+  const third = inHand.next(0, alone);
+  expect(named(third)).toEqual([8]);
+  inHand.settle(third, [delivered], 0);
+  for (const seq of [2, 3, 7]) {
+    const batch = inHand.next(5, alone);
+    expect(named(batch)).toEqual([seq]);
+    inHand.settle(batch, [delivered], 5);
+  }
+  expect(passed).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
 test('1: what did not fit into the repetition waits for what did', () => {
   const { inHand } = inHandOf('claim-1', 'claim-1', 'claim-1');
   inHand.settle(inHand.next(0, wide), [retry(5), retry(5), retry(5)], 0);

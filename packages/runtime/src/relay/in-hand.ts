@@ -14,7 +14,7 @@ interface Held {
   /** What waits; what was taken into the current batch is not among them. */
   entries: Entry[];
   until: number;
-  /** Undefined: they wait behind a dead letter that is redriven. */
+  /** Undefined: they wait behind a dead letter that is redriven, or for what the batch has of their entity. */
   readonly turnedAway?: TurnedAway | undefined;
 }
 
@@ -151,7 +151,9 @@ export class InHand {
       const entry = this.#open[this.#fresh] as Entry;
       const held = this.#held.size + behind.size === 0 ? undefined : this.#heldOf(entry, behind);
       if (held !== undefined) held.entries.push(entry);
-      else if (!fits(entry)) break;
+      else if (limit.onePerEntity === true && entities.has(keyOf(entry))) {
+        this.#held.set(keyOf(entry), { entries: [entry], until: 0 });
+      } else if (!fits(entry)) break;
     }
     return batch;
   }
