@@ -28,7 +28,7 @@ export const relayReorders: Mutant = {
     },
     {
       file: 'runtime/dist/relay/in-hand.js',
-      find: 'const held = this.#held.size === 0 ? undefined : this.#heldOf(entry);',
+      find: 'const held = this.#held.size + behind.size === 0 ? undefined : this.#heldOf(entry, behind);',
       replace: 'const held = undefined;',
     },
   ],

@@ -266,7 +266,7 @@ export async function applyRewind(
               adopting_since = case when rewind_snapshot::text = '3:3:' and floor_seq > 0
                                     then '-infinity' else adopting_since end,
               rewind_snapshot = null, updated_at = clock_timestamp()
-        where relay = $1 and sink = $2 and shard = $3 and epoch = $4 and system_identifier = $5
+        where relay = $1 and sink = $2 and shard = $3 and system_identifier = $5 and epoch = $4
           and rewind_snapshot is not null and ${ofThisCluster('relay_checkpoint')} and ${timelineSql} = $6
         returning ${columns}`,
     [owner.relay, sink, owner.shard, owner.epoch.toString(), owner.systemIdentifier, owner.timeline],
