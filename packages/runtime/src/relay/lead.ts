@@ -52,7 +52,10 @@ export interface SinkStatus {
   readonly delivered: number;
   /** Why it does not take what it is handed, while that is tried again; undefined: nothing has failed. */
   readonly trouble: unknown;
-  /** The oldest event that it turned away, which is tried again; later ones of its entity wait. Undefined: none. */
+  /**
+   * The oldest event that it turned away, or a dead letter that is redriven, which is tried again; later ones of its
+   * entity wait. Undefined: none.
+   */
   readonly waiting?: WaitingEvent | undefined;
 }
 
@@ -67,6 +70,8 @@ export class Lead {
   readonly #options: LeadOptions;
   readonly #keeper: SlotKeeper | undefined;
   #feeds: readonly Feed[] = [];
+  /** Of each feed, in the same order. */
+  #redrivers: readonly Redriver[] = [];
   #window: Window | undefined;
   /** By sessions that have ended, by sink. */
   /** Of which sinks it was said that they are on another timeline. */
@@ -90,14 +95,17 @@ export class Lead {
 
   get status(): readonly SinkStatus[] {
     const { shard } = this.#options.lease.unit;
-    return this.#feeds.map((feed) => ({
-      sink: feed.sink.name,
-      shard,
-      mode: feed.mode,
-      delivered: this.#deliveredOf(feed),
-      trouble: feed.trouble,
-      waiting: feed.waiting,
-    }));
+    return this.#feeds.map((feed, index) => {
+      const letter = this.#redrivers[index]?.waiting;
+      return {
+        sink: feed.sink.name,
+        shard,
+        mode: feed.mode,
+        delivered: this.#deliveredOf(feed),
+        trouble: feed.trouble ?? letter?.error,
+        waiting: feed.waiting ?? (letter && { eventId: letter.eventId, since: letter.since }),
+      };
+    });
   }
 
   /** Whether its lease holds. */
@@ -154,6 +162,7 @@ export class Lead {
       const ours = (sent: SentFrom): boolean =>
         [...stored.values()].some(({ checkpoint }) => sends(sent, checkpoint));
       const redrivers = this.#feeds.map((feed) => this.#redriver(feed));
+      this.#redrivers = redrivers;
       await Promise.all(redrivers.map(async (redriver) => await redriver.begin()));
       const session = new Session({
         owner,

@@ -174,10 +174,20 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       async () => sink.handed.filter((type) => type === 'poison-1').length,
       (count) => count > 1,
     );
+    // It is said which one it is, and why.
+    const [letter] = await fixture.rows<{ eventId: string }>(
+      'select event_id as "eventId" from event_runtime.dead_letter',
+    );
+    expect(relay.status[0]?.waiting).toEqual({ ...letter, since: expect.any(Date) });
+    expect(relay.status[0]?.trouble).toMatchObject({ message: 'never' });
     await fixture.emit({ eventType: 'later' });
     await fixture.rows('delete from event_runtime.dead_letter');
     await sink.has(1);
     expect(sink.types).toEqual(['later']);
+    await eventually(
+      async () => relay.status[0]?.waiting,
+      (waiting) => waiting === undefined,
+    );
   });
 
   test('one that is discarded while it is on its way stays away, though it is refused', async () => {
@@ -267,6 +277,28 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       await fixture.emit({ eventType: 'six' });
       await sink.has(7);
       expect(sink.types).toEqual(['other', 'poison', 'two', 'three', 'four', 'five', 'six']);
+      await lettersAre(0);
+    });
+
+    test('behind one that is turned away they are letters too, and come in order', async () => {
+      await fixture.relay([waiting()]).start();
+      await fixture.emit({ eventType: 'poison' });
+      await deadIs('poison rejected dead');
+      sink.refuses = () => false;
+      sink.gate = () => {
+        throw new Error('not yet');
+      };
+      await redrive();
+      await eventually(
+        async () => sink.handed.length,
+        (count) => count > 2,
+      );
+      await fixture.emit({ eventType: 'two' });
+      await eventually(dead, (now) => now.includes('two waits'));
+      sink.gate = () => undefined;
+      await fixture.emit({ eventType: 'three' });
+      await sink.has(3);
+      expect(sink.types).toEqual(['poison', 'two', 'three']);
       await lettersAre(0);
     });
 

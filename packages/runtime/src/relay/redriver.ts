@@ -8,7 +8,7 @@ import { entityOf } from '../log/outbox-event.ts';
 import type { Shard } from '../log/table-page.ts';
 import type { DeliveryResult } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Signals } from './dispatcher.ts';
+import type { Signals, WaitingEvent } from './dispatcher.ts';
 import type { Feed } from './feed.ts';
 import {
   entitiesOfLetters,
@@ -33,6 +33,14 @@ const rest = { least: 100, most: 60_000 };
 /** How often it is looked whether an entity that waits may go on. Milliseconds. */
 const lookMs = 1_000;
 
+/** A letter that the sink did not take, and is to be handed again. */
+interface TurnedAway extends Resting, WaitingEvent {
+  /** When it is due. */
+  readonly until: number;
+  /** Why, the last time. */
+  readonly error: Error;
+}
+
 export interface RedriverOptions {
   readonly feed: Pick<Feed, 'sink' | 'parked' | 'handAside' | 'holdBack'>;
   readonly pool: Pool;
@@ -54,7 +62,7 @@ export interface RedriverOptions {
 export class Redriver {
   readonly #options: RedriverOptions;
   /** What was turned away, until when. By entity; by letter where there is none. */
-  readonly #resting = new Map<string, Resting & { readonly until: number }>();
+  readonly #resting = new Map<string, TurnedAway>();
   /** The feed has the same. */
   #heldBack = new Set<string>();
   #lookedAt = Number.NEGATIVE_INFINITY;
@@ -67,6 +75,15 @@ export class Redriver {
 
   get sink(): string {
     return this.#options.feed.sink.name;
+  }
+
+  /** Of the letters that the sink turned away and gets again, the one that waits longest; undefined: there is none. */
+  get waiting(): (WaitingEvent & { readonly error: Error }) | undefined {
+    let oldest: TurnedAway | undefined;
+    for (const each of this.#resting.values()) {
+      if (oldest === undefined || each.since < oldest.since) oldest = each;
+    }
+    return oldest;
   }
 
   heed(orders: SinkOrders | undefined): void {
@@ -148,12 +165,14 @@ export class Redriver {
   /** Hands over what is next; `ended`: the feed has. */
   async #round(stopping: AbortSignal): Promise<'done' | 'none' | 'ended'> {
     const { pool, feed, logger } = this.#options;
-    const now = performance.now();
-    for (const [key, { until }] of this.#resting) if (until <= now) this.#resting.delete(key);
-    if (this.#resting.size > mostResting) return 'none';
-    const except = [...this.#resting.values()];
+    const except = this.#stillResting();
+    if (except.length > mostResting) {
+      this.#forgetOthers([]);
+      return 'none';
+    }
     if (feed.parked !== undefined) await releaseLetters(pool, this.#of);
     const letters = await nextLetters(pool, { ...this.#of, except, limits: handLimits });
+    if (letters.length < handLimits.events) this.#forgetOthers(letters);
     if (letters.length === 0 || stopping.aborted) return 'none';
     // They may have been asked for a moment ago.
     for (const { logged } of letters) {
@@ -169,6 +188,21 @@ export class Redriver {
       await removeLetters(pool, delivered);
       if (delivered.length > 0)
         logger.info('relay.letters.redriven', { sink: this.sink, letters: delivered.length });
+    }
+  }
+
+  /** What is not due yet. */
+  #stillResting(): TurnedAway[] {
+    const now = performance.now();
+    return [...this.#resting.values()].filter(({ until }) => until > now);
+  }
+
+  /** What is due and not found any more was discarded. */
+  #forgetOthers(found: readonly Letter[]): void {
+    const now = performance.now();
+    const ids = new Set(found.map(({ id }) => id));
+    for (const [key, { id, until }] of this.#resting) {
+      if (until <= now && !ids.has(id)) this.#resting.delete(key);
     }
   }
 
@@ -199,14 +233,21 @@ export class Redriver {
   }
 
   async #settle(letter: Letter, result: DeliveryResult): Promise<void> {
+    const key = keyOf(letter);
+    const before = this.#resting.get(key);
+    if (result.type === 'retry') {
+      const until = performance.now() + Math.min(rest.most, Math.max(rest.least, result.afterMs));
+      const { id, logged } = letter;
+      const { tenantId, entityKey, eventId } = logged.event;
+      const since = before?.id === id ? before.since : new Date();
+      // Of an entity the first one: those behind it are turned away for it.
+      if (before === undefined || before.id === id || before.until <= performance.now()) {
+        this.#resting.set(key, { id, tenantId, entityKey, eventId, since, until, error: result.error });
+      }
+      return;
+    }
+    if (before?.id === letter.id) this.#resting.delete(key);
     if (result.type === 'rejected') await this.#options.onRejected(letter, result);
-    else if (result.type === 'retry') this.#letRest(letter, result.afterMs);
-  }
-
-  #letRest({ id, logged: { event } }: Letter, afterMs: number): void {
-    const until = performance.now() + Math.min(rest.most, Math.max(rest.least, afterMs));
-    const { tenantId, entityKey } = event;
-    this.#resting.set(entityOf(event) ?? id, { id, tenantId, entityKey, until });
   }
 
   /** Until it is woken, or the first that rests is due. */
