@@ -109,7 +109,7 @@ export class Dispatcher {
     if (given === undefined) return 'given-up';
     const results = allResults(logged, routed, given);
     if (!(await this.#keepRejected(batch, results, call))) return 'given-up';
-    this.#sayRetries(batch, results);
+    this.#sayRetries(logged, results);
     // failpoint: relay.delivered
     inHand.settle(batch, results, performance.now());
     this.#turnedAway = inHand.oldestTurnedAway;
@@ -133,7 +133,9 @@ export class Dispatcher {
     const routed = routeBatch(events, routes);
     try {
       const given = await this.#handOver({ events: routed.handed, checkpoint: call.checkpoint }, call);
-      return allResults(events, routed, given);
+      const results = allResults(events, routed, given);
+      this.#sayRetries(events, results);
+      return results;
     } catch (error) {
       if (isTurnedAway(error)) throw error;
       const afterMs = backoffDelay(asideAttempt);
@@ -230,14 +232,14 @@ export class Dispatcher {
   }
 
   /** One line for a batch, however many of it are turned away. */
-  #sayRetries(batch: readonly Entry[], results: readonly DeliveryResult[]): void {
+  #sayRetries(batch: readonly LoggedEvent[], results: readonly DeliveryResult[]): void {
     const { sink, logger } = this.#options;
     const first = results.findIndex(({ type }) => type === 'retry');
     const result = results[first];
     if (result?.type !== 'retry') return;
     logger.warn('relay.sink.retry', {
       sink: sink.name,
-      eventId: batch[first]?.logged.event.eventId,
+      eventId: batch[first]?.event.eventId,
       error: result.error,
       delayMs: result.afterMs,
       events: results.filter(({ type }) => type === 'retry').length,

@@ -63,7 +63,7 @@ function entitiesBy(name: string, letters: string): string {
 const released = (shard: Shard | undefined): string => `${entitiesBy('waiting', waiting(shard))},
   oldest as materialized (
     select o.dead_letter_id from waiting e cross join lateral (
-      select * from event_runtime.dead_letter o
+      select o.dead_letter_id, o.sink, o.tenant_id, o.entity_key, o.seq from event_runtime.dead_letter o
        where ${waiting(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
        order by o.seq limit ${runLetters}
     ) o where not exists (select from ${olderDead} and h.reason_code <> 'waits') limit ${releaseAtOnce}
@@ -155,7 +155,10 @@ const chosen = `select o.dead_letter_id, o.seq, octet_length(o.payload::text) as
         where`;
 
 /** The first ones of each entity, none of those that rest; where events wait, none behind a dead one. */
-const firstOfEach = ({ shard, waits }: LettersOf): string => `select c.* from asked e cross join lateral (
+const firstOfEach = ({
+  shard,
+  waits,
+}: LettersOf): string => `select c.dead_letter_id, c.seq, c.bytes from asked e cross join lateral (
          ${chosen} ${asked(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
            ${waits ? `and not exists (select from ${olderDead})` : ''}
          order by o.sink, ${hash('o')}, o.seq limit ${waits ? runLetters : '$5'}

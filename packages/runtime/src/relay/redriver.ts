@@ -213,8 +213,8 @@ export class Redriver {
   ): Promise<boolean> {
     const { feed } = this.#options;
     const stuck = new Set<string>();
-    for (let rest = letters; rest.length > 0; ) {
-      const { now, later } = feed.parked === undefined ? { now: rest, later: [] } : firstOfEach(rest);
+    for (let left = letters; left.length > 0; ) {
+      const { now, later } = feed.parked === undefined ? { now: left, later: [] } : firstOfEach(left);
       // What is on its way is waited for.
       const results = await feed.handAside(
         now.map(({ logged }) => logged),
@@ -227,7 +227,7 @@ export class Redriver {
         else stuck.add(keyOf(letter));
         await this.#settle(letter, result);
       }
-      rest = later.filter((letter) => !stuck.has(keyOf(letter)));
+      left = later.filter((letter) => !stuck.has(keyOf(letter)));
     }
     return true;
   }
