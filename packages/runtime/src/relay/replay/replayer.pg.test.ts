@@ -114,7 +114,7 @@ describe.each([
     const { id } = await replay({ eventsPerSecond: 2_000 });
     await reaches(id, ({ delivered }) => delivered > 50);
     await fixture.rows(
-      "select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%relay%'",
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%relay%' and datname = current_database()",
     );
     expect(await reaches(id, ({ state }) => state === 'done')).toMatchObject({ delivered: 400, rejected: 0 });
     const again = numbers(sink.events.filter(({ event }) => event.replay === id));
