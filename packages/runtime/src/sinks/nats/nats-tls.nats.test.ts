@@ -65,6 +65,13 @@ async function refusal(sink: NatsSink): Promise<string> {
   return (error as Error).message;
 }
 
+/** What the server says, which may be lost with the connection that it ends right behind: another try tells it. */
+async function refusalThat(says: RegExp, sink: NatsSink): Promise<string> {
+  let said = await refusal(sink);
+  for (let tries = 1; tries < 50 && !says.test(said); tries += 1) said = await refusal(sink);
+  return said;
+}
+
 /** Batches that failed. */
 async function failures(sink: NatsSink): Promise<number> {
   const events = new ConformanceEvents().many(3, { entities: 1 });
@@ -142,7 +149,7 @@ describe.skipIf(program === undefined)('whose certificate we have [needs nats-se
     await using sink = sinkTo({ server }, () => tls);
     for (const [each, says] of wrong) {
       tls = each;
-      expect(await refusal(sink)).toMatch(says);
+      expect(await refusalThat(says, sink)).toMatch(says);
     }
     tls = given(client);
     expect(await failures(sink)).toBe(0);
