@@ -17,6 +17,11 @@ export class MemorySamples implements AsyncDisposable {
     return this.#values.length;
   }
 
+  /** Resolves when there is a sample behind so many: a small load is over sooner than the next look. */
+  async beyond(count: number): Promise<void> {
+    while (this.#values.length <= count && !this.#over.signal.aborted) await sleep(10);
+  }
+
   /** The largest of all. MB. */
   get most(): number {
     return Math.max(...this.#values);

@@ -74,6 +74,7 @@ export async function measureMemory(site: RelaySite, options: MemoryOptions): Pr
     const wanted = deliveredBy(await product.until(() => true)) + backlog / 4;
     await site.load({ events: backlog / 4, perTransaction: 1_000, keys });
     await product.until((scrape) => deliveredBy(scrape) >= wanted, 200);
+    await samples.beyond(first);
     quarters.push(samples.meanSince(first));
   }
   const after = await steadily();
