@@ -10,7 +10,7 @@ export class MemorySamples implements AsyncDisposable {
   constructor(look: () => Promise<number>, everyMs: number) {
     this.#sampling = this.#sample(look, everyMs);
     // Whoever waits for the process itself hears of its end.
-    this.#sampling.catch(() => undefined);
+    this.#sampling.catch(() => this.#over.abort());
   }
 
   get count(): number {
