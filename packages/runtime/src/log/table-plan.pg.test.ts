@@ -4,13 +4,18 @@ import { Snapshot } from './snapshot.ts';
 
 const dayMs = 86_400_000;
 
+function partitionOf(at: number): string {
+  return `outbox_${new Date(at).toISOString().slice(0, 10).replaceAll('-', '')}`;
+}
+
 /**
  * What the reader makes PostgreSQL do, by EXPLAIN (ANALYZE) of the very statements that it sends: with fresh
  * statistics, and with none, where a planner takes any condition for a rare one.
  */
 describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   let log: LogFixture;
-  let today: string;
+  /** The partitions that a batch of now may be looked for in: in a day's last hour, the next day's too. */
+  let days: readonly [today: string, tomorrow: string];
   beforeAll(async () => {
     log = await LogFixture.create(inject('postgres')[major]);
     // Statistics come when a test asks for them.
@@ -20,19 +25,21 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     for (const { name } of rows) {
       await log.sql.query(`alter table event_runtime.${name} set (autovacuum_enabled = off)`);
     }
-    today = `outbox_${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`;
   });
   afterAll(() => log[Symbol.asyncDispose]());
   beforeEach(async () => {
     await log.empty();
-    await log.sql.query(`truncate event_runtime.${today}`);
-    await log.sql.query(`delete from pg_statistic where starelid = 'event_runtime.${today}'::regclass`);
+    days = [partitionOf(Date.now()), partitionOf(Date.now() + dayMs)];
+    for (const day of days) {
+      await log.sql.query(`truncate event_runtime.${day}`);
+      await log.sql.query(`delete from pg_statistic where starelid = 'event_runtime.${day}'::regclass`);
+    }
   });
 
   /** With statistics as they are now, then with none. */
   async function bothWays(check: () => Promise<void>): Promise<void> {
     await check();
-    await log.sql.query(`analyze event_runtime.${today}`);
+    for (const day of days) await log.sql.query(`analyze event_runtime.${day}`);
     await check();
   }
 
@@ -50,8 +57,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       );
       expect(visited).toBeLessThanOrEqual(1_100);
       expect(nodes.has('Sort')).toBe(false);
-      expect([...tables]).toEqual([today]);
-      expect([...indexes]).toEqual([`${today}_seq_idx`]);
+      expect(days).toEqual(expect.arrayContaining([...tables]));
+      expect(days.map((day) => `${day}_seq_idx`)).toEqual(expect.arrayContaining([...indexes]));
+      expect(indexes.size).toBe(tables.size);
     });
   });
 
@@ -74,8 +82,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       // At most two pages of it: each of the few transactions gives up to that many.
       expect(sorted).toBeLessThanOrEqual(2_000);
       expect(visited).toBeLessThanOrEqual(2_100);
-      expect([...tables]).toEqual([today]);
-      expect([...indexes]).toEqual([`${today}_tx_id_seq_idx`]);
+      expect(days).toEqual(expect.arrayContaining([...tables]));
+      expect(days.map((day) => `${day}_tx_id_seq_idx`)).toEqual(expect.arrayContaining([...indexes]));
+      expect(indexes.size).toBe(tables.size);
     });
   });
 
@@ -163,8 +172,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     if (from === undefined || to === undefined) throw new Error('no ticks');
     expect(await log.names(from, to)).toEqual(['day 0']);
     const { tables } = await log.explain();
-    expect(tables.size).toBeLessThanOrEqual(3);
-    expect(tables.has(today)).toBe(true);
+    expect(tables.size).toBeLessThanOrEqual(4);
+    expect(tables.has(partitionOf(start))).toBe(true);
     // Long ago as well, and as a whole.
     expect(await log.names(ticks[9] as Snapshot, ticks[10] as Snapshot)).toEqual(['day 50']);
     expect(await log.names(Snapshot.nothing, to)).toHaveLength(61);
