@@ -181,6 +181,26 @@ describe.skipIf(program === undefined)('what can never be stored [needs nats-ser
     expect(await stored(server)).toBe(3);
   });
 
+  test('one that may not be published, among so many that all go as one batch, stops no other', async () => {
+    const configuration = userWith('{publish: {deny: ["events.bad.>"]}}');
+    await using server = await NatsServer.start({ program: program!, configuration });
+    await using sink = sinkTo(server, { access, ackMs: 3_600_000 });
+    const make = new ConformanceEvents();
+    const known = make.many(100, { entities: 100, name: 'known' });
+    const bad = make.make({ tenantId: 'bad', entityKey: 'b' });
+    const others = make.many(899, { entities: 899 });
+    await sink.deliver(batchOf(known), { signal });
+    // A hundred of them are stored already, as after a crash.
+    const results = await sink.deliver(batchOf([...known, bad, ...others]), { signal });
+    expect(results.map(({ type }) => type)).toEqual(
+      [...known, bad, ...others].map((each) => (each === bad ? 'retry' : 'delivered')),
+    );
+    expect(await stored(server)).toBe(999);
+    const next = make.many(1_000, { entities: 1_000, name: 'next' });
+    await sink.deliver(batchOf(next), { signal });
+    expect(await stored(server)).toBe(1_999);
+  });
+
   test('a message that the server ends the connection over is a dead letter, and all others arrive', async () => {
     const configuration = 'max_control_line: 1024';
     await using server = await NatsServer.start({ program: program!, configuration });

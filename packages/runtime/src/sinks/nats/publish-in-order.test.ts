@@ -126,9 +126,15 @@ const fates = fc.array(
 );
 const entities = fc.array(fc.option(fc.integer({ min: 0, max: 3 }), { nil: null }), { maxLength: 30 });
 
-test.each([0, 4, 1_000])(
-  'handed over until all is done, each entity is stored in order, whatever is lost; atomic batches of %i',
-  async (atomicLimit) => {
+test.each([
+  [0, 1],
+  [4, 500],
+  [4, 3],
+  [1_000, 500],
+  [1_000, 10],
+])(
+  'handed over until all is done, each entity is stored in order, whatever is lost; atomic batches of %i, for all from %i messages on',
+  async (atomicLimit, atomicFrom) => {
     await fc.assert(
       fc.asyncProperty(entities, fates, async (of, plan) => {
         const all = of.map(message);
@@ -143,7 +149,7 @@ test.each([0, 4, 1_000])(
             care: doubts.careOf(idOf(one)),
             endings: doubts.endingsOf(idOf(one)),
           }));
-          const options = { publisher: model.publisher, atomicLimit, signal, valid, isPoison };
+          const options = { publisher: model.publisher, atomicLimit, atomicFrom, signal, valid, isPoison };
           const outcomes = await publishInOrder(left, options);
           const waiting = new Set<string>();
           const again: Ordered[] = [];
@@ -191,6 +197,32 @@ test('entities that are there once go side by side; what is there more often goe
   await publishInOrder(messages, { publisher, atomicLimit: 1_000, signal, valid, isPoison });
   expect(calls.slice(0, 3)).toEqual(['1/2', 'null/4', '0/1 0/3']);
   expect(calls).toHaveLength(6);
+});
+
+test.each([
+  ['fewer than that go side by side', { count: 499, bytes: 2, calls: 499 }],
+  ['as many go in one atomic batch', { count: 500, bytes: 2, calls: 1 }],
+  ['more in as many as it takes', { count: 1_001, bytes: 2, calls: 2 }],
+  ['but not where they are so large that batches would be small', { count: 500, bytes: 2_100, calls: 500 }],
+])('500 messages of an entity each: %s', async (_, { count, bytes, calls }) => {
+  const sent: number[] = [];
+  const answer = async (messages: number): Promise<Ack> => {
+    sent.push(messages);
+    return { type: 'stored', duplicate: false };
+  };
+  const publisher = publisherOf({
+    publish: async () => await answer(1),
+    publishAtomically: async (all) => await answer(all.length),
+  });
+  const messages = Array.from({ length: count }, (_each, n) => ({
+    ...message(n, 0),
+    payload: Buffer.alloc(bytes),
+  }));
+  const options = { publisher, atomicLimit: 1_000, signal, valid, isPoison };
+  const outcomes = await publishInOrder(messages, options);
+  expect(outcomes.every(({ type }) => type === 'stored')).toBe(true);
+  expect(sent).toHaveLength(calls);
+  expect(sent.reduce((sum, each) => sum + each, 0)).toBe(count);
 });
 
 test('without the lease, and once it is aborted, nothing more is sent', async () => {
