@@ -36,9 +36,10 @@ delete from event_runtime.dead_letter d
     where e.event_id = d.event_id and e.sink = d.sink and e.endpoint_id is not distinct from d.endpoint_id
       and e.dead_letter_id < d.dead_letter_id);
 drop index event_runtime.dead_letter_event;
-create unique index dead_letter_once on event_runtime.dead_letter (event_id, sink, endpoint_id) nulls not distinct;
 
 alter table event_runtime.dead_letter
+  -- Which relay kept it, and hands it over again; others may have a sink of that name. Of a webhook empty: whoever claims.
+  add column relay text not null default '',
   add column group_id text not null
     generated always as (event_runtime.dead_letter_group(sink, endpoint_id, reason_code, event_type, reason)) stored,
   add column state text not null default 'dead' check (state in ('dead', 'redriving')),
@@ -55,6 +56,11 @@ alter table event_runtime.dead_letter
   add column source_service text,
   add column traceparent text;
 
+update event_runtime.dead_letter d set relay = (
+    select min(c.relay) from event_runtime.relay_checkpoint c where c.sink = d.sink
+  )
+ where d.endpoint_id is null and exists (select from event_runtime.relay_checkpoint c where c.sink = d.sink);
+create unique index dead_letter_once on event_runtime.dead_letter (event_id, sink, relay, endpoint_id) nulls not distinct;
 update event_runtime.dead_letter d
    set event_version = o.event_version, idempotency_key = o.idempotency_key, correlation_id = o.correlation_id,
        causation_id = o.causation_id, source_service = o.source_service, traceparent = o.traceparent
@@ -69,17 +75,25 @@ alter table event_runtime.dead_letter
   alter column first_failed_at set not null;
 
 create index dead_letter_group on event_runtime.dead_letter (group_id, dead_letter_id);
+create index dead_letter_sink on event_runtime.dead_letter (sink, dead_letter_id);
 -- What the relay looks for every second, by entity; and where later events wait behind a letter, what waits, and for
 -- which. By a hash: the texts may be too long for a key.
 create index dead_letter_redriving on event_runtime.dead_letter
-  (sink, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
+  (sink, relay, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
   where state = 'redriving' and endpoint_id is null;
 create index dead_letter_waits on event_runtime.dead_letter
-  (sink, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
+  (sink, relay, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
   where state = 'dead' and endpoint_id is null and reason_code = 'waits';
 create index dead_letter_entity on event_runtime.dead_letter
-  (sink, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
+  (sink, relay, hashtextextended(entity_key, hashtextextended(tenant_id, 0)), seq)
   where state = 'dead' and endpoint_id is null and entity_key is not null;
+-- Of an endpoint that is removed.
+create index dead_letter_endpoint on event_runtime.dead_letter (endpoint_id)
+  where state = 'redriving' and endpoint_id is not null;
 create index dead_letter_redrive on event_runtime.dead_letter (redrive_id) where redrive_id is not null;
+
+-- Deliveries of letters that are redriven, by endpoint: those of a disabled one may be a great many.
+create index webhook_delivery_redriven on event_runtime.webhook_delivery (endpoint_id, delivery_id)
+  where delivery_id < 0;
 
 grant update on event_runtime.dead_letter to event_runtime_service;

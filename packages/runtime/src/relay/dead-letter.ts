@@ -8,6 +8,7 @@ import type { LoggedEvent } from '../log/outbox-event.ts';
 export async function keepDeadLetter(
   pool: Pool,
   letter: {
+    readonly relay: string;
     readonly sink: string;
     readonly logged: LoggedEvent;
     readonly reasonCode: string;
@@ -19,9 +20,9 @@ export async function keepDeadLetter(
     `insert into event_runtime.dead_letter as d
        (tenant_id, ecosystem, sink, event_id, event_recorded_at, seq, entity_key, event_type, reason_code, reason,
         attempts, payload, headers, event_version, idempotency_key, correlation_id, causation_id, source_service,
-        traceparent)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15, $16, $17, $18)
-     on conflict (event_id, sink, endpoint_id) do update
+        traceparent, relay)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+     on conflict (event_id, sink, relay, endpoint_id) do update
         set state = 'dead', attempts = d.attempts + 1, dead_at = clock_timestamp(),
             reason_code = excluded.reason_code, reason = excluded.reason
       where d.state = 'redriving'`,
@@ -44,6 +45,7 @@ export async function keepDeadLetter(
       event.causationId,
       event.sourceService,
       event.traceparent,
+      letter.relay,
     ],
   );
 }

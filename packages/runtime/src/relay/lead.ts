@@ -96,13 +96,14 @@ export class Lead {
   get status(): readonly SinkStatus[] {
     const { shard } = this.#options.lease.unit;
     return this.#feeds.map((feed, index) => {
-      const letter = this.#redrivers[index]?.waiting;
+      const redriver = this.#redrivers[index];
+      const letter = redriver?.waiting;
       return {
         sink: feed.sink.name,
         shard,
         mode: feed.mode,
         delivered: this.#deliveredOf(feed),
-        trouble: feed.trouble ?? letter?.error,
+        trouble: feed.trouble ?? letter?.error ?? redriver?.trouble,
         waiting: feed.waiting ?? (letter && { eventId: letter.eventId, since: letter.since }),
       };
     });
@@ -163,7 +164,6 @@ export class Lead {
         [...stored.values()].some(({ checkpoint }) => sends(sent, checkpoint));
       const redrivers = this.#feeds.map((feed) => this.#redriver(feed));
       this.#redrivers = redrivers;
-      await Promise.all(redrivers.map(async (redriver) => await redriver.begin()));
       const session = new Session({
         owner,
         feeds: this.#feeds,
@@ -271,14 +271,16 @@ export class Lead {
 
   async #park(sink: string, logged: LoggedEvent): Promise<void> {
     const { reason } = waitsBehind;
-    await keepDeadLetter(this.#options.pools.work, { sink, logged, reasonCode: 'waits', reason });
+    const { name: relay } = this.#options;
+    await keepDeadLetter(this.#options.pools.work, { relay, sink, logged, reasonCode: 'waits', reason });
     this.#options.logger.debug('relay.letters.parked', { sink, eventId: logged.event.eventId });
   }
 
   #redriver(feed: Feed): Redriver {
-    const { pools, logger } = this.#options;
+    const { pools, logger, name } = this.#options;
     return new Redriver({
       feed,
+      relay: name,
       pool: pools.work,
       shard: this.#shard(),
       logger,
@@ -304,8 +306,9 @@ export class Lead {
       await this.#park(name, logged);
       return;
     }
+    const { name: relay, pools } = this.#options;
     const reason = whyRejected(result);
-    await keepDeadLetter(this.#options.pools.work, { sink: name, logged, reasonCode: 'rejected', reason });
+    await keepDeadLetter(pools.work, { relay, sink: name, logged, reasonCode: 'rejected', reason });
     this.#sayRejected({ name }, { event: logged.event, reason: result.reason });
   }
 

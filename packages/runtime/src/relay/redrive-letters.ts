@@ -1,4 +1,4 @@
-import type { ClientBase, Pool } from 'pg';
+import type { ClientBase, Pool, QueryResultRow } from 'pg';
 import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
 import { inShard, type Shard } from '../log/table-page.ts';
 import { type TableRow, toLoggedEvent } from '../log/table-row.ts';
@@ -8,6 +8,7 @@ type Queryable = Pick<ClientBase | Pool, 'query'>;
 
 /** Which letters a feed has to hand over again. */
 export interface LettersOf {
+  readonly relay: string;
   readonly sink: string;
   readonly shard: Shard | undefined;
   /** Later events of an entity wait behind a letter of it. */
@@ -17,6 +18,8 @@ export interface LettersOf {
 /** A letter that is to be handed over again. */
 export interface Letter {
   readonly id: string;
+  /** How often it had been tried when it was read. */
+  readonly attempts: number;
   readonly logged: LoggedEvent;
 }
 
@@ -33,7 +36,8 @@ const runLetters = 20;
 /** So many letters are released by a statement: it locks them. */
 const releaseAtOnce = 1_000;
 
-const ofSink = (shard: Shard | undefined): string => `o.sink = $1 and o.endpoint_id is null${inShard(shard)}`;
+const ofSink = (shard: Shard | undefined): string =>
+  `o.sink = $1 and o.relay = $2 and o.endpoint_id is null${inShard(shard)}`;
 
 const asked = (shard: Shard | undefined): string => `${ofSink(shard)} and o.state = 'redriving'`;
 
@@ -46,16 +50,16 @@ const hash = (letter: string): string =>
 
 /** Older dead letters `h` of the entity of the letter `o`. */
 const olderDead = `event_runtime.dead_letter h
-  where h.endpoint_id is null and h.sink = o.sink and h.state = 'dead' and h.entity_key is not null
+  where h.endpoint_id is null and h.sink = o.sink and h.relay = o.relay and h.state = 'dead' and h.entity_key is not null
     and ${hash('h')} = ${hash('o')} and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key and h.seq < o.seq`;
 
 /** By name, the hashes of the entities that have such letters `o`: one step in an index for each, however many letters it has. */
 function entitiesBy(name: string, letters: string): string {
   const first = `${hash('o')} as hash from event_runtime.dead_letter o where ${letters} and o.entity_key is not null`;
   return `${name}(hash) as (
-    (select ${first} order by o.sink, 1 limit 1)
+    (select ${first} order by o.sink, o.relay, 1 limit 1)
     union all
-    select (select ${first} and ${hash('o')} > e.hash order by o.sink, 1 limit 1) from ${name} e where e.hash is not null
+    select (select ${first} and ${hash('o')} > e.hash order by o.sink, o.relay, 1 limit 1) from ${name} e where e.hash is not null
   )`;
 }
 
@@ -63,7 +67,7 @@ function entitiesBy(name: string, letters: string): string {
 const released = (shard: Shard | undefined): string => `${entitiesBy('waiting', waiting(shard))},
   oldest as materialized (
     select o.dead_letter_id from waiting e cross join lateral (
-      select o.dead_letter_id, o.sink, o.tenant_id, o.entity_key, o.seq from event_runtime.dead_letter o
+      select o.dead_letter_id, o.sink, o.relay, o.tenant_id, o.entity_key, o.seq from event_runtime.dead_letter o
        where ${waiting(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
        order by o.seq limit ${runLetters}
     ) o where not exists (select from ${olderDead} and h.reason_code <> 'waits') limit ${releaseAtOnce}
@@ -78,18 +82,45 @@ interface EntityRow {
   readonly entityKey: string;
 }
 
+/** So many entities are read at a time: the process has other things to do. */
+const entitiesAtOnce = 5_000;
+
+/** What a query finds, page by page, as of one moment. */
+async function* inPages<Row extends QueryResultRow>(
+  pool: Pool,
+  text: string,
+  { sink, relay }: LettersOf,
+): AsyncGenerator<Row> {
+  const client = await pool.connect();
+  let whole = false;
+  try {
+    await client.query(
+      "begin isolation level repeatable read; set local idle_in_transaction_session_timeout = '10s'",
+    );
+    await client.query(`declare letters no scroll cursor for ${text}`, [sink, relay]);
+    for (let count = entitiesAtOnce; count === entitiesAtOnce; ) {
+      const { rows } = await client.query<Row>(`fetch ${entitiesAtOnce} from letters`);
+      yield* rows;
+      count = rows.length;
+    }
+    await client.query('commit');
+    whole = true;
+  } finally {
+    client.release(!whole);
+  }
+}
+
 /**
  * The entities that have letters which are to be handed over again, and those whose letters only waited, as
  * {@link entityOf} says them.
  */
-export async function entitiesOfLetters(client: Queryable, of: LettersOf): Promise<Set<string>> {
+export async function entitiesOfLetters(pool: Pool, of: LettersOf): Promise<Set<string>> {
   const entities = `select o.tenant_id as "tenantId", o.entity_key as "entityKey" from event_runtime.dead_letter o
       where o.entity_key is not null`;
-  const { rows } = await client.query<EntityRow>(
-    `${entities} and ${asked(of.shard)} union ${entities} and ${waiting(of.shard)}`,
-    [of.sink],
-  );
-  return new Set(rows.map((row) => entityOf(row) as string));
+  const text = `${entities} and ${asked(of.shard)} union ${entities} and ${waiting(of.shard)}`;
+  const found = new Set<string>();
+  for await (const row of inPages<EntityRow>(pool, text, of)) found.add(entityOf(row) as string);
+  return found;
 }
 
 /** Entities, as {@link entityOf} says them. */
@@ -100,26 +131,39 @@ export interface EntitiesWithLetters {
   readonly redriving: ReadonlySet<string>;
 }
 
-/**
- * Where later events wait: releases, as {@link releaseLetters} does, and says which entities have letters then, as of
- * one moment.
- */
-export async function entitiesWithLetters(client: Queryable, of: LettersOf): Promise<EntitiesWithLetters> {
-  const { rows } = await client.query<EntityRow & { readonly dead: boolean }>(
-    `with recursive ${released(of.shard)}
-     select x.tenant_id as "tenantId", x.entity_key as "entityKey", bool_or(x.dead) as dead
-       from (
-         select o.tenant_id, o.entity_key, o.state = 'dead' as dead from event_runtime.dead_letter o
-          where ${ofSink(of.shard)} and o.entity_key is not null
-            and o.dead_letter_id not in (select dead_letter_id from released)
-         union all
-         select tenant_id, entity_key, false from released
-       ) x group by x.tenant_id, x.entity_key`,
-    [of.sink],
+/** Where later events wait: which entities have letters, as of one moment. */
+export async function entitiesWithLetters(pool: Pool, of: LettersOf): Promise<EntitiesWithLetters> {
+  const text = `select o.tenant_id as "tenantId", o.entity_key as "entityKey", bool_or(o.state = 'dead') as dead
+       from event_runtime.dead_letter o
+      where ${ofSink(of.shard)} and o.entity_key is not null group by o.tenant_id, o.entity_key`;
+  const [dead, redriving] = [new Set<string>(), new Set<string>()];
+  for await (const row of inPages<EntityRow & { readonly dead: boolean }>(pool, text, of)) {
+    (row.dead ? dead : redriving).add(entityOf(row) as string);
+  }
+  return { dead, redriving };
+}
+
+/** A letter of the entity `x`. */
+const letterOf = `select from event_runtime.dead_letter o
+  where o.sink = $1 and o.relay = $2 and o.endpoint_id is null and o.entity_key is not null
+    and ${hash('o')} = ${hash('x')}
+    and o.tenant_id = x.tenant_id and o.entity_key = x.entity_key`;
+
+/** Of the entities of these letters those that have others which hold back what is fed. */
+export async function entitiesLeft(
+  client: Queryable,
+  of: LettersOf & { readonly letters: readonly Letter[] },
+): Promise<Set<string>> {
+  const events = of.letters.map(({ logged }) => logged.event).filter(({ entityKey }) => entityKey !== null);
+  if (events.length === 0) return new Set();
+  const { rows } = await client.query<EntityRow>(
+    `select x.tenant_id as "tenantId", x.entity_key as "entityKey"
+       from (select distinct e.tenant_id, e.entity_key from unnest($3::text[], $4::text[]) as e(tenant_id, entity_key)) x
+      where exists (${letterOf} and o.state = 'redriving')
+         or exists (${letterOf} and o.state = 'dead'${of.waits ? '' : " and o.reason_code = 'waits'"})`,
+    [of.sink, of.relay, events.map(({ tenantId }) => tenantId), events.map(({ entityKey }) => entityKey)],
   );
-  const those = (dead: boolean): Set<string> =>
-    new Set(rows.filter((row) => row.dead === dead).map((row) => entityOf(row) as string));
-  return { dead: those(true), redriving: those(false) };
+  return new Set(rows.map((row) => entityOf(row) as string));
 }
 
 /**
@@ -130,13 +174,13 @@ export async function entitiesWithLetters(client: Queryable, of: LettersOf): Pro
  */
 export async function releaseLetters(client: Queryable, of: LettersOf): Promise<boolean> {
   const { rowCount } = of.waits
-    ? await client.query(`with recursive ${released(of.shard)} select from released`, [of.sink])
+    ? await client.query(`with recursive ${released(of.shard)} select from released`, [of.sink, of.relay])
     : await client.query(
         `update event_runtime.dead_letter o set state = 'redriving'
           where o.dead_letter_id = any (array(
             select o.dead_letter_id from event_runtime.dead_letter o where ${waiting(of.shard)} limit ${releaseAtOnce}
           )) and ${waiting(of.shard)}`,
-        [of.sink],
+        [of.sink, of.relay],
       );
   return (rowCount ?? 0) > 0;
 }
@@ -147,7 +191,7 @@ const recordedAt = `rtrim(rtrim(to_char(o.event_recorded_at at time zone 'UTC', 
 /** In the order in which {@link toLoggedEvent} has them; a letter knows nothing of the producing transaction. */
 const columns = `'0', o.event_id::text, o.seq::text, o.tenant_id, o.ecosystem, o.event_type, o.event_version::text,
   o.entity_key, o.idempotency_key, o.correlation_id, o.causation_id, o.source_service, o.traceparent, o.headers::text,
-  o.payload::text, ${recordedAt}, o.dead_letter_id::text`;
+  o.payload::text, ${recordedAt}, o.dead_letter_id::text, o.attempts`;
 
 /** What a letter is chosen by. */
 const chosen = `select o.dead_letter_id, o.seq, octet_length(o.payload::text) as bytes
@@ -161,12 +205,12 @@ const firstOfEach = ({
 }: LettersOf): string => `select c.dead_letter_id, c.seq, c.bytes from asked e cross join lateral (
          ${chosen} ${asked(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
            ${waits ? `and not exists (select from ${olderDead})` : ''}
-         order by o.sink, ${hash('o')}, o.seq limit ${waits ? runLetters : '$5'}
+         order by o.sink, o.relay, ${hash('o')}, o.seq limit ${waits ? runLetters : '$6'}
        ) c
-        where e.hash <> all (array(select ${hash('x')} from unnest($3::text[], $4::text[]) as x(tenant_id, entity_key)))
+        where e.hash <> all (array(select ${hash('x')} from unnest($4::text[], $5::text[]) as x(tenant_id, entity_key)))
        union all
-       (${chosen} ${asked(shard)} and o.entity_key is null and o.dead_letter_id <> all ($2::uuid[]) order by o.seq limit $5)
-       limit $5`;
+       (${chosen} ${asked(shard)} and o.entity_key is null and o.dead_letter_id <> all ($3::uuid[]) order by o.seq limit $6)
+       limit $6`;
 
 /** The next letters, those of an entity in the order of `seq`: as many as the limits allow, but at least one. */
 export async function nextLetters(
@@ -176,7 +220,7 @@ export async function nextLetters(
     readonly limits: { readonly events: number; readonly bytes: number };
   },
 ): Promise<readonly Letter[]> {
-  const { sink, shard, except, limits } = options;
+  const { sink, relay, shard, except, limits } = options;
   const entities = except.filter(({ entityKey }) => entityKey !== null);
   const { rows } = await client.query<TableRow & unknown[]>({
     text: `with recursive ${entitiesBy('asked', asked(shard))}, next as materialized (
@@ -186,15 +230,19 @@ export async function nextLetters(
          from next n window w as (order by n.seq, n.dead_letter_id rows unbounded preceding)
      )
      select ${columns} from cut c join event_runtime.dead_letter o on o.dead_letter_id = c.dead_letter_id
-      where c.place = 1 or c.total <= $6 order by c.place`,
+      where c.place = 1 or c.total <= $7 order by c.place`,
     values: [
-      ...[sink, except.filter(({ entityKey }) => entityKey === null).map(({ id }) => id)],
+      ...[sink, relay, except.filter(({ entityKey }) => entityKey === null).map(({ id }) => id)],
       ...[entities.map(({ tenantId }) => tenantId), entities.map(({ entityKey }) => entityKey)],
       ...[limits.events, limits.bytes],
     ],
     rowMode: 'array',
   });
-  return rows.map((row) => ({ id: String(row[16]), logged: toLoggedEvent(row, Date.now()) }));
+  return rows.map((row) => ({
+    id: String(row[16]),
+    attempts: Number(row[17]),
+    logged: toLoggedEvent(row, Date.now()),
+  }));
 }
 
 /** A letter that was refused once more is dead again, with its history; one that was discarded meanwhile stays away. */
@@ -210,11 +258,18 @@ export async function buryLetter(
   );
 }
 
-/** Letters that were delivered are gone, but for such as somebody has changed meanwhile. */
-export async function removeLetters(client: Queryable, ids: readonly string[]): Promise<void> {
-  if (ids.length === 0) return;
+/**
+ * Letters that were delivered are gone, also where somebody took the redrive back meanwhile; not such as have died once
+ * more since.
+ */
+export async function removeLetters(
+  client: Queryable,
+  letters: ReadonlyArray<Pick<Letter, 'id' | 'attempts'>>,
+): Promise<void> {
+  if (letters.length === 0) return;
   await client.query(
-    `delete from event_runtime.dead_letter where dead_letter_id = any ($1::uuid[]) and state = 'redriving'`,
-    [ids],
+    `delete from event_runtime.dead_letter d using unnest($1::uuid[], $2::int[]) as x(id, attempts)
+      where d.dead_letter_id = x.id and (d.state = 'redriving' or d.attempts = x.attempts)`,
+    [letters.map(({ id }) => id), letters.map(({ attempts }) => attempts)],
   );
 }

@@ -144,6 +144,42 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     },
   );
 
+  test('letters that cannot be read hold up their sink alone, until they can be', async () => {
+    const first = fixture.relay([sink.source]);
+    await first.start();
+    await fixture.emit({ eventType: 'poison' });
+    await lettersAre(1);
+    await first.stop();
+    sink.refuses = () => false;
+    await redrive();
+    await fixture.rows(
+      `create function public.readable(sink text) returns boolean language plpgsql as $$
+       begin
+         if sink = 'picky' and current_query() like 'fetch%' then raise 'too many letters'; end if;
+         return true;
+       end $$`,
+    );
+    await fixture.rows(
+      'create policy readable on event_runtime.dead_letter as restrictive for select using (public.readable(sink))',
+    );
+    const other = new Consumer('other');
+    const second = fixture.relay([sink.source, other.source]);
+    await second.start();
+    await fixture.emit({ eventType: 'later' });
+    await other.has(2);
+    await fixture.logged('relay.redrive.failed');
+    expect(second.status.map(({ trouble }) => String(trouble))).toEqual([
+      expect.stringContaining('too many letters'),
+      'undefined',
+    ]);
+    expect(fixture.logs.map(({ event }) => event)).not.toContain('relay.reconnecting');
+    expect(sink.types).toEqual([]);
+    await fixture.rows('drop policy readable on event_runtime.dead_letter');
+    await sink.has(2);
+    expect(sink.types).toEqual(['poison', 'later']);
+    expect(second.status[0]?.trouble).toBeUndefined();
+  });
+
   test('refused again it is dead again, with its first time and all attempts, and what waited goes on', async () => {
     const relay = fixture.relay([sink.source]);
     await relay.start();

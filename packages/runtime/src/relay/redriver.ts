@@ -11,6 +11,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Signals, WaitingEvent } from './dispatcher.ts';
 import type { Feed } from './feed.ts';
 import {
+  entitiesLeft,
   entitiesOfLetters,
   entitiesWithLetters,
   type Letter,
@@ -33,6 +34,9 @@ const rest = { least: 100, most: 60_000 };
 /** How often it is looked whether an entity that waits may go on. Milliseconds. */
 const lookMs = 1_000;
 
+/** As many times as long as a look took it goes on without another. */
+const lookShare = 10;
+
 /** A letter that the sink did not take, and is to be handed again. */
 interface TurnedAway extends Resting, WaitingEvent {
   /** When it is due. */
@@ -44,6 +48,8 @@ interface TurnedAway extends Resting, WaitingEvent {
 export interface RedriverOptions {
   readonly feed: Pick<Feed, 'sink' | 'parked' | 'handAside' | 'holdBack'>;
   readonly pool: Pool;
+  /** Its name: letters of another relay's sink of the same name are not handed over here. */
+  readonly relay: string;
   readonly shard: Shard | undefined;
   /** It is to be a dead letter again. */
   readonly onRejected: (letter: Letter, result: DeliveryResult & { type: 'rejected' }) => Promise<void>;
@@ -65,8 +71,11 @@ export class Redriver {
   readonly #resting = new Map<string, TurnedAway>();
   /** The feed has the same. */
   #heldBack = new Set<string>();
-  #lookedAt = Number.NEGATIVE_INFINITY;
+  #lookAt = Number.NEGATIVE_INFINITY;
+  #releaseAt = Number.NEGATIVE_INFINITY;
   #released = false;
+  #trouble: unknown;
+  readonly #begun = deferred();
   #wake = deferred();
 
   constructor(options: RedriverOptions) {
@@ -86,13 +95,21 @@ export class Redriver {
     return oldest;
   }
 
+  /** Why letters could not be read or removed, while that is tried again; undefined: nothing has failed. */
+  get trouble(): unknown {
+    return this.#trouble;
+  }
+
   heed(orders: SinkOrders | undefined): void {
     if (orders?.redriving === true) this.#wake.resolve();
   }
 
-  /** Before the sink is fed: what waits behind a letter since an earlier life shall wait on. */
-  async begin(): Promise<void> {
-    await this.#look();
+  /**
+   * Resolves once the letters were looked for, or at `stopping`. The sink is not fed before: what waits behind a letter
+   * since an earlier life shall wait on. Other sinks do not wait for it.
+   */
+  async begun({ stopping }: Pick<Signals, 'stopping'>): Promise<void> {
+    await orAborted(this.#begun.promise, stopping);
   }
 
   /** Runs until `stopping`. @throws ER1207; other failures are waited out. */
@@ -102,27 +119,37 @@ export class Redriver {
       baseMs: 100,
       maxMs: 10_000,
       onRetry: ({ error, attempt, delayMs }) => {
+        this.#trouble = error;
         this.#options.logger.warn('relay.redrive.failed', { sink: this.sink, error, attempt, delayMs });
       },
     });
   }
 
   async #work(stopping: AbortSignal): Promise<void> {
+    await this.#look();
+    this.#begun.resolve();
     await this.#releaseAll(stopping);
+    this.#trouble = undefined;
     while (!stopping.aborted) {
       const waking = this.#wake.promise;
-      await this.#look();
       let outcome: 'done' | 'none' | 'ended' = 'done';
       while (outcome === 'done' && !stopping.aborted) {
-        // What was delivered holds nothing back any more.
-        if (performance.now() - this.#lookedAt > lookMs) await this.#look();
+        if (performance.now() >= this.#lookAt) await this.#look();
         outcome = await this.#round(stopping);
       }
       if (outcome === 'ended') return;
-      if (this.#heldBack.size > 0) await this.#look();
       await this.#rest(waking, stopping);
       this.#wake = deferred();
     }
+  }
+
+  /** Where others wait behind a letter: sets those going that have none before them any more. */
+  async #release(): Promise<void> {
+    const { pool, feed } = this.#options;
+    if (feed.parked === undefined) return;
+    const began = performance.now();
+    await releaseLetters(pool, this.#of);
+    this.#releaseAt = performance.now() + lookShare * (performance.now() - began);
   }
 
   /** Where nothing waits any more, nothing else would ever send what did. */
@@ -133,18 +160,19 @@ export class Redriver {
   }
 
   get #of(): LettersOf {
-    const { shard, feed } = this.#options;
-    return { sink: this.sink, shard, waits: feed.parked !== undefined };
+    const { relay, shard, feed } = this.#options;
+    return { relay, sink: this.sink, shard, waits: feed.parked !== undefined };
   }
 
   /** Which entities have letters, and what that means for what is fed. */
   async #look(): Promise<void> {
     const { pool, feed } = this.#options;
-    this.#lookedAt = performance.now();
+    const began = performance.now();
     let wanted: ReadonlySet<string> = new Set();
     if (feed.parked === undefined) wanted = await entitiesOfLetters(pool, this.#of);
     else {
       await feed.parked.refresh(async () => {
+        await this.#release();
         const { dead, redriving } = await entitiesWithLetters(pool, this.#of);
         // What waits behind a letter that is turned away is kept as one, too: it need not be kept in memory.
         const parked = new Set([...dead, ...[...redriving].filter((entity) => this.#resting.has(entity))]);
@@ -155,6 +183,8 @@ export class Redriver {
       });
     }
     this.#holdBack(wanted);
+    // Where a great many letters are looked through, most of the time is for handing them over.
+    this.#lookAt = performance.now() + Math.max(lookMs, lookShare * (performance.now() - began));
   }
 
   #holdBack(entities: Iterable<string>): void {
@@ -170,8 +200,13 @@ export class Redriver {
       this.#forgetOthers([]);
       return 'none';
     }
-    if (feed.parked !== undefined) await releaseLetters(pool, this.#of);
-    const letters = await nextLetters(pool, { ...this.#of, except, limits: handLimits });
+    if (performance.now() >= this.#releaseAt) await this.#release();
+    const next = { ...this.#of, except, limits: handLimits };
+    let letters = await nextLetters(pool, next);
+    if (letters.length === 0 && feed.parked !== undefined) {
+      await this.#release();
+      letters = await nextLetters(pool, next);
+    }
     if (letters.length < handLimits.events) this.#forgetOthers(letters);
     if (letters.length === 0 || stopping.aborted) return 'none';
     // They may have been asked for a moment ago.
@@ -180,7 +215,7 @@ export class Redriver {
       if (entity !== undefined) this.#heldBack.add(entity);
     }
     feed.holdBack(this.#heldBack);
-    const delivered: string[] = [];
+    const delivered: Letter[] = [];
     try {
       const over = await this.#handOver(letters, { delivered, stopping });
       return over ? 'done' : 'ended';
@@ -188,7 +223,18 @@ export class Redriver {
       await removeLetters(pool, delivered);
       if (delivered.length > 0)
         logger.info('relay.letters.redriven', { sink: this.sink, letters: delivered.length });
+      await this.#letGo(letters);
     }
+  }
+
+  /** What waits in memory behind the last letter of its entity goes on at once, not after the letters of all others. */
+  async #letGo(letters: readonly Letter[]): Promise<void> {
+    const left = await entitiesLeft(this.#options.pool, { ...this.#of, letters });
+    for (const { logged } of letters) {
+      const entity = entityOf(logged.event);
+      if (entity !== undefined && !left.has(entity)) this.#heldBack.delete(entity);
+    }
+    this.#options.feed.holdBack(this.#heldBack);
   }
 
   /** What is not due yet. */
@@ -209,7 +255,7 @@ export class Redriver {
   /** Where others wait behind a letter, each of an entity only once the one before it was taken. @returns whether it came to its end */
   async #handOver(
     letters: readonly Letter[],
-    { delivered, stopping }: { readonly delivered: string[]; readonly stopping: AbortSignal },
+    { delivered, stopping }: { readonly delivered: Letter[]; readonly stopping: AbortSignal },
   ): Promise<boolean> {
     const { feed } = this.#options;
     const stuck = new Set<string>();
@@ -223,7 +269,7 @@ export class Redriver {
       if (results === undefined) return false;
       for (const [index, letter] of now.entries()) {
         const result = results[index] as DeliveryResult;
-        if (result.type === 'delivered') delivered.push(letter.id);
+        if (result.type === 'delivered') delivered.push(letter);
         else stuck.add(keyOf(letter));
         await this.#settle(letter, result);
       }
@@ -253,8 +299,9 @@ export class Redriver {
   /** Until it is woken, or the first that rests is due. */
   async #rest(waking: Promise<void>, stopping: AbortSignal): Promise<void> {
     const timer = new AbortController();
-    const { parked } = this.#options.feed;
-    const look = parked === undefined ? Number.POSITIVE_INFINITY : performance.now() + lookMs;
+    // What is held back waits for a letter that may be gone before anybody says that it is to be handed over.
+    const looks = this.#options.feed.parked !== undefined || this.#heldBack.size > 0;
+    const look = looks ? Math.max(this.#lookAt, performance.now() + 1) : Number.POSITIVE_INFINITY;
     const due = Math.min(look, ...[...this.#resting.values()].map(({ until }) => until));
     const woken = [waking];
     if (Number.isFinite(due)) {

@@ -34,6 +34,8 @@ export interface Beside {
   /** What operators want of the sink now; undefined: nothing is known of it. */
   heed(orders: SinkOrders | undefined): void;
   run(signals: Signals): Promise<void>;
+  /** The sink is fed once this resolves; at `stopping` it does. Default: at once. */
+  begun?(signals: Signals): Promise<void>;
 }
 
 export interface SessionOptions {
@@ -97,7 +99,8 @@ export class Session {
     const outcomes = await Promise.allSettled([
       guard(this.#read(inner.stopping)),
       guard(this.#keepTime(inner.stopping)),
-      ...[...this.#options.feeds, ...this.#options.besides].map(async (each) => await guard(each.run(inner))),
+      ...this.#options.feeds.map(async (feed) => await guard(this.#feed(feed, inner))),
+      ...this.#options.besides.map(async (beside) => await guard(beside.run(inner))),
     ]);
     try {
       // Without the lease, or on a connection that is gone, it would be another's tick.
@@ -107,6 +110,13 @@ export class Session {
       await this.#log?.reader[Symbol.asyncDispose]();
     }
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+
+  /** What is beside a sink says when that may be fed. Until then it holds nothing up: see {@link #sendOff}. */
+  async #feed(feed: Feed, signals: Signals): Promise<void> {
+    const besides = this.#options.besides.filter(({ sink }) => sink === feed.sink.name);
+    await Promise.all(besides.map(async (beside) => await beside.begun?.(signals)));
+    await feed.run(signals);
   }
 
   async #read(stopping: AbortSignal): Promise<void> {

@@ -216,7 +216,7 @@ with held as materialized (
     offset 0
   ) as o on true
   where x.outcome = 'dead'
-  on conflict (event_id, sink, endpoint_id) do update
+  on conflict (event_id, sink, relay, endpoint_id) do update
      set state = 'dead', attempts = d.attempts + excluded.attempts, dead_at = clock_timestamp(),
          reason_code = excluded.reason_code, reason = excluded.reason
 ), redriven as (
