@@ -50,27 +50,12 @@ const eventOf = (columns: string, delivery: string): string => `(
 const payloadBytes = `case when pg_column_compression(x.payload) is null then pg_column_size(x.payload)
                 else octet_length(x.payload::text) end as bytes`;
 
-/**
- * $1 claimer, $2 limit, $3 endpoints to leave out, $4 limit for each endpoint, $5 bytes, $6 lease in ms.
- *
- * Whatever is cut off by a limit is cut off at the end of the order (of the endpoint, or of all), so that no
- * row is taken while an earlier one of its group is left. Sizes are those of the stored value where it is not
- * compressed: that needs no read of the value. What lies before the first row of the queue are rows that are gone; as
- * long as a snapshot that is held elsewhere keeps them from being cleared away they are gone through once, by `first`,
- * not again for each row that is judged. The lateral joins are fenced by `offset 0`, so that the outbox
- * is asked by its key for each row, in one partition, whatever the planner thinks of the sizes.
- */
-export const claimSql: string = `
-with first as materialized (
-  select min(x.delivery_id) as delivery_id from event_runtime.webhook_delivery as x
-), ready as materialized (
-  select d.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at
-  from event_runtime.webhook_delivery as d
-  join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
-  where e.state = 'enabled'
-    and d.delivery_id >= (select f.delivery_id from first as f)
-    and d.endpoint_id <> all ($3::uuid[])
-    and d.claimed_by is distinct from $1::uuid
+/** So many endpoints with dead letters that are redriven are gone through one by one; with more of them, all letters are. */
+const mostRedriven = 64;
+
+/** Deliveries `d` that may be claimed now, of endpoints `e`. */
+const claimable = `
+    d.claimed_by is distinct from $1::uuid
     and (d.claimed_by is null or d.claimed_until <= statement_timestamp())
     and d.next_attempt_at <= statement_timestamp()
     and case e.ordering
@@ -81,17 +66,92 @@ with first as materialized (
       else not exists (
         select from event_runtime.webhook_delivery as b where b.entity_key = d.entity_key and ${holdsBack}
       )
-    end
-    and case
-      when d.delivery_id > 0 or e.ordering = 'none' then true
-      when e.ordering = 'endpoint' then not exists (
+    end`;
+
+/** And of those below 0. */
+const redrivable = `${claimable}
+    and case e.ordering
+      when 'none' then true
+      when 'endpoint' then not exists (
         select from event_runtime.webhook_delivery as b where ${underWay}
       )
       else not exists (
         select from event_runtime.webhook_delivery as b where b.entity_key = d.entity_key and ${underWay}
       )
-    end
-  order by d.delivery_id
+    end`;
+
+const open = `e.state = 'enabled' and e.endpoint_id <> all ($3::uuid[])`;
+
+const readyColumns = 'd.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at';
+
+/**
+ * $1 claimer, $2 limit, $3 endpoints to leave out, $4 limit for each endpoint, $5 bytes, $6 lease in ms.
+ *
+ * Whatever is cut off by a limit is cut off at the end of the order (of the endpoint, or of all), so that no
+ * row is taken while an earlier one of its group is left. Sizes are those of the stored value where it is not
+ * compressed: that needs no read of the value. What lies before the first row of the queue are rows that are gone; as
+ * long as a snapshot that is held elsewhere keeps them from being cleared away they are gone through once, by `first`,
+ * not again for each row that is judged. Dead letters that are redriven are before all others: those of an endpoint that
+ * is disabled may be a great many, and are not gone through, as long as few endpoints have any. The lateral joins are
+ * fenced by `offset 0`, so that the outbox is asked by its key for each row, in one partition, whatever the planner thinks
+ * of the sizes.
+ */
+export const claimSql: string = `
+with recursive first as materialized (
+  select min(x.delivery_id) as delivery_id from event_runtime.webhook_delivery as x
+), fresh as materialized (
+  select case when f.delivery_id > 0 then f.delivery_id else (
+    select min(x.delivery_id) from event_runtime.webhook_delivery as x where x.delivery_id > 0
+  ) end as delivery_id from first as f
+), redriven (endpoint_id, place) as (
+  select (select x.endpoint_id from event_runtime.webhook_delivery as x
+          where x.delivery_id < 0 order by x.endpoint_id limit 1), 1
+  from first as f
+  where f.delivery_id < 0
+  union all
+  select (select x.endpoint_id from event_runtime.webhook_delivery as x
+          where x.delivery_id < 0 and x.endpoint_id > r.endpoint_id order by x.endpoint_id limit 1), r.place + 1
+  from redriven as r
+  where r.endpoint_id is not null and r.place <= ${mostRedriven}
+), many as materialized (
+  select count(r.endpoint_id) > ${mostRedriven} as are from redriven as r
+), ready as materialized (
+  select r.delivery_id, r.endpoint_id, r.event_id, r.event_recorded_at
+  from (
+    (
+      select d.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at
+      from redriven as r
+      join event_runtime.webhook_endpoint as e on e.endpoint_id = r.endpoint_id
+      cross join lateral (
+        select ${readyColumns}
+        from event_runtime.webhook_delivery as d
+        where d.endpoint_id = e.endpoint_id and d.delivery_id < 0 and ${redrivable}
+        order by d.delivery_id
+        limit $2
+      ) as d
+      where ${open} and not (select m.are from many as m)
+    )
+    union all
+    (
+      select ${readyColumns}
+      from event_runtime.webhook_delivery as d
+      join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
+      where ${open} and (select m.are from many as m)
+        and d.delivery_id < 0 and d.delivery_id >= (select f.delivery_id from first as f) and ${redrivable}
+      order by d.delivery_id
+      limit $2
+    )
+    union all
+    (
+      select ${readyColumns}
+      from event_runtime.webhook_delivery as d
+      join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
+      where ${open} and d.delivery_id >= (select f.delivery_id from fresh as f) and ${claimable}
+      order by d.delivery_id
+      limit $2
+    )
+  ) as r
+  order by r.delivery_id
   limit $2
 ), placed as (
   select r.delivery_id, r.endpoint_id, r.event_id, r.event_recorded_at,
