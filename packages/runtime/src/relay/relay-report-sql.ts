@@ -87,11 +87,20 @@ export interface DeadLetterRow {
   readonly count: number;
 }
 
-/** Dead letters by sink. No further than the cap: there is no index by sink, and the letters have their payloads with them. */
+/** Dead letters of each sink, no further than the cap: one sink's do not hide another's. */
 export const deadLettersSql: string = `
-select d.sink, count(*)::int as count
-  from (select l.sink from event_runtime.dead_letter l limit $1) d
- group by d.sink order by d.sink`;
+with recursive named(sink) as (
+  (select l.sink from event_runtime.dead_letter l order by l.sink limit 1)
+  union all
+  select (select l.sink from event_runtime.dead_letter l where l.sink > n.sink order by l.sink limit 1)
+    from named n where n.sink is not null
+)
+select n.sink, c.count
+  from named n
+ cross join lateral (
+   select count(*)::int as count from (select from event_runtime.dead_letter l where l.sink = n.sink limit $1) x
+ ) c
+ where n.sink is not null order by n.sink`;
 
 export interface DeliveriesRow {
   readonly pending: number;

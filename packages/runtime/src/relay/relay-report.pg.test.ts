@@ -196,7 +196,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     ]);
     expect(report.webhooks.pending).toBe(3);
     expect(Math.round(report.webhooks.oldestSeconds! / 3_600)).toBe(3);
-    expect((await reportOf(fixture, { countCap: 2 })).webhooks.pending).toBe(2);
+    const capped = await reportOf(fixture, { countCap: 2 });
+    expect(capped.webhooks.pending).toBe(2);
+    expect(capped.deadLetters.map(({ count }) => count)).toEqual([2, 2]);
   });
 
   test('it writes nothing, and a client will do as well as a pool', async () => {

@@ -107,7 +107,7 @@ export interface RelayReport {
   readonly sinks: readonly SinkReport[];
   /** Days from now on with a partition of their own. */
   readonly partitions: ReadonlyArray<{ readonly table: string; readonly daysAhead: number }>;
-  /** By sink; all together no further than `countCap`. */
+  /** By sink; each no further than `countCap`. */
   readonly deadLetters: ReadonlyArray<{ readonly sink: string; readonly count: number }>;
   readonly webhooks: {
     /** Deliveries still to be made; no further than `countCap`. */
