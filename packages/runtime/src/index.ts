@@ -1,3 +1,5 @@
+export { type CancelledRedrive, cancelRedrive, planCancel } from './dead-letters/cancel.ts';
+export type { LettersProgress } from './dead-letters/chunks.ts';
 export { type Discarded, type DiscardOptions, discardDeadLetters } from './dead-letters/discard.ts';
 export {
   type DeadLetter,
@@ -7,6 +9,7 @@ export {
   showDeadLetter,
   type WholeDeadLetter,
 } from './dead-letters/list.ts';
+export { type RedriveObstacles, redriveObstacles } from './dead-letters/obstacles.ts';
 export {
   planRedrive,
   type RedrivePlan,

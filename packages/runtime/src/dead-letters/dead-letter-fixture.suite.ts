@@ -48,3 +48,20 @@ export async function endpointOf(
   const made = { tenantId: 'acme', url, eventTypes: ['*'], ...options };
   return (await fixture.endpoints.create(made)).endpointId;
 }
+
+/** A letter of a sink that is not of webhooks, as it is left by that sink. */
+export async function sinkLetter(
+  fixture: WebhookFixture,
+  given: { readonly seq: number; readonly entityKey?: string; readonly reasonCode?: string },
+): Promise<string> {
+  const { seq, entityKey = 'e', reasonCode = 'rejected' } = given;
+  const [row] = await fixture.rows<{ id: string }>(
+    `insert into event_runtime.dead_letter
+       (tenant_id, sink, event_id, event_recorded_at, seq, entity_key, event_type, reason_code, reason, attempts, payload,
+        event_version)
+     values ('acme', 'nats', gen_random_uuid(), now(), $1, $2, 'thing.happened', $3, 'no', 1, '{}', 1)
+     returning dead_letter_id as id`,
+    [seq, entityKey, reasonCode],
+  );
+  return row?.id ?? '';
+}

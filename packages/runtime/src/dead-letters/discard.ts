@@ -1,18 +1,16 @@
 import type { ClientBase } from 'pg';
 import type { Logger } from '../telemetry/logger.ts';
-import { lockForClaim } from '../webhooks/delivery-sql.ts';
-import { locked } from './locked.ts';
+import { inChunks, type LettersProgress } from './chunks.ts';
 import { noSuchLetters } from './redrive.ts';
 import { type DeadLetterSelection, selected, selectionValues } from './selection.ts';
-
-/** Letters of one transaction: while it runs, no delivery is claimed. */
-const chunk = 10_000;
 
 export interface DiscardOptions {
   /** Why, and who says so: both are logged. */
   readonly reason: string;
   readonly by: string;
   readonly logger: Logger;
+  /** Told how far it is. */
+  readonly onProgress?: LettersProgress;
 }
 
 /** What was discarded. */
@@ -22,12 +20,10 @@ export interface Discarded {
   readonly redriving: number;
 }
 
-/** $7 how many. The deliveries of letters that are redriven go with them. */
+/** $1 ids of letters. The deliveries of letters that are redriven go with them. */
 const discardSql = `
 with gone as (
-  delete from event_runtime.dead_letter d
-  where d.dead_letter_id in (
-    select l.dead_letter_id from event_runtime.dead_letter l where ${selected} order by l.dead_letter_id limit $7)
+  delete from event_runtime.dead_letter d where d.dead_letter_id = any ($1::uuid[])
   returning d.dead_letter_id, d.state, d.endpoint_id, d.event_id
 ), dequeued as (
   delete from event_runtime.webhook_delivery q using gone g
@@ -48,26 +44,23 @@ export async function discardDeadLetters(
   selection: DeadLetterSelection,
   options: DiscardOptions,
 ): Promise<Discarded> {
-  const { reason, by, logger } = options;
+  const { reason, by, logger, onProgress } = options;
   await refuseMissing(client, selection);
   const total = { letters: 0, redriving: 0 };
-  for (;;) {
-    const { letters, redriving, ids } = await locked(client, lockForClaim, async () => {
-      const values = [...selectionValues(selection), chunk];
-      const { rows } = await client.query<Discarded & { readonly ids: readonly string[] }>(
-        discardSql,
-        values,
-      );
-      return rows[0] ?? { letters: 0, redriving: 0, ids: [] };
-    });
-    if (letters === 0) return total;
-    logger.warn('letters.discarded', { letters, redriving, reason, by, ids });
+  const from = 'event_runtime.dead_letter l where true';
+  const which = { selection, from, order: 'l.dead_letter_id', onProgress };
+  const discard = { text: discardSql, values: [] };
+  const gone = inChunks<Discarded & { readonly ids: readonly string[] }>(client, which, discard);
+  for await (const { letters, redriving, ids } of gone) {
+    if (letters > 0) logger.warn('letters.discarded', { letters, redriving, reason, by, ids });
     total.letters += letters;
     total.redriving += redriving;
   }
+  return total;
 }
 
-async function refuseMissing(client: ClientBase, selection: DeadLetterSelection): Promise<void> {
+/** @throws ER4019 an id that is no letter's */
+export async function refuseMissing(client: ClientBase, selection: DeadLetterSelection): Promise<void> {
   if (selection.ids === undefined) return;
   const { rows } = await client.query<{ found: number }>(
     `select count(*)::int as found from event_runtime.dead_letter l where ${selected}`,

@@ -31,6 +31,8 @@ export interface DeadLetterGroup {
 /** An event that a sink gave up on. */
 export interface DeadLetter {
   readonly id: string;
+  /** Which one kept it, and hands it over again; null: of a webhook, or it is not known. */
+  readonly relay: string | null;
   readonly group: string;
   /** `redriving`: it was asked to be handed over again, and that is not over. */
   readonly state: 'dead' | 'redriving';
@@ -73,7 +75,8 @@ export interface WholeDeadLetter extends DeadLetter {
 }
 
 const columns = `
-  l.dead_letter_id as id, l.group_id as "group", l.state, l.sink, l.endpoint_id as "endpointId", l.tenant_id as tenant,
+  l.dead_letter_id as id, l.group_id as "group", l.state, nullif(l.relay, '') as relay, l.sink,
+  l.endpoint_id as "endpointId", l.tenant_id as tenant,
   l.ecosystem, l.event_id as "eventId", l.seq::text, ${instant('l.event_recorded_at')} as "recordedAt",
   l.entity_key as "entityKey", l.event_type as "eventType", l.reason_code as "reasonCode", l.reason, l.attempts,
   ${instant('l.first_failed_at')} as "firstFailedAt", ${instant('l.dead_at')} as "diedAt", l.redrives,

@@ -1,8 +1,9 @@
 import { selected } from './selection.ts';
 
 /** A letter of a webhook that is not in the queue already. */
-const notQueued = `not exists (
-    select from event_runtime.webhook_delivery q where q.endpoint_id = l.endpoint_id and q.event_id = l.event_id)`;
+const notQueued = (fence: string): string => `not exists (
+    select from event_runtime.webhook_delivery q
+     where q.endpoint_id = l.endpoint_id and q.event_id = l.event_id ${fence})`;
 
 /** Whose order is kept: of the entity, or of the whole endpoint. What has none stands for itself. */
 const ordered = `case when e.ordering = 'endpoint' then '' else coalesce(l.entity_key, l.dead_letter_id::text) end`;
@@ -11,29 +12,39 @@ const ordered = `case when e.ordering = 'endpoint' then '' else coalesce(l.entit
  * What stands behind FROM for letters `l` that can be asked for: with their event, with their endpoint, and not under
  * way. Where the endpoint was removed while a letter of it was under way, the letter is not.
  */
-const askable = `event_runtime.dead_letter l
+const askableBy = (fence: string): string => `event_runtime.dead_letter l
   left join event_runtime.webhook_endpoint e on e.endpoint_id = l.endpoint_id
-  where ${selected} and l.event_version is not null
-    and case when l.endpoint_id is null then l.state = 'dead' else e.endpoint_id is not null and ${notQueued} end`;
+  where l.event_version is not null
+    and case when l.endpoint_id is null then l.state = 'dead' else e.endpoint_id is not null and ${notQueued(fence)} end`;
+
+export const askable: string = askableBy('');
+
+/** For a few letters: none of them reads the whole queue, which the planner would do for them together. */
+const askableFew = askableBy('offset 0');
+
+/** Older ones of an entity are asked for first: a transaction may be the last one. */
+export const askableOrder: string = `l.sink, l.endpoint_id, l.tenant_id, ${ordered}, l.seq, l.dead_letter_id`;
 
 /**
- * $7 id of the request, $8 who asks, $9 how many: letters of so many, and the rest of the last one's entity. To be run
- * under the lock of claims.
+ * $1 ids of letters, $2 id of the request, $3 who asks, $4 a relay: letters of one that has no such sink, or is gone, are
+ * its from now on. To be run under the lock of claims, where webhooks' are among
+ * them.
  *
  * A letter of a webhook becomes a delivery again. Its id is below 0, and grows with `seq`: before all that is pending, and
  * beside other letters in their order. Of one event, 2^17 endpoints have room.
  */
 export const requestSql: string = `
-with chosen as materialized (
-  select l.dead_letter_id
-  from ${askable} and l.redrive_id is distinct from $7::uuid
-  order by l.sink, l.endpoint_id, l.tenant_id, ${ordered}
-  fetch first ($9::bigint) rows with ties
-), asked as (
+with asked as (
   update event_runtime.dead_letter as d
-  set state = 'redriving', redrives = d.redrives + 1, redrive_id = $7::uuid, redrive_at = clock_timestamp(),
-      redrive_by = $8
-  from chosen as c
+  set state = 'redriving', redrives = d.redrives + 1, redrive_id = $2::uuid, redrive_at = clock_timestamp(),
+      redrive_by = $3,
+      relay = case when d.endpoint_id is null and $4::text is not null and not exists (
+        select from event_runtime.relay_checkpoint c where c.relay = d.relay and c.sink = d.sink
+      ) and not exists (
+        select from event_runtime.dead_letter t
+        where t.event_id = d.event_id and t.sink = d.sink and t.relay = $4::text and t.endpoint_id is null
+      ) then $4::text else d.relay end
+  from (select l.dead_letter_id from ${askableFew} and l.dead_letter_id = any ($1::uuid[])) as c
   where d.dead_letter_id = c.dead_letter_id
   returning d.dead_letter_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
             (d.seq - 70368744177664) * 131072 as first_id
@@ -54,7 +65,7 @@ select count(*)::int as letters from asked`;
 export const planSql: string = `
 with asked as materialized (
   select l.dead_letter_id, l.sink, l.endpoint_id, l.tenant_id, l.entity_key, l.seq, e.state
-  from ${askable}
+  from ${askable} and ${selected}
 )
 select (select count(*)::int from event_runtime.dead_letter l where ${selected}) as found,
        (select count(*)::int from asked) as letters,
@@ -73,7 +84,7 @@ select (select count(*)::int from event_runtime.dead_letter l where ${selected})
 /** $7 most rows to look at. What is newer than the oldest letter, no further than that. */
 export const newerSql: string = `
 with asked as materialized (
-  select l.tenant_id, l.entity_key, min(l.seq) as seq from ${askable} and l.entity_key is not null group by 1, 2
+  select l.tenant_id, l.entity_key, min(l.seq) as seq from ${askable} and ${selected} and l.entity_key is not null group by 1, 2
 ), newer as materialized (
   select o.tenant_id, o.entity_key, o.seq from event_runtime.outbox o
   where o.seq > (select min(a.seq) from asked a) order by o.seq limit $7

@@ -1,13 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
-import { lockForClaim } from '../webhooks/delivery-sql.ts';
-import { locked } from './locked.ts';
-import { newerSql, planSql, requestSql } from './redrive-sql.ts';
+import { inChunks, type LettersProgress } from './chunks.ts';
+import { askable, askableOrder, newerSql, planSql, requestSql } from './redrive-sql.ts';
 import { type DeadLetterSelection, selectionValues } from './selection.ts';
-
-/** Letters of one transaction: while it runs, no delivery is claimed. */
-const chunk = 10_000;
 
 /** So many events of the outbox are looked at for what is newer than the letters. */
 const newerLimit = 200_000;
@@ -66,32 +62,33 @@ export async function planRedrive(client: ClientBase, selection: DeadLetterSelec
  * id, its first time and its attempts.
  *
  * @param options.by who asks, for those who look later
+ * @param options.relay takes over letters whose relay is not known, or has no such sink any more; default: they stay
+ * @param options.onProgress told how far the asking is: it is a while for a great many
  * @throws ER4019 an id that is no letter's · ER4020 an endpoint was removed · ER4021 an event is gone: where ids were
  *   given, or where nothing else is selected; then nothing was asked for
  */
 export async function requestRedrive(
   client: ClientBase,
   selection: DeadLetterSelection,
-  options: { readonly by: string },
+  options: { readonly by: string; readonly relay?: string; readonly onProgress?: LettersProgress },
 ): Promise<RequestedRedrive> {
+  const { by, relay, onProgress } = options;
   const plan = await planOf(client, selection);
   const redriveId = randomUUID();
   let letters = 0;
-  for (let asked = -1; asked !== 0; letters += asked) {
-    asked = await locked(client, lockForClaim, async () => {
-      const values = [...selectionValues(selection), redriveId, options.by, chunk];
-      const { rows } = await client.query<{ letters: number }>(requestSql, values);
-      return rows[0]?.letters ?? 0;
-    });
-  }
+  const which = { selection, from: askable, order: askableOrder, onProgress };
+  const request = { text: requestSql, values: [redriveId, by, relay ?? null] };
+  for await (const asked of inChunks<{ letters: number }>(client, which, request)) letters += asked.letters;
   return { redriveId, letters, plan: { ...plan, newerEvents: null } };
 }
 
-/** Where a request stands. What was delivered, or discarded, is in neither number. */
+/** Where a request stands. What was delivered, or discarded, is in no number. */
 export interface RedriveProgress {
   readonly redriving: number;
   /** Dead again. */
   readonly dead: number;
+  /** Taken back: see `cancelRedrive`. */
+  readonly cancelled: number;
 }
 
 export async function redriveProgress(
@@ -100,11 +97,12 @@ export async function redriveProgress(
 ): Promise<RedriveProgress> {
   const { rows } = await client.query<RedriveProgress>(
     `select (count(*) filter (where state = 'redriving'))::int as redriving,
-            (count(*) filter (where state = 'dead'))::int as dead
+            (count(*) filter (where state = 'dead' and dead_at >= redrive_at))::int as dead,
+            (count(*) filter (where state = 'dead' and dead_at < redrive_at))::int as cancelled
        from event_runtime.dead_letter where redrive_id = $1`,
     [redriveId],
   );
-  return rows[0] ?? { redriving: 0, dead: 0 };
+  return rows[0] ?? { redriving: 0, dead: 0, cancelled: 0 };
 }
 
 async function planOf(client: ClientBase, selection: DeadLetterSelection): Promise<RedrivePlan> {

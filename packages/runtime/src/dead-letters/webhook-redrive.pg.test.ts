@@ -102,14 +102,14 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const [, dies] = await letterIds(fixture);
     const { redriveId, letters } = await redrive();
     expect(letters).toBe(2);
-    expect(await redriveProgress(fixture.pool, redriveId)).toEqual({ redriving: 2, dead: 0 });
+    expect(await redriveProgress(fixture.pool, redriveId)).toEqual({ redriving: 2, dead: 0, cancelled: 0 });
     const [good, bad] = await claimAll(fixture);
     expect(bad).toMatchObject({ attempts: 0 });
     await fixture.queue.settle([settled(bad!, 'retrying'), settled(good!, 'delivered')]);
     await fixture.rows('update event_runtime.webhook_delivery set next_attempt_at = now()');
     const [last] = await claimAll(fixture);
     await fixture.queue.settle([settled(last!, 'dead', 'another reason')]);
-    expect(await redriveProgress(fixture.pool, redriveId)).toEqual({ redriving: 0, dead: 1 });
+    expect(await redriveProgress(fixture.pool, redriveId)).toEqual({ redriving: 0, dead: 1, cancelled: 0 });
     expect(
       await fixture.rows(
         `select dead_letter_id as id, state, attempts, first_failed_at = '2026-01-01Z' as kept,

@@ -89,6 +89,10 @@ export const composition: Composition = {
     const { deadLettersRedriveCommand } = await import('../operations/redrive-command.ts');
     return await deadLettersRedriveCommand(context, options);
   },
+  async deadLettersCancel(context, options) {
+    const { deadLettersCancelCommand } = await import('../operations/cancel-command.ts');
+    return await deadLettersCancelCommand(context, options);
+  },
   async deadLettersDiscard(context, options) {
     const { deadLettersDiscardCommand } = await import('../operations/discard-command.ts');
     return await deadLettersDiscardCommand(context, options);

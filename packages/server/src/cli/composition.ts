@@ -1,5 +1,6 @@
 import type { GivenSettings } from '../config/load-configuration.ts';
 import type { DemoCommandOptions } from '../demo/demo-command.ts';
+import type { DeadLettersCancelOptions } from '../operations/cancel-command.ts';
 import type { DeadLetterShowOptions, DeadLettersListOptions } from '../operations/dead-letters-command.ts';
 import type { DeadLettersDiscardOptions } from '../operations/discard-command.ts';
 import type { LagOptions } from '../operations/lag-command.ts';
@@ -56,6 +57,7 @@ export interface Composition {
   readonly deadLettersList: Command<DeadLettersListOptions>;
   readonly deadLetterShow: Command<DeadLetterShowOptions>;
   readonly deadLettersRedrive: Command<DeadLettersRedriveOptions>;
+  readonly deadLettersCancel: Command<DeadLettersCancelOptions>;
   readonly deadLettersDiscard: Command<DeadLettersDiscardOptions>;
   readonly routesTest: Command<RoutesTestOptions>;
   readonly tableAttach: Command<TableAttachOptions>;

@@ -32,7 +32,9 @@ interface GivenForChange extends Given {
 export function addDeadLetterCommands(root: Command, { composition, run }: Wiring): void {
   const letters = root
     .command('dead-letters')
-    .description('look at events that a sink gave up on, hand them over again, or discard them');
+    .description(
+      'look at events that a sink gave up on, hand them over again, take that back, or discard them',
+    );
   selecting(described(letters.command('list', { isDefault: true }), 'show them, by groups of like errors'))
     .option('--all', 'show single letters, those that were kept last first', false)
     .option('--limit <number>', 'as many at most', '100')
@@ -60,12 +62,23 @@ export function addDeadLetterCommands(root: Command, { composition, run }: Wirin
       const asked = { ...givenSettings(given), ...chosen(given), ids, all, dryRun, wait, quiet, json };
       await run(composition.deadLettersRedrive, asked);
     });
+  changing(
+    letters.command('cancel [ids...]'),
+    'take back a redrive, as far as it is not done: letters are dead as before',
+  )
+    .option(...quietFlag)
+    .action(async (ids: readonly string[], given: GivenForChange) => {
+      const { all, dryRun, quiet, json } = given;
+      const asked = { ...givenSettings(given), ...chosen(given), ids, all, dryRun, quiet, json };
+      await run(composition.deadLettersCancel, asked);
+    });
   changing(letters.command('discard [ids...]'), 'delete letters for good, with their payloads')
     .option('--reason <text>', 'why: it is logged')
     .option('--yes', 'really', false)
+    .option(...quietFlag)
     .action(async (ids: readonly string[], given: GivenForChange) => {
-      const { all, dryRun, yes = false, reason, json } = given;
-      const asked = { ...givenSettings(given), ...chosen(given), ids, all, dryRun, yes, reason, json };
+      const { all, dryRun, yes = false, reason, quiet, json } = given;
+      const asked = { ...givenSettings(given), ...chosen(given), ids, all, dryRun, yes, reason, quiet, json };
       await run(composition.deadLettersDiscard, asked);
     });
 }

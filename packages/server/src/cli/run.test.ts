@@ -46,6 +46,7 @@ async function ran(
     deadLettersList: command('deadLettersList'),
     deadLetterShow: command('deadLetterShow'),
     deadLettersRedrive: command('deadLettersRedrive'),
+    deadLettersCancel: command('deadLettersDiscard'),
     deadLettersDiscard: command('deadLettersDiscard'),
     routesTest: command('routesTest'),
     tableAttach: command('tableAttach'),

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { eventually } from '../eventually.suite.ts';
 import { OperationsFixture } from './operations-fixture.suite.ts';
 
 let fixture: OperationsFixture;
@@ -29,8 +30,8 @@ async function letter(given: Given = {}): Promise<string> {
   const { rows } = await fixture.sql.query<{ id: string }>(
     `insert into event_runtime.dead_letter
        (tenant_id, sink, event_id, event_recorded_at, seq, entity_key, event_type, reason_code, reason, attempts, payload,
-        event_version, endpoint_id)
-     values ('acme', $1, gen_random_uuid(), now(), 7, $2, $3, 'rejected', $4, 1, $5, $6, $7)
+        event_version, endpoint_id, relay)
+     values ('acme', $1, gen_random_uuid(), now(), 7, $2, $3, 'rejected', $4, 1, $5, $6, $7, $8)
      returning dead_letter_id as id`,
     [
       sink,
@@ -40,6 +41,7 @@ async function letter(given: Given = {}): Promise<string> {
       payload,
       given.version === undefined ? 1 : given.version,
       given.endpoint ?? null,
+      given.endpoint === undefined ? fixture.name : '',
     ],
   );
   return rows[0]?.id ?? '';
@@ -123,6 +125,52 @@ test('a wait that is broken off says what is under way', async () => {
   expect(twice.json()).toMatchObject({ letters: 0, underWay: 1 });
 });
 
+test('a wait that does not move says what for', async () => {
+  const older = await letter({ sink: 'gone' });
+  await fixture.sql.query('update event_runtime.dead_letter set seq = 1');
+  const id = await letter({ sink: 'gone' });
+  const stop = new AbortController();
+  const waiting = fixture.run(['dead-letters', 'redrive', id, '--wait'], {
+    signal: stop.signal,
+    onNote: (line) => {
+      if (line.startsWith('The relay of')) stop.abort();
+    },
+  });
+  const { notes, out } = await waiting;
+  expect(notes).toContain(`the oldest is ${older}.`);
+  expect(notes).toContain('The relay of sink gone does not run');
+  expect(out).toContain('1 still under way');
+});
+
+test('a redrive is taken back; whoever waits for it is told', async () => {
+  const ids = [await letter({ sink: 'gone' }), await letter({ sink: 'gone', key: null })];
+  const waiting = fixture.run(['dead-letters', 'redrive', ...ids, '--wait']);
+  await eventually(
+    async () => {
+      const dry = await fixture.run(['dead-letters', 'cancel', '--sink', 'gone', '--dry-run']);
+      return dry.out;
+    },
+    (out) => out.startsWith('2 letters would be dead again as before.'),
+  );
+  const done = await fixture.run(['dead-letters', 'cancel', '--sink', 'gone']);
+  expect(done).toMatchObject({ code: 0, out: '2 letters are dead again as before.' });
+  expect(await waiting).toMatchObject({ code: 1, out: '0 delivered or discarded, 2 taken back' });
+  expect((await fixture.run(['dead-letters', 'cancel', '--all', '--json'])).json()).toEqual({
+    letters: 0,
+    underWay: 0,
+    waiting: 0,
+  });
+});
+
+test('a discard shows how far it is', async () => {
+  await letter();
+  const drawn: string[] = [];
+  await fixture.run(['dead-letters', 'discard', '--all', '--reason', 'x', '--yes'], {
+    onRedraw: (text) => drawn.push(text),
+  });
+  expect(drawn.some((text) => /━.* 100 %  1\/1/.test(text))).toBe(true);
+});
+
 test('discarding needs a reason and --yes, and is logged', async () => {
   await letter();
   for (const words of [[], ['--yes'], ['--reason', 'x'], ['--reason', ' ', '--yes']]) {
@@ -144,6 +192,7 @@ test('discarding needs a reason and --yes, and is logged', async () => {
 test.each([
   [['redrive'], 'ER5001', /No letter was named/],
   [['redrive', '--all', '--sink', 'memory'], 'ER5001', /--all was given/],
+  [['cancel'], 'ER5001', /No letter was named/],
   [['redrive', 'x'], 'ER5001', /no id of a dead letter/],
   [['list', '--since', 'yesterday'], 'ER5001', /--since/],
   [['list', '--limit', '0'], 'ER5001', /--limit/],

@@ -113,6 +113,7 @@ function wholeLines(letter: WholeDeadLetter, dim: (text: string) => string): str
     ['letter', letter.id],
     ['group', letter.group],
     ['state', letter.state],
+    ['relay', letter.relay],
     ['sink', letter.sink],
     ['endpoint', letter.endpointId],
     ['event', letter.eventId],

@@ -5,6 +5,7 @@ import type { GivenSettings } from '../config/load-configuration.ts';
 import { serverError } from '../server-error.ts';
 import { changeOf, type GivenSelection, operator } from './dead-letter-selection.ts';
 import { groupLines } from './dead-letters-command.ts';
+import { metered } from './meter.ts';
 import { countText } from './quantities.ts';
 import { openSite } from './site.ts';
 
@@ -49,7 +50,11 @@ export async function deadLettersDiscardCommand(
   }
   const logger = createLogger({ destination: { write: (line) => terminal.note(line.trimEnd()) } });
   const why = { reason: reason ?? '', by: operator(), logger };
-  const { letters, redriving } = await discardDeadLetters(site.client, selection, why);
+  const discarded = await metered(context, 'deleted', async (onProgress) => {
+    return await discardDeadLetters(site.client, selection, { ...why, onProgress });
+  });
+  if (discarded === undefined) return exitCode.failed;
+  const { letters, redriving } = discarded;
   const under =
     redriving === 0 ? '' : ` ${countText(redriving)} of them were under way, and may have been delivered.`;
   terminal.out(

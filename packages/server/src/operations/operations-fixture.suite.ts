@@ -29,6 +29,7 @@ export interface RunOptions {
   /** Whether the terminal redraws; what it redraws comes here. */
   readonly onRedraw?: (text: string) => void;
   readonly onOut?: (line: string) => void;
+  readonly onNote?: (line: string) => void;
 }
 
 /** A database, relays on it, and the program's command line run against it in this process. */
@@ -138,7 +139,10 @@ export class OperationsFixture implements AsyncDisposable {
           out.push(line);
           options.onOut?.(line);
         },
-        note: (line) => void notes.push(line),
+        note: (line) => {
+          notes.push(line);
+          options.onNote?.(line);
+        },
         redraw: (text) => options.onRedraw?.(text),
         interactive: options.onRedraw !== undefined,
         columns: 80,

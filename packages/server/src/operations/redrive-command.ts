@@ -1,17 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   planRedrive,
+  type RedriveObstacles,
   type RedrivePlan,
   type RedriveProgress,
   type RequestedRedrive,
+  redriveObstacles,
   redriveProgress,
   requestRedrive,
 } from '@event-runtime/runtime';
 import type pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
+import { visibleText } from '../cli/visible-text.ts';
 import type { GivenSettings } from '../config/load-configuration.ts';
 import { changeOf, type GivenSelection, operator } from './dead-letter-selection.ts';
+import { metered, openMeter } from './meter.ts';
 import { countText } from './quantities.ts';
 import { openSite } from './site.ts';
 
@@ -28,10 +32,8 @@ export interface DeadLettersRedriveOptions extends GivenSettings, GivenSelection
 /** Milliseconds between two looks. */
 const lookMs = 250;
 
-/** Seconds between two lines where lines cannot be redrawn. */
-const plainSeconds = 5;
-
-const meterWidth = 32;
+/** So long nothing may have moved before it is asked why. Milliseconds. */
+const stillMs = 2_000;
 
 /**
  * `event-runtime dead-letters redrive`: asks that letters be handed over again.
@@ -53,18 +55,24 @@ export async function deadLettersRedriveCommand(
     else for (const line of [...planLines(plan), 'Nothing was changed.']) terminal.out(line);
     return exitCode.ok;
   }
-  const asked = await requestRedrive(client, selection, { by: operator() });
+  const asked = await metered(context, 'asked for', async (onProgress) => {
+    return await requestRedrive(client, selection, { by: operator(), relay: site.relay, onProgress });
+  });
+  if (asked === undefined) return exitCode.failed;
   const text = askedText(asked);
   if (!options.wait || asked.letters === 0) {
-    terminal.out(json ? JSON.stringify(jsonOf(asked)) : text);
+    const waitsFor = await redriveObstacles(client, asked.redriveId);
+    if (json) terminal.out(JSON.stringify({ ...jsonOf(asked), waitsFor }));
+    else for (const line of [text, ...obstacleLines(waitsFor)]) terminal.out(line);
     return exitCode.ok;
   }
   if (!json) terminal.note(text);
   const progress = await watch(context, { client, asked });
-  const { redriving, dead } = progress;
-  const over = { ...jsonOf(asked), redriving, dead, gone: asked.letters - redriving - dead };
+  const { redriving, dead, cancelled } = progress;
+  const gone = asked.letters - redriving - dead - cancelled;
+  const over = { ...jsonOf(asked), redriving, dead, cancelled, gone };
   terminal.out(json ? JSON.stringify(over) : overText(over));
-  return redriving + dead === 0 ? exitCode.ok : exitCode.failed;
+  return redriving + dead + cancelled === 0 ? exitCode.ok : exitCode.failed;
 }
 
 function jsonOf({
@@ -112,37 +120,87 @@ function askedText({ letters, plan }: RequestedRedrive): string {
   return [`${countText(letters)} letters are handed over again.`, ...restLines(plan)].join('\n');
 }
 
-function overText(over: { letters: number; gone: number; dead: number; redriving: number }): string {
-  const { gone, dead, redriving } = over;
+function overText({ gone, dead, redriving, cancelled }: RedriveProgress & { readonly gone: number }): string {
   return [
     `${countText(gone)} delivered or discarded`,
-    ...(dead === 0 ? [] : [`${countText(dead)} dead again`]),
+    ...endedLines({ redriving, dead, cancelled }),
     ...(redriving === 0 ? [] : [`${countText(redriving)} still under way`]),
   ].join(', ');
 }
 
+function endedLines({ dead, cancelled }: RedriveProgress): string[] {
+  return [
+    ...(dead === 0 ? [] : [`${countText(dead)} dead again`]),
+    ...(cancelled === 0 ? [] : [`${countText(cancelled)} taken back`]),
+  ];
+}
+
+/** No more letters are looked at. */
+function lookedAt(count: number): string {
+  return countText(count, 10_000);
+}
+
+/** What letters wait for that nobody does for them. */
+function obstacleLines(obstacles: RedriveObstacles): string[] {
+  const { behind, behindLetter, endpointDisabled, paused, unfed } = obstacles;
+  return [
+    ...(behind === 0
+      ? []
+      : [
+          `${lookedAt(behind)} have an older dead letter of their entity: with afterDeadLetter 'wait' they come after it. Redrive or discard it; the oldest is ${behindLetter}.`,
+        ]),
+    ...(endpointDisabled === 0
+      ? []
+      : [`${lookedAt(endpointDisabled)} wait until their endpoint is enabled.`]),
+    ...paused.map((sink) => `Sink ${visibleText(sink)} is paused: its letters wait until it is resumed.`),
+    ...unfed.map(
+      (sink) =>
+        `The relay of sink ${visibleText(sink)} does not run, or has no such sink now: its letters wait for it.`,
+    ),
+  ];
+}
+
 async function watch(
   context: CommandContext,
-  { client, asked }: { readonly client: pg.Client; readonly asked: RequestedRedrive },
+  of: { readonly client: pg.Client; readonly asked: RequestedRedrive },
 ): Promise<RedriveProgress> {
-  const { terminal, signal } = context;
-  const quiet = context.quiet === true || context.json;
-  const began = performance.now();
-  let progress = await redriveProgress(client, asked.redriveId);
-  for (let nextPlain = plainSeconds; progress.redriving > 0 && !signal.aborted; ) {
+  const { signal } = context;
+  const { letters } = of.asked;
+  using meter = openMeter(context);
+  let progress: RedriveProgress = { redriving: letters, dead: 0, cancelled: 0 };
+  progress = await look(signal, { ...of, before: progress });
+  const still = { since: performance.now(), redriving: progress.redriving };
+  const said = new Set<string>();
+  while (progress.redriving > 0 && !signal.aborted) {
     await sleep(lookMs, undefined, { signal }).catch(() => undefined);
-    progress = await look(signal, { client, asked, before: progress });
-    if (quiet) continue;
-    const seconds = (performance.now() - began) / 1_000;
-    const text = redriveText(asked.letters, progress);
-    if (terminal.interactive) terminal.redraw(`  ${text}`);
-    else if (seconds >= nextPlain) {
-      nextPlain = seconds + plainSeconds;
-      terminal.note(`  ${text}`);
+    progress = await look(signal, { ...of, before: progress });
+    meter.show(Math.max(0, letters - progress.redriving), letters, endedLines(progress));
+    if (progress.redriving !== still.redriving) {
+      Object.assign(still, { since: performance.now(), redriving: progress.redriving });
+    } else if (performance.now() - still.since > stillMs) {
+      still.since = performance.now();
+      await sayWhy(context, { ...of, said });
     }
   }
-  if (!quiet) terminal.redraw('');
   return progress;
+}
+/** Each thing once. */
+async function sayWhy(
+  context: CommandContext,
+  {
+    client,
+    asked,
+    said,
+  }: { readonly client: pg.Client; readonly asked: RequestedRedrive; readonly said: Set<string> },
+): Promise<void> {
+  if (context.quiet === true || context.json || context.signal.aborted) return;
+  try {
+    const lines = obstacleLines(await redriveObstacles(client, asked.redriveId));
+    for (const line of lines.filter((each) => !said.has(each))) context.terminal.note(line);
+    for (const line of lines) said.add(line);
+  } catch (error) {
+    if (!context.signal.aborted) throw error;
+  }
 }
 
 /** Where it is; as before where the command was stopped, which ends the connection. */
@@ -157,16 +215,4 @@ async function look(
     if (signal.aborted) return at.before;
     throw error;
   }
-}
-
-/** `━━━━──── 74 %  1,363/1,842  2 dead again` */
-function redriveText(letters: number, { redriving, dead }: RedriveProgress): string {
-  const done = Math.max(0, letters - redriving);
-  const share = letters === 0 ? 1 : Math.min(1, done / letters);
-  const full = Math.floor(share * meterWidth);
-  return [
-    `${'━'.repeat(full)}${'─'.repeat(meterWidth - full)} ${Math.floor(share * 100)} %`,
-    `${countText(done)}/${countText(letters)}`,
-    ...(dead === 0 ? [] : [`${countText(dead)} dead again`]),
-  ].join('  ');
 }

@@ -1,0 +1,137 @@
+import type { Pool } from 'pg';
+import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { requestRedrive } from '../dead-letters/redrive.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
+import { eventually } from '../replication/stream-fixture.suite.ts';
+import type { DeliveryResult, Sink } from '../sinks/sink.ts';
+import { silentLogger } from '../telemetry/logger.ts';
+import type { Feed } from './feed.ts';
+import { Redriver } from './redriver.ts';
+import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
+
+let fixture: RelayFixture;
+beforeAll(async () => {
+  fixture = await RelayFixture.create(inject('postgres')['18']);
+});
+afterAll(async () => {
+  await fixture[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  await fixture.rows('delete from event_runtime.dead_letter');
+});
+
+/** Letters of a relay's sink, of entities `e1`, `e2` and so on; by default they are to be handed over again. */
+async function letters(count: number, { relay = 'ours', state = 'redriving' } = {}): Promise<void> {
+  await fixture.rows(
+    `insert into event_runtime.dead_letter
+       (tenant_id, sink, event_id, event_recorded_at, seq, entity_key, event_type, reason_code, reason, attempts, payload,
+        event_version, state, relay)
+     select 'acme', 'picky', gen_random_uuid(), now(), n, 'e' || n, 'of-' || $2::text, 'rejected', 'no', 1, '{}', 1, $3, $2
+       from generate_series(1, $1::int) n`,
+    [count, relay, state],
+  );
+}
+
+/** Stands in for a sink's feed: what it holds back, and what is to become of what it is handed. */
+class Held {
+  entities: ReadonlySet<string> = new Set();
+  hand: (events: readonly LoggedEvent[]) => Promise<DeliveryResult> = async () => ({ type: 'delivered' });
+
+  /** Runs until `over` holds. */
+  async until(over: () => boolean, pool: Pick<Pool, 'query' | 'connect'> = fixture.pool): Promise<void> {
+    const stop = new AbortController();
+    const feed: Pick<Feed, 'sink' | 'parked' | 'handAside' | 'holdBack'> = {
+      sink: { name: 'picky' } as Sink,
+      parked: undefined,
+      holdBack: (entities) => void (this.entities = new Set(entities)),
+      handAside: async (events) => {
+        const result = await this.hand(events);
+        return events.map(() => result);
+      },
+    };
+    const redriver = new Redriver({
+      feed,
+      pool: pool as Pool,
+      shard: undefined,
+      relay: 'ours',
+      onRejected: async () => undefined,
+      logger: silentLogger,
+    });
+    const running = redriver.run({ stopping: stop.signal });
+    try {
+      await eventually(async () => over(), Boolean);
+    } finally {
+      stop.abort();
+      await running;
+    }
+  }
+}
+
+test('an entity goes on when its letters are taken, while those of others are still handed over', async () => {
+  await letters(250);
+  const held = new Held();
+  const sizes: number[] = [];
+  held.hand = async () => {
+    sizes.push(held.entities.size);
+    return { type: 'delivered' };
+  };
+  await held.until(() => sizes.length === 3 && held.entities.size === 0);
+  expect(sizes).toEqual([250, 150, 50]);
+});
+
+test('what was held back for a letter goes on, though the letter is gone before it is found', async () => {
+  await letters(1);
+  const held = new Held();
+  let discarded = false;
+  const query = async (...values: Parameters<Pool['query']>): Promise<unknown> => {
+    const [given] = values as unknown as [string | { readonly rowMode?: string }];
+    if (typeof given !== 'string' && given.rowMode === 'array') {
+      expect([...held.entities]).toHaveLength(1);
+      await fixture.rows('delete from event_runtime.dead_letter');
+      discarded = true;
+    }
+    return await (fixture.pool.query as (...all: unknown[]) => Promise<unknown>).apply(fixture.pool, values);
+  };
+  const pool = { query, connect: fixture.pool.connect.bind(fixture.pool) } as unknown as Pool;
+  await held.until(() => discarded && held.entities.size === 0, pool);
+});
+
+test('letters that were taken are gone, though the redrive was taken back meanwhile; one that died since stays', async () => {
+  await letters(2);
+  const held = new Held();
+  held.hand = async () => {
+    await fixture.rows(
+      `update event_runtime.dead_letter set state = 'dead', attempts = attempts + case seq when 1 then 0 else 1 end`,
+    );
+    return { type: 'delivered' };
+  };
+  let handed = false;
+  const { hand } = held;
+  held.hand = async (events) => {
+    const result = await hand(events);
+    handed = true;
+    return result;
+  };
+  await held.until(() => handed && held.entities.size === 0);
+  const left = await fixture.rows<{ seq: string }>('select seq from event_runtime.dead_letter');
+  expect(left.map(({ seq }) => seq)).toEqual(['2']);
+});
+
+test('a relay hands over its own letters, and those of one that is gone once they are asked for in its name', async () => {
+  const [first, second] = [new Consumer('picky'), new Consumer('picky')];
+  for (const [name, consumer] of [
+    ['first', first],
+    ['second', second],
+  ] as const)
+    await fixture.relay([consumer.source], { name, source: 'table' }).start();
+  for (const relay of ['first', 'second', 'gone']) await letters(1, { relay, state: 'dead' });
+  const client = await fixture.pool.connect();
+  await requestRedrive(client, {}, { by: 'ops', relay: 'second' });
+  client.release();
+  await eventually(
+    async () => await fixture.rows('select from event_runtime.dead_letter'),
+    ({ length }) => length === 0,
+  );
+  expect(first.types).toEqual(['of-first']);
+  expect(second.types.toSorted()).toEqual(['of-gone', 'of-second']);
+});
