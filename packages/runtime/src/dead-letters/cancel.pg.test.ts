@@ -80,6 +80,13 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       `select count(*)::int, max(seq)::int as last from event_runtime.dead_letter where state = 'redriving'`,
     );
     expect(asked).toEqual([{ count: 2_000, last: 1_999 }]);
+    // Taken back is the newest first: what is handed over meanwhile has nothing dead before it.
+    seen.length = 1;
+    await expect(cancelRedrive(client, {}, { onProgress: stop })).rejects.toThrow('stopped');
+    const left = await fixture.rows<{ count: number; last: number }>(
+      `select count(*)::int, max(seq)::int as last from event_runtime.dead_letter where state = 'redriving'`,
+    );
+    expect(left).toEqual([{ count: 1_000, last: 999 }]);
     seen.length = 0;
     await expect(discardDeadLetters(client, {}, { ...why, onProgress: stop })).rejects.toThrow('stopped');
     expect(await states()).toHaveLength(500);
