@@ -301,6 +301,38 @@ export function describeAdapter<Transaction>(
       expect(await stored('forgotten')).toEqual([]);
     });
 
+    test('an emit that nobody awaited, behind a slow validator, is written in no other transaction', async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const validate = (value: unknown): Promise<{ value: unknown }> => promise.then(() => ({ value }));
+      const slow = defineEvent('conformance.slow', {
+        schema: { '~standard': { version: 1, vendor: 'conformance', validate } },
+      });
+      const slowly = createOutbox({
+        catalog: defineCatalog({ source: 'conformance', events: [slow] }),
+        adapter: host.adapter,
+      });
+      let late: ReadonlyArray<Promise<unknown>> = [];
+      const work = host.transaction(async (tx) => {
+        await host.insertOrder(tx, 'slow');
+        late = [
+          slowly.emit(tx, slow, 1, { tenant: 'slow' }),
+          slowly.emitMany(tx, [{ event: slow, data: 2 }], { tenant: 'slow' }),
+        ].map((emitted) => emitted.catch((error: unknown) => error));
+        throw boom;
+      });
+      await expect(work).rejects.toBe(boom);
+      // Another one, of somebody else; where the library keeps connections, on the same connection.
+      await host.transaction(async (tx) => {
+        await host.insertOrder(tx, 'of somebody else');
+        resolve();
+        expect(await Promise.all(late)).toMatchObject([{ code: 'ER2003' }, { code: 'ER2003' }]);
+      });
+      expect(await stored('slow')).toEqual([]);
+      await host.transaction((tx) => slowly.emit(tx, slow, 3, { tenant: 'slow' }));
+      await host.transaction((tx) => slowly.emitMany(tx, [{ event: slow, data: 4 }], { tenant: 'slow' }));
+      expect(await payloads('slow')).toEqual(['3', '4']);
+    });
+
     test('a role that may not emit is told what to grant', async () => {
       const stranger = await open(database.strangerUrl);
       try {

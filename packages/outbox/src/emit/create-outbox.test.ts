@@ -41,7 +41,7 @@ const throwing = defineEvent('throwing', {
 });
 const catalog = defineCatalog({ source: 'shop', events: [placed, raw, shipped, badKey, throwing] });
 
-/** Records what would be sent. */
+/** Records what would be sent, without the question of which transaction it is. */
 function recorder(open: () => boolean | undefined = () => true): {
   readonly sent: Statement[];
   readonly adapter: TransactionAdapter<object>;
@@ -51,6 +51,7 @@ function recorder(open: () => boolean | undefined = () => true): {
   const adapter: TransactionAdapter<object> = {
     library: 'recorder',
     async execute(_, statement) {
+      if (statement.text.includes('pg_current_xact_id()')) return [{ transaction: '7' }];
       sent.push(statement);
       const events = statement.text.includes('emit_many') ? (statement.values[0]?.split(',').length ?? 0) : 1;
       return Array.from({ length: events }, () => row);
@@ -277,6 +278,51 @@ test.each([0, -1, Number.NaN, 32 * 1024 * 1024 + 1])('maxPayloadBytes %s is refu
 });
 
 describe('the transaction', () => {
+  test('what waited for a validator is sent for the transaction that it was called in, and for that alone', async () => {
+    const { sent, adapter } = recorder();
+    const outbox = createOutbox({ catalog, adapter });
+    await outbox.emit(tx, shipped, { id: 'o1' }, { tenant });
+    await outbox.emitMany(tx, [{ event: shipped, data: { id: 'o1' } }], { tenant });
+    for (const { text, values } of sent) {
+      expect(text).toMatch(/ where pg_catalog\.pg_current_xact_id_if_assigned\(\)::text = \$\d+$/);
+      expect(text.match(/\$\d+/g)).toEqual(values.map((_, index) => `$${index + 1}`));
+      expect(values.at(-1)).toBe('7');
+    }
+    await outbox.emit(tx, raw, 1, { tenant });
+    expect(sent.map(({ text }) => text.includes('xact_id'))).toEqual([true, true, false]);
+  });
+
+  test('where it is another transaction by then, the database answers no row: ER2003', async () => {
+    const { adapter } = recorder();
+    const elsewhere: TransactionAdapter<object> = {
+      ...adapter,
+      execute: async (at, statement) =>
+        statement.text.includes(' where ') ? [] : await adapter.execute(at, statement),
+    };
+    const outbox = createOutbox({ catalog, adapter: elsewhere });
+    const one = outbox.emit(tx, shipped, { id: 'o1' }, { tenant });
+    await expect(one).rejects.toMatchObject({ code: 'ER2003' });
+    const many = outbox.emitMany(tx, [{ event: shipped, data: { id: 'o1' } }], { tenant });
+    await expect(many).rejects.toMatchObject({ code: 'ER2003' });
+  });
+
+  test('a transaction that does not tell its id: the error that the driver threw, and no event', async () => {
+    const { sent, adapter } = recorder();
+    const broken: TransactionAdapter<object> = {
+      ...adapter,
+      execute: (at, statement) =>
+        statement.text.includes('pg_current_xact_id()')
+          ? Promise.reject(new Error('connection lost'))
+          : adapter.execute(at, statement),
+    };
+    const outbox = createOutbox({ catalog, adapter: broken });
+    await expect(outbox.emit(tx, shipped, { id: 'o1' }, { tenant })).rejects.toThrow('connection lost');
+    // What is wrong with the event is said first.
+    const emitted = outbox.emit(tx, shipped, { id: 'gone' }, { tenant });
+    await expect(emitted).rejects.toMatchObject({ code: 'ER2001' });
+    expect(sent).toEqual([]);
+  });
+
   test('one that ends while a validator works is noticed before anything is sent', async () => {
     let open = true;
     const { sent, adapter } = recorder(() => open);

@@ -9,6 +9,7 @@ import { emitFailure } from './database-error.ts';
 import type { CallOptions, EmitManyOptions, EmitOptions, EmitResult, EventOptions } from './emit-options.ts';
 import { type EmitRow, emitManyStatement, emitStatement, toResult } from './emit-statement.ts';
 import { type EventInput, type PrepareContext, prepareEvent } from './prepare-event.ts';
+import { onlyIn, toTransactionId, transactionIdStatement } from './same-transaction.ts';
 import { bytesBeyond } from './utf8-bytes.ts';
 
 const mebibyte = 1024 * 1024;
@@ -35,10 +36,11 @@ export type Emission<Event extends EventDefinition> = Event extends EventDefinit
 /** Writes events into the caller's own transaction. */
 export interface Outbox<C extends Catalog, Transaction> {
   /**
-   * Writes one event, in one round trip. It exists when the transaction commits, and only then.
+   * Writes one event, in one round trip; in two where its validator is asynchronous. It exists when the
+   * transaction commits, and only then.
    *
    * @param transaction where the business row is written; see the adapter for what it takes
-   * @throws ER2001 to ER2008 before anything is sent; ER2004, ER2006, ER2009 or ER2011 from the
+   * @throws ER2001 to ER2008 before anything is written; ER2004, ER2006, ER2009 or ER2011 from the
    *   database, after which PostgreSQL accepts nothing in this transaction but a rollback
    */
   emit<Event extends EventOf<C>>(
@@ -102,10 +104,14 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     options: EmitOptions = {},
   ): Promise<EmitResult> {
     const prepared = this.#prepare(transaction, [{ event, data, options }]);
-    const [row] = prepared instanceof Promise ? await prepared : prepared;
+    const { rows, within } =
+      prepared instanceof Promise
+        ? await this.#wait(transaction, prepared, options)
+        : { rows: prepared, within: undefined };
+    const [row] = rows;
     if (row === undefined) throw new TypeError('an event was lost');
     const statement = emitStatement(row, options.lock === 'entity');
-    const [result] = await this.#send(transaction, statement, { rows: [row], options });
+    const [result] = await this.#send(transaction, statement, { rows, options, within });
     if (result === undefined) throw new TypeError(`${this.#adapter.library}: emit answered no row`);
     return result;
   }
@@ -124,7 +130,10 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
       ordinal: index + 1,
     }));
     const prepared = this.#prepare(transaction, inputs);
-    const rows = prepared instanceof Promise ? await prepared : prepared;
+    const { rows, within } =
+      prepared instanceof Promise
+        ? await this.#wait(transaction, prepared, options)
+        : { rows: prepared, within: undefined };
     if (rows.length === 0) return [];
     const bytes = bytesBeyond(
       largestCallBytes,
@@ -137,7 +146,7 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
       });
     }
     const statement = emitManyStatement(rows, options.lock === 'entity');
-    const results = await this.#send(transaction, statement, { rows, options });
+    const results = await this.#send(transaction, statement, { rows, options, within });
     if (results.length !== rows.length) {
       throw new TypeError(`${this.#adapter.library}: ${rows.length} events, ${results.length} answers`);
     }
@@ -161,26 +170,66 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     return rows;
   }
 
+  /**
+   * Waits for asynchronous validators. Whoever did not await this emit may end the transaction meanwhile, and the
+   * connection may be in another one when they are done: so the transaction is asked for its id now, before
+   * its next statement, and the events are written in that one alone.
+   */
+  async #wait(
+    transaction: Transaction,
+    prepared: Promise<EmitRow[]>,
+    options: CallOptions,
+  ): Promise<{ readonly rows: EmitRow[]; readonly within: string }> {
+    const asked = options.signal?.aborted === true ? Promise.resolve('') : this.#transactionId(transaction);
+    const [rows, within] = await Promise.allSettled([prepared, asked]);
+    if (rows.status === 'rejected') throw rows.reason;
+    if (within.status === 'rejected') throw within.reason;
+    return { rows: rows.value, within: within.value };
+  }
+
+  async #transactionId(transaction: Transaction): Promise<string> {
+    let id: string | undefined;
+    try {
+      id = toTransactionId(await this.#adapter.execute(transaction, transactionIdStatement));
+    } catch (thrown) {
+      throw emitFailure(thrown, { idempotent: false });
+    }
+    if (id === undefined) throw this.#noTransaction();
+    return id;
+  }
+
   #requireTransaction(transaction: Transaction): void {
     const known = typeof transaction === 'object' && transaction !== null;
-    if (!known || this.#adapter.inTransaction(transaction) === false) {
-      throw producerError('ER2003', { detail: `(${this.#adapter.library})` });
-    }
+    if (!known || this.#adapter.inTransaction(transaction) === false) throw this.#noTransaction();
+  }
+
+  #noTransaction(): Error {
+    return producerError('ER2003', { detail: `(${this.#adapter.library})` });
   }
 
   async #send(
     transaction: Transaction,
     statement: Statement,
-    call: { readonly rows: readonly EmitRow[]; readonly options: CallOptions },
+    call: {
+      readonly rows: readonly EmitRow[];
+      readonly options: CallOptions;
+      /** The id of the transaction in which alone it is written; undefined where nothing was waited for. */
+      readonly within?: string | undefined;
+    },
   ): Promise<EmitResult[]> {
     // Once more: validators may have taken their time, and the transaction may have ended meanwhile.
     this.#requireTransaction(transaction);
     call.options.signal?.throwIfAborted();
+    const { within } = call;
+    const sent = within === undefined ? statement : onlyIn(within, statement);
+    let results: EmitResult[];
     try {
-      return (await this.#adapter.execute(transaction, statement)).map(toResult);
+      results = (await this.#adapter.execute(transaction, sent)).map(toResult);
     } catch (thrown) {
       throw emitFailure(thrown, { idempotent: call.rows.some((row) => row.idempotencyKey !== null) });
     }
+    if (within !== undefined && results.length === 0) throw this.#noTransaction();
+    return results;
   }
 }
 
