@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { arrayLiteral } from './array-literal.ts';
 
 test.each([
-  ['plain text', ['a', null, ''], '{"a",NULL,""}'],
+  ['plain text', ['a', ''], '{"a",""}'],
   ['the word NULL', ['NULL'], '{"NULL"}'],
   ['quote and backslash', ['a"b\\c'], '{"a\\"b\\\\c"}'],
   ['a JSON escape stays one', ['{"a":"\\n\\u0000"}'], '{"{\\"a\\":\\"\\\\n\\\\u0000\\"}"}'],

@@ -1,9 +1,11 @@
 /**
- * A PostgreSQL array literal of texts. Sent as one text parameter and cast in SQL (`$1::text::json[]`),
+ * A PostgreSQL array literal of texts. Sent as one text parameter and cast in SQL (`$1::text::text[]`),
  * it works alike in every driver, none of which agree on how to send an array.
+ *
+ * Texts alone: a session with `array_nulls = off` reads an element `NULL` as that word.
  */
-export function arrayLiteral(values: ReadonlyArray<string | null>): string {
-  return `{${values.map((value) => (value === null ? 'NULL' : quote(value))).join(',')}}`;
+export function arrayLiteral(values: readonly string[]): string {
+  return `{${values.map(quote).join(',')}}`;
 }
 
 /**

@@ -191,8 +191,8 @@ test('events with options of their own and events without, in one call: each get
     { tenant, headers: { a: 'x' } },
   );
   expect(sent[0]?.values[2]).toBe(`{"${tenant}","other","${tenant}"}`);
-  expect(sent[0]?.values[7]).toBe('{NULL,"c",NULL}');
-  expect(sent[0]?.values[10]).toBe(`{NULL,"${traceparent}",NULL}`);
+  expect(sent[0]?.values[7]).toBe('{"","c",""}');
+  expect(sent[0]?.values[10]).toBe(`{"","${traceparent}",""}`);
   expect(sent[0]?.values[11]).toBe('{"{\\"a\\":\\"x\\"}"}');
 });
 

@@ -58,26 +58,32 @@ export function emitStatement(row: EmitRow, lockEntity: boolean): Statement {
 
 // Payloads come in one text, apart by U+001E: JSON text never has that character as it is, so nothing is escaped.
 const separator = '\u001e';
+// In an array an empty text stands for null: no argument may be empty, and every session reads it alike.
+const texts = (place: number): string => `pg_catalog.array_replace($${place}::text::text[], '', null)`;
 const emitManyText = `select event::text as event
-from event_runtime.emit_many($1::text::text[], string_to_array($2, E'\\x1e')::json[], $3::text::text[],
-  $4::text::text[], $5::text::text[], $6::text::int[], $7::text::text[], $8::text::text[], $9::text::text[],
-  $10::text::text[], $11::text::text[], $12::text::json[], $13::text::boolean) as event`;
+from event_runtime.emit_many($1::text::text[], string_to_array($2, E'\\x1e')::json[], ${texts(3)},
+  ${texts(4)}, ${texts(5)}, $6::text::int[], ${texts(7)}, ${texts(8)}, ${texts(9)},
+  ${texts(10)}, ${texts(11)}, ${texts(12)}::json[], $13::text::boolean) as event`;
 
 /** The statement that writes many events, answering one row for each, in their order. */
 export function emitManyStatement(rows: readonly EmitRow[], lockEntity: boolean): Statement {
   const values = columns.map((column) => {
-    const texts = rows.map((row) => row[column]);
-    if (column === 'payload') return texts.join(separator);
-    return column === 'eventType' ? arrayLiteral(texts) : compact(texts);
+    const given = rows.map((row) => row[column]);
+    if (column === 'payload') return given.join(separator);
+    return column === 'eventType' ? literal(given) : compact(given);
   });
   return { text: emitManyText, values: [...values, String(lockEntity)] };
 }
 
 /** What `emit_many` reads as "the same for all": null for all null, one element for all equal. */
-function compact(texts: ReadonlyArray<string | null>): string | null {
-  const [first = null] = texts;
-  if (texts.some((text) => text !== first)) return arrayLiteral(texts);
-  return first === null ? null : arrayLiteral([first]);
+function compact(given: ReadonlyArray<string | null>): string | null {
+  const [first = null] = given;
+  if (given.some((text) => text !== first)) return literal(given);
+  return first === null ? null : literal([first]);
+}
+
+function literal(given: ReadonlyArray<string | null>): string {
+  return arrayLiteral(given.map((text) => text ?? ''));
 }
 
 /**

@@ -54,8 +54,9 @@ export const producerErrors = {
     retryable: false,
   },
   ER2011: {
-    meaning: 'The database has no event_runtime schema, or this role may not use it.',
-    remedy: 'Run `npx event-runtime migrate`, and `grant event_runtime_producer to <role>`.',
+    meaning: 'The database has no event_runtime schema, or this role or session may not use it.',
+    remedy:
+      'Run `npx event-runtime migrate`, `grant event_runtime_producer to <role>`, and leave row_security = on.',
     retryable: false,
   },
 } as const;
