@@ -1,5 +1,5 @@
 import { producerError } from '../errors/codes.ts';
-import type { EventDefinition } from './define-event.ts';
+import { type EventDefinition, isList, shown } from './define-event.ts';
 
 /** The events that one service may emit. */
 export interface Catalog<Event extends EventDefinition = EventDefinition> {
@@ -16,17 +16,22 @@ export type EventOf<C extends Catalog> = C['events'][number];
  *
  * @param catalog `source` is the service's name, without a leading slash: letters, digits and
  *   `_ . / -`, at most 200 characters
- * @throws ER2010 when the source is not valid, or a type and version occur twice
+ * @throws ER2010 when the source is not valid, an event is none, or a type and version occur twice
  */
 export function defineCatalog<const Events extends readonly EventDefinition[]>(catalog: {
   readonly source: string;
   readonly events: Events;
 }): Catalog<Events[number]> {
-  if (!/^[a-z0-9][\w./-]{0,199}$/i.test(catalog.source)) {
-    throw producerError('ER2010', { detail: `source ${JSON.stringify(catalog.source).slice(0, 220)}` });
+  if (typeof catalog.source !== 'string' || !/^[a-z0-9][\w./-]{0,199}$/i.test(catalog.source)) {
+    throw producerError('ER2010', { detail: `source ${shown(catalog.source)}` });
   }
+  const events: readonly EventDefinition[] = catalog.events;
+  if (!isList(events)) throw producerError('ER2010', { detail: 'events is no array' });
   const seen = new Set<string>();
-  for (const event of catalog.events) {
+  for (const [index, event] of events.entries()) {
+    if (typeof event !== 'object' || (event as unknown) === null) {
+      throw producerError('ER2010', { detail: `events[${index}] is not made by defineEvent` });
+    }
     const name = eventName(event);
     if (seen.has(name)) throw producerError('ER2010', { detail: `${name} occurs twice` });
     seen.add(name);

@@ -22,6 +22,32 @@ test.each([0, -1, 1.5, Number.NaN, 2 ** 31])('refuses version %j', (version) => 
   expect(() => defineEvent('a', { version, schema })).toThrow(expect.objectContaining({ code: 'ER2010' }));
 });
 
+type Declared = Parameters<typeof defineEvent>;
+const notTyped: Array<[what: string, type: unknown, declaration: unknown]> = [
+  ['no type', undefined, { schema }],
+  ['a number for a type', 7, { schema }],
+  ['no declaration', 'a', undefined],
+  ['null for a declaration', 'a', null],
+  ['a path for a key', 'a', { schema, key: 'orderId' }],
+  ['a text for pii', 'a', { schema, pii: 'email' }],
+  ['an object for examples', 'a', { schema, examples: {} }],
+];
+test.each(notTyped)('refuses from JavaScript: %s', (_, type, declaration) => {
+  const define = (): unknown => defineEvent(type as Declared[0], declaration as Declared[1]);
+  expect(define).toThrow(expect.objectContaining({ code: 'ER2010' }));
+});
+
+test.each([
+  { events: [] },
+  { source: undefined, events: [] },
+  { source: 'shop' },
+  { source: 'shop', events: [undefined] },
+  { source: 'shop', events: {} },
+])('refuses from JavaScript the catalogue %j', (catalog) => {
+  const define = (): unknown => defineCatalog(catalog as unknown as { source: string; events: [] });
+  expect(define).toThrow(expect.objectContaining({ code: 'ER2010' }));
+});
+
 test('refuses what is no Standard Schema', () => {
   const notOne = { parse: (value: unknown) => value } as unknown as StandardSchema;
   expect(() => defineEvent('a', { schema: notOne })).toThrow(expect.objectContaining({ code: 'ER2010' }));

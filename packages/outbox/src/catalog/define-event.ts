@@ -54,8 +54,12 @@ export function defineEvent<const Type extends string, Schema extends StandardSc
   type: Type,
   declaration: EventDeclaration<Schema>,
 ): EventDefinition<Type, Schema> {
-  if (!/^[a-z0-9][\w.:/-]{0,199}$/i.test(type)) {
-    throw producerError('ER2010', { detail: `event type ${JSON.stringify(type).slice(0, 220)}` });
+  // From JavaScript anything may come; a pattern would take undefined for the word.
+  if (typeof type !== 'string' || !/^[a-z0-9][\w.:/-]{0,199}$/i.test(type)) {
+    throw producerError('ER2010', { detail: `event type ${shown(type)}` });
+  }
+  if (typeof declaration !== 'object' || (declaration as unknown) === null) {
+    throw producerError('ER2010', { detail: `${type}: there is no declaration` });
   }
   const { version = 1, schema, key, pii = [], examples = [], description } = declaration;
   if (!Number.isInteger(version) || version < 1 || version > 2_147_483_647) {
@@ -63,6 +67,12 @@ export function defineEvent<const Type extends string, Schema extends StandardSc
   }
   if (!isStandardSchema(schema)) {
     throw producerError('ER2010', { detail: `${type}: the schema does not implement Standard Schema v1` });
+  }
+  if (key !== undefined && typeof key !== 'function') {
+    throw producerError('ER2010', { detail: `${type}: the key is no function` });
+  }
+  if (!isList(pii) || !isList(examples)) {
+    throw producerError('ER2010', { detail: `${type}: pii or examples is no array` });
   }
   return Object.freeze({
     type,
@@ -73,4 +83,14 @@ export function defineEvent<const Type extends string, Schema extends StandardSc
     ...(key === undefined ? {} : { key }),
     ...(description === undefined ? {} : { description }),
   });
+}
+
+/** Whether it is an array, where the type says so already. */
+export function isList(value: unknown): boolean {
+  return Array.isArray(value);
+}
+
+/** A value that is not valid, as messages show it. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value).slice(0, 220) : `is ${typeof value}`;
 }

@@ -3,6 +3,7 @@ import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-ho
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { fromPrisma } from '../adapters/prisma.ts';
 import type { Statement, TransactionAdapter } from '../adapters/transaction-adapter.ts';
 import { defineCatalog } from '../catalog/define-catalog.ts';
 import { defineEvent } from '../catalog/define-event.ts';
@@ -39,7 +40,15 @@ const throwing = defineEvent('throwing', {
     },
   },
 });
-const catalog = defineCatalog({ source: 'shop', events: [placed, raw, shipped, badKey, throwing] });
+const silent = defineEvent('silent', {
+  schema: {
+    '~standard': { version: 1, vendor: 'test', validate: () => undefined as unknown as { value: unknown } },
+  },
+});
+const catalog = defineCatalog({
+  source: 'shop',
+  events: [placed, raw, shipped, badKey, throwing, silent],
+});
 
 /** Records what would be sent, without the question of which transaction it is. */
 function recorder(open: () => boolean | undefined = () => true): {
@@ -103,9 +112,11 @@ const refused: Array<[what: string, code: string, event: unknown, data: unknown,
   ['data that does not fit', 'ER2001', placed, { id: 'o1', total: -1 }, { tenant }],
   ['data that an async validator refuses', 'ER2001', shipped, { id: 'gone' }, { tenant }],
   ['a validator that throws', 'ER2001', throwing, 1, { tenant }],
+  ['a validator without an answer', 'ER2001', silent, 1, { tenant }],
   ['an event outside of the catalogue', 'ER2002', defineEvent('x', { schema: anything }), 1, { tenant }],
   ['a namesake of an event', 'ER2002', defineEvent('raw', { schema: anything }), 1, { tenant }],
   ['no event at all', 'ER2002', undefined, 1, { tenant }],
+  ["an event's name", 'ER2002', 'raw', 1, { tenant }],
   ['an empty tenant', 'ER2004', raw, 1, { tenant: '' }],
   ['a payload too large, counted in bytes', 'ER2005', raw, 'é'.repeat(1001), { tenant }],
   ['a bigint', 'ER2007', raw, { n: 1n }, { tenant }],
@@ -158,6 +169,25 @@ test.each(refused)('%s is %s, and nothing is sent', async (_, code, event, data,
   const both = outbox.emitMany(tx, emissions, shared);
   await expect(both).rejects.toMatchObject({ code, message: expect.stringContaining(`event ${ordinal}, `) });
   expect(sent).toEqual([]);
+});
+
+test('from JavaScript: options or events that are none are refused, and nothing is sent', async () => {
+  const { sent, adapter } = recorder();
+  const outbox = createOutbox({ catalog, adapter });
+  for (const options of [null, 'acme', 7] as unknown as Array<{ tenant: string }>) {
+    await expect(outbox.emit(tx, raw, 1, options)).rejects.toMatchObject({ code: 'ER2008' });
+    await expect(outbox.emitMany(tx, [], options)).rejects.toMatchObject({ code: 'ER2008' });
+  }
+  for (const emissions of [undefined, null, { event: raw, data: 1 }] as unknown as Array<[]>) {
+    await expect(outbox.emitMany(tx, emissions, { tenant })).rejects.toMatchObject({ code: 'ER2008' });
+  }
+  expect(sent).toEqual([]);
+});
+
+test('from JavaScript: an outbox without a catalogue, or with an adapter that was not called, is refused', () => {
+  const wrong = (options: unknown) => (): unknown => createOutbox(options as { catalog: typeof catalog });
+  expect(wrong({})).toThrow(expect.objectContaining({ code: 'ER2010' }));
+  expect(wrong({ catalog, adapter: fromPrisma })).toThrow(expect.objectContaining({ code: 'ER2008' }));
 });
 
 test('a lock that is not known is refused: no lock would be taken', async () => {

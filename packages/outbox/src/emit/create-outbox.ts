@@ -1,7 +1,7 @@
 import { fromPg, type PgTransaction } from '../adapters/pg.ts';
 import type { Statement, TransactionAdapter } from '../adapters/transaction-adapter.ts';
 import type { Catalog, EventOf } from '../catalog/define-catalog.ts';
-import type { EventDefinition } from '../catalog/define-event.ts';
+import { type EventDefinition, isList } from '../catalog/define-event.ts';
 import type { InputOf } from '../catalog/standard-schema.ts';
 import { producerError } from '../errors/codes.ts';
 import { optionsCheck } from './checked-options.ts';
@@ -72,7 +72,7 @@ export interface Outbox<C extends Catalog, Transaction> {
  * in one place. A service that uses two libraries creates two outboxes; they hold no state.
  *
  * @param options without `adapter`, a transaction is a `pg` client
- * @throws ER2008 when `maxPayloadBytes` is out of range
+ * @throws ER2010 when there is no catalogue; ER2008 when `adapter` is none, or `maxPayloadBytes` is out of range
  */
 export function createOutbox<C extends Catalog>(options: OutboxOptions<C>): Outbox<C, PgTransaction>;
 export function createOutbox<C extends Catalog, Transaction>(
@@ -82,6 +82,12 @@ export function createOutbox<C extends Catalog>(
   options: OutboxOptions<C> & { readonly adapter?: TransactionAdapter<never> },
 ): Outbox<C, never> {
   const { catalog, adapter = fromPg(), maxPayloadBytes = 8 * mebibyte } = options;
+  if (!Array.isArray((catalog as Catalog | undefined)?.events)) {
+    throw producerError('ER2010', { detail: 'createOutbox was given no catalogue.' });
+  }
+  if (typeof adapter.execute !== 'function' || typeof adapter.inTransaction !== 'function') {
+    throw producerError('ER2008', { detail: 'adapter is none: call it, as in fromPrisma().' });
+  }
   if (!(maxPayloadBytes >= 1 && maxPayloadBytes <= largestPayloadBytes)) {
     throw producerError('ER2008', { detail: `maxPayloadBytes is not from 1 to ${largestPayloadBytes}.` });
   }
@@ -103,6 +109,7 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     data: InputOf<Event['schema']>,
     options: EmitOptions = {},
   ): Promise<EmitResult> {
+    requireObject('options', options);
     const prepared = this.#prepare(transaction, [{ event, data, options }]);
     const { rows, within } =
       prepared instanceof Promise
@@ -121,6 +128,8 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     emissions: ReadonlyArray<Emission<EventOf<C>>>,
     options: EmitManyOptions = {},
   ): Promise<EmitResult[]> {
+    requireObject('options', options);
+    if (!isList(emissions)) throw producerError('ER2008', { detail: 'emissions is no array.' });
     if ('idempotencyKey' in options) {
       throw producerError('ER2008', { detail: 'idempotencyKey belongs to one event, not to all.' });
     }
@@ -231,6 +240,14 @@ class TransactionalOutbox<C extends Catalog, Transaction> implements Outbox<C, T
     if (within !== undefined && results.length === 0) throw this.#noTransaction();
     return results;
   }
+}
+
+/** The types say so; JavaScript does not ask them. */
+function requireObject(name: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null) return;
+  throw producerError('ER2008', {
+    detail: `${name} is ${value === null ? 'null' : typeof value}, no object.`,
+  });
 }
 
 async function prepareRest(

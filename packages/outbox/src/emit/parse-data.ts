@@ -13,7 +13,8 @@ export interface ParsedData {
  * is sent before its caller's next statement, awaited or not.
  *
  * @param subject `label` is how messages name the event
- * @throws ER2001 with one `path: message` per issue, or with the validator's own error as cause
+ * @throws ER2001 with one `path: message` per issue, or with the validator's own error as cause, also where it
+ *   answers no result
  */
 export function parseData(
   event: EventDefinition,
@@ -23,7 +24,8 @@ export function parseData(
   const standard = event.schema['~standard'];
   const threw = (cause: unknown): Error =>
     producerError('ER2001', { detail: `${label}: the validator threw.`, cause });
-  const accept = (result: SchemaResult<unknown>): ParsedData => {
+  const accept = (result: SchemaResult<unknown> | null | undefined): ParsedData => {
+    if (typeof result !== 'object' || result === null) throw threw(new TypeError('it answered no result'));
     if (result.issues === undefined) return { value: result.value };
     const issues = issueText(result.issues, { vendor: standard.vendor, data });
     throw producerError('ER2001', { detail: `${label}: ${issues}` });
@@ -41,6 +43,10 @@ export function parseData(
 }
 
 /** A promise of another realm or library is one too. */
-function isThenable(result: object): result is PromiseLike<SchemaResult<unknown>> {
-  return 'then' in result && typeof result.then === 'function';
+function isThenable(
+  result: object | null | undefined,
+): result is PromiseLike<SchemaResult<unknown> | undefined> {
+  return (
+    typeof result === 'object' && result !== null && 'then' in result && typeof result.then === 'function'
+  );
 }

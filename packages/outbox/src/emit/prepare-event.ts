@@ -75,7 +75,7 @@ function requireKnown(
   { catalog, place }: { readonly catalog: Catalog; readonly place: string },
 ): void {
   if (event !== undefined && catalog.events.includes(event)) return;
-  const name = event === undefined ? `${place}no event` : `${place}${eventName(event)}`;
+  const name = typeof event === 'object' ? `${place}${eventName(event)}` : `${place}no event`;
   const namesake = catalog.events.some(
     (known) => known.type === event?.type && known.version === event.version,
   );
