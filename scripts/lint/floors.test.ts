@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,12 +13,28 @@ const floors: readonly (readonly string[])[] = [
   ['schema', 'replication'],
   ['log', 'sinks', 'tenancy', 'audit'],
   ['relay', 'streams'],
-  ['worker', 'webhooks'],
+  ['worker', 'webhooks', 'dead-letters'],
   ['testing'],
 ];
-const sideways = ['internal>errors', 'lifecycle>telemetry', 'sinks>log', 'audit>tenancy'];
+const sideways = [
+  'internal>errors',
+  'lifecycle>telemetry',
+  'sinks>log',
+  'audit>tenancy',
+  'dead-letters>webhooks',
+];
 const rooms = floors.flat();
 const floorOf = (room: string): number => floors.findIndex((names) => names.includes(room));
+
+test('every room that is there is here', () => {
+  const folders = readdirSync(join(import.meta.dirname, '../../packages/runtime/src'), {
+    withFileTypes: true,
+  })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+  expect(folders.length).toBeGreaterThan(10);
+  expect(folders.filter((name) => !rooms.includes(name))).toEqual([]);
+});
 
 test.each(rooms)('%s/ may import what is below it, and nothing else', (from) => {
   for (const to of rooms) {
