@@ -127,4 +127,5 @@ names their server, and without it they start PostgreSQL of their own.
 | 2 | The command line or a setting is not valid. |
 | 3 | It looked, and what it looked at is not healthy: \`doctor\`, \`status\`, \`migrate --status\`. |
 
-The first Ctrl-C or SIGTERM asks for an orderly end, the second ends the process at once.`;
+The first Ctrl-C or SIGTERM asks for an orderly end, the second ends the process at once. Ctrl-C twice within a second is
+one: npm passes on what the terminal has sent already.`;

@@ -1,18 +1,22 @@
 import { constants } from 'node:os';
 import { composition } from './commands.ts';
+import { RepeatedSignal } from './repeated-signal.ts';
 import { run } from './run.ts';
 import { terminalOf } from './terminal.ts';
 
 /**
  * The program: runs the command line of this process and sets its exit code.
  *
- * The first Ctrl-C (or SIGTERM) asks the command to stop and clean up; the second ends the process at once.
+ * The first Ctrl-C (or SIGTERM) asks the command to stop and clean up; the second ends the process at once, a Ctrl-C
+ * once a second is over.
  * A reader of the output that goes away (`| head`, a closed terminal) asks for the same: nobody looks on.
  */
 export async function main(): Promise<void> {
   const terminal = terminalOf(process);
   const stop = new AbortController();
+  const repeated = new RepeatedSignal();
   const onSignal = (name: NodeJS.Signals): void => {
+    if (repeated.isEcho(name, performance.now())) return;
     if (stop.signal.aborted) process.exit(128 + constants.signals[name]);
     terminal.note(`${name}: stopping; once more ends at once`);
     stop.abort(new DOMException(`stopped by ${name}`, 'AbortError'));
