@@ -1,6 +1,7 @@
 import { unreachable } from '@event-runtime/runtime';
-import { createTestDatabase, EmbeddedPostgres } from '@event-runtime/runtime/testing';
+import { createTestDatabase } from '@event-runtime/runtime/testing';
 import pg from 'pg';
+import { embeddedDatabase } from '../embedded-database.ts';
 import { serverError } from '../server-error.ts';
 
 /** The database that a demo runs in, removed at dispose. */
@@ -19,15 +20,7 @@ export interface DemoDatabase extends AsyncDisposable {
  *   ER5002 and ER5003 where embedded PostgreSQL cannot be had
  */
 export async function demoDatabase(serverUrl: string | undefined): Promise<DemoDatabase> {
-  if (serverUrl !== undefined && serverUrl !== '') return await databaseOn(serverUrl);
-  const startedAt = performance.now();
-  const server = await EmbeddedPostgres.start({ settings: { max_slot_wal_keep_size: '4GB' } });
-  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-  return {
-    url: server.url,
-    description: `127.0.0.1:${server.port}, embedded, started in ${seconds} s`,
-    [Symbol.asyncDispose]: () => server.stop(),
-  };
+  return serverUrl === undefined || serverUrl === '' ? await embeddedDatabase() : await databaseOn(serverUrl);
 }
 
 async function databaseOn(serverUrl: string): Promise<DemoDatabase> {

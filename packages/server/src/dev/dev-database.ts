@@ -1,6 +1,6 @@
 import { unreachable } from '@event-runtime/runtime';
-import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
+import { embeddedDatabase } from '../embedded-database.ts';
 import { serverError } from '../server-error.ts';
 
 /** The database that `dev` runs on. */
@@ -19,15 +19,8 @@ export interface DevDatabase extends AsyncDisposable {
  */
 export async function devDatabase(url: string | undefined): Promise<DevDatabase> {
   if (url !== undefined && url !== '') return await given(url);
-  const startedAt = performance.now();
-  const server = await EmbeddedPostgres.start({ settings: { max_slot_wal_keep_size: '4GB' } });
-  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-  return {
-    url: server.url,
-    description: `127.0.0.1:${server.port}, embedded, started in ${seconds} s; it ends with this run`,
-    embedded: true,
-    [Symbol.asyncDispose]: () => server.stop(),
-  };
+  const own = await embeddedDatabase();
+  return { ...own, description: `${own.description}; it ends with this run`, embedded: true };
 }
 
 async function given(url: string): Promise<DevDatabase> {
