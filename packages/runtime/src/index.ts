@@ -37,6 +37,7 @@ export {
   type LeaseReport,
   type RelayReport,
   type RelayReportOptions,
+  type ReplayReport,
   relayReport,
   type ServerReport,
   type SinkReport,
@@ -54,6 +55,7 @@ export {
   type ReplayState,
   setReplayState,
 } from './relay/replay/replay-jobs.ts';
+export type { ReplayWait } from './relay/replay/replay-waits.ts';
 export type { ReplaySelection } from './relay/replay/selection.ts';
 export { Retention } from './relay/retention.ts';
 export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retention-options.ts';

@@ -116,4 +116,9 @@ export const operationErrors = {
       'Look why the slot does not move: no relay that reads it, or a transaction that has been open for long.',
     retryable: false,
   },
+  ER1323: {
+    meaning: 'A replay runs and does not get on.',
+    remedy: 'Run `event-runtime replay list`: it says what is in the way of each.',
+    retryable: false,
+  },
 } as const;

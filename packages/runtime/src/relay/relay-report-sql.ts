@@ -1,4 +1,5 @@
 import { type SlotReaderRow, slotReaderColumns } from '../replication/slot-reader.ts';
+import { type ReplayWait, replayWaitSql } from './replay/replay-waits.ts';
 
 export interface ServerRow {
   readonly at: string;
@@ -119,3 +120,32 @@ select (select count(*)::int from (select 1 from event_runtime.webhook_delivery 
                 union all
                 (select d.created_at from event_runtime.webhook_delivery d
                   where d.delivery_id > 0 order by d.delivery_id limit 1)) o) as oldest_seconds`;
+
+export interface ReplayReportRow {
+  readonly id: string;
+  readonly sink: string;
+  readonly remaining: number;
+  readonly trouble: string | null;
+  readonly waits_for: ReplayWait | null;
+  readonly still_seconds: number;
+}
+
+/** The oldest replays of a relay that run, no more than the cap: there is an index of what is not finished. */
+export const runningReplaysSql: string = `
+with running as materialized (
+  select r.replay_id, r.relay, r.sink, r.state, r.total, r.shards, r.changed_at
+    from event_runtime.replay r
+   where r.relay = $1 and r.state = 'running'
+     and r.replay_id in (select p.replay_id from event_runtime.replay_part p where p.finished_at is null)
+   order by r.replay_id limit $2
+)
+select r.replay_id as id, r.sink, greatest(r.total - p.done, 0)::float8 as remaining, p.trouble,
+       ${replayWaitSql} as waits_for,
+       greatest(extract(epoch from clock_timestamp() - greatest(r.changed_at, p.moved_at)), 0)::float8 as still_seconds
+  from running r
+ cross join lateral (
+   select sum(x.delivered + x.rejected) as done, max(x.trouble) as trouble,
+          min(x.updated_at) filter (where x.finished_at is null) as moved_at
+     from event_runtime.replay_part x where x.replay_id = r.replay_id
+ ) p
+ order by r.replay_id`;

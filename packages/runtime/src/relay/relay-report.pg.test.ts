@@ -31,6 +31,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
       leases: [],
       sinks: [],
       deadLetters: [],
+      replays: [],
       webhooks: { pending: 0, oldestSeconds: null },
     });
     expect(report.server.versionNumber).toBeGreaterThan(Number(version) * 10_000);

@@ -13,11 +13,14 @@ import {
   leasesSql,
   type PartitionRow,
   partitionsSql,
+  type ReplayReportRow,
+  runningReplaysSql,
   type ServerRow,
   type SlotRow,
   serverSql,
   slotSql,
 } from './relay-report-sql.ts';
+import type { ReplayWait } from './replay/replay-waits.ts';
 
 type Queryable = Pick<ClientBase | Pool, 'query'>;
 
@@ -96,6 +99,20 @@ export interface SinkReport {
   readonly updatedAt: string;
 }
 
+/** A replay that runs: neither paused nor over. */
+export interface ReplayReport {
+  readonly id: string;
+  readonly sink: string;
+  /** Events of it that were neither delivered nor refused. Retention may have dropped some of them. */
+  readonly remainingEvents: number;
+  /** Since it got on, was made or resumed; 0 while an older replay of the sink goes first. */
+  readonly stalledSeconds: number;
+  /** What is in the way; null: nothing that the database knows of. */
+  readonly waitsFor: ReplayWait | null;
+  /** The name of the error for which the sink does not take what it is handed; null: none. */
+  readonly trouble: string | null;
+}
+
 /** Everything that operators and monitors ask about one relay, read from its database. */
 export interface RelayReport {
   /** The database's clock. ISO 8601 in UTC. */
@@ -109,6 +126,8 @@ export interface RelayReport {
   readonly partitions: ReadonlyArray<{ readonly table: string; readonly daysAhead: number }>;
   /** By sink; each no further than `countCap`. */
   readonly deadLetters: ReadonlyArray<{ readonly sink: string; readonly count: number }>;
+  /** Those that run, the oldest first, 100 at most. */
+  readonly replays: readonly ReplayReport[];
   readonly webhooks: {
     /** Deliveries still to be made; no further than `countCap`. */
     readonly pending: number;
@@ -128,6 +147,8 @@ export interface RelayReportOptions {
   readonly countCap?: number;
 }
 
+const mostReplays = 100;
+
 /**
  * Reads how a relay stands. A few short statements, each bounded: it may be asked every few seconds. The statements are
  * not of one moment.
@@ -141,6 +162,7 @@ export async function relayReport(client: Queryable, options: RelayReportOptions
   const leases = await client.query<LeaseReportRow>(leasesSql, [relay]);
   const partitions = await client.query<PartitionRow>(partitionsSql, [[...dayPartitionedTables]]);
   const deadLetters = await client.query<DeadLetterRow>(deadLettersSql, [countCap]);
+  const replays = await client.query<ReplayReportRow>(runningReplaysSql, [relay, mostReplays]);
   const deliveries = await client.query<DeliveriesRow>(deliveriesSql, [countCap]);
   const sinks: SinkReport[] = [];
   for (const listed of await listCheckpoints(client, relay)) {
@@ -161,6 +183,7 @@ export async function relayReport(client: Queryable, options: RelayReportOptions
     sinks,
     partitions: partitions.rows.map((row) => ({ table: row.table, daysAhead: row.days_ahead })),
     deadLetters: deadLetters.rows,
+    replays: replays.rows.map(toReplay),
     webhooks: {
       pending: deliveries.rows[0]?.pending ?? 0,
       oldestSeconds: deliveries.rows[0]?.oldest_seconds ?? null,
@@ -197,6 +220,17 @@ async function sinkReport(
         : await countUnread(client, { ...unread, before: undefined, atMost: unreadCap }),
     oldestUnreadSeconds:
       oldest === undefined ? 0 : Math.max((Date.parse(server.at) - oldest.recordedAt) / 1_000, 0),
+  };
+}
+
+function toReplay(row: ReplayReportRow): ReplayReport {
+  return {
+    id: row.id,
+    sink: row.sink,
+    remainingEvents: row.remaining,
+    stalledSeconds: row.waits_for === 'replay' ? 0 : row.still_seconds,
+    waitsFor: row.waits_for,
+    trouble: row.trouble,
   };
 }
 

@@ -91,6 +91,16 @@ export const metrics = {
     labels: ['sink'],
     help: 'Dead letters that are kept; of each sink counted up to 10,000.',
   },
+  event_runtime_replay_remaining_events: {
+    type: 'gauge',
+    labels: ['sink'],
+    help: 'Events that the running replays of the sink have still to hand over.',
+  },
+  event_runtime_replay_stalled_seconds: {
+    type: 'gauge',
+    labels: ['sink'],
+    help: 'Seconds since a running replay of the sink got on, the longest where several stand still; 0 when none runs.',
+  },
   event_runtime_webhook_pending: {
     type: 'gauge',
     labels: [],

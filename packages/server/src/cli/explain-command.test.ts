@@ -51,7 +51,7 @@ test('a code that there is not: exit code 2, and those that are near', async () 
   const person = await explain('ER1023');
   expect(person).toMatchObject({ code: 2, out: '' });
   expect(person.notes).toMatch(
-    /ER5009[\s\S]*"ER1023"; near it are ER1003, ER1203\.[\s\S]*→ Run `event-runtime explain`/,
+    /ER5009[\s\S]*"ER1023"; near it are ER1003, ER1203, ER1323\.[\s\S]*→ Run `event-runtime explain`/,
   );
   const json = await explain('slot', '--json');
   expect(json.code).toBe(2);

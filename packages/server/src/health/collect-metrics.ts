@@ -60,12 +60,23 @@ function setReport(to: Exposition, report: RelayReport): void {
   const { webhooks } = report;
   for (const [sink, parts] of bySink(report.sinks)) setSink(to, { sink, parts });
   for (const { sink, count } of report.deadLetters) to.set('event_runtime_dead_letters', count, { sink });
+  setReplays(to, report);
   to.set(
     'event_runtime_partitions_ahead_days',
     report.partitions.length === 0 ? null : Math.min(...report.partitions.map(({ daysAhead }) => daysAhead)),
   );
   to.set('event_runtime_webhook_pending', webhooks.pending);
   to.set('event_runtime_webhook_oldest_pending_seconds', webhooks.oldestSeconds ?? 0);
+}
+
+function setReplays(to: Exposition, { sinks, replays }: RelayReport): void {
+  const running = bySink(replays);
+  for (const sink of new Set([...sinks, ...replays].map((each) => each.sink))) {
+    const of = running.get(sink) ?? [];
+    to.set('event_runtime_replay_remaining_events', sum(of.map((each) => each.remainingEvents)), { sink });
+    const stalled = Math.max(0, ...of.map((each) => each.stalledSeconds));
+    to.set('event_runtime_replay_stalled_seconds', stalled, { sink });
+  }
 }
 
 /** A sink in parts is as far as its parts together: sums of events, the oldest of ages. */

@@ -1,6 +1,7 @@
 import { type RelayReport, readerText, type SinkReport, type SlotCondition } from '@event-runtime/runtime';
 import { type Check, fail, ok, warn } from './check.ts';
 import { bytesText, countText, secondsText } from './quantities.ts';
+import { hindranceText, replaysText } from './replay-text.ts';
 
 /** From when on something is worth a word. */
 export interface CheckLimits {
@@ -8,6 +9,8 @@ export interface CheckLimits {
   readonly sinkSeconds?: number;
   /** Age of the oldest webhook delivery: retries of a failing endpoint last for days. Default 3,600. */
   readonly webhookSeconds?: number;
+  /** Since a replay got on. Default 60. */
+  readonly replaySeconds?: number;
   /** Fewer days of partitions ahead. Default 7. */
   readonly partitionDays?: number;
   /** Transactions that the slot holds back vacuum of the catalogues for; ten times as many fail. Default 10,000,000. */
@@ -27,6 +30,7 @@ export function reportChecks(
     ...(report.server.inRecovery ? [] : report.sinks.flatMap((sink) => sinkChecks(sink, limits))),
     partitionCheck(report, limits.partitionDays ?? 7),
     deadLetterCheck(report),
+    replayCheck(report, limits.replaySeconds ?? 60),
     webhookCheck(report, limits.webhookSeconds ?? 3_600),
   ];
 }
@@ -190,6 +194,21 @@ function deadLetterCheck({ deadLetters }: RelayReport): Check {
   if (deadLetters.length === 0) return ok({ ...about, seen: 'none' });
   const seen = deadLetters.map(({ sink, count }) => `${sink}: ${countText(count, 10_000)}`).join(', ');
   return warn({ ...about, seen });
+}
+
+function replayCheck({ replays }: RelayReport, most: number): Check {
+  const about = { code: 'ER1323', name: 'replays' } as const;
+  const still = replays.filter(({ stalledSeconds }) => stalledSeconds > most);
+  const [first] = still;
+  if (first === undefined) return ok({ ...about, seen: replaysText(replays) });
+  const { id, sink, stalledSeconds } = first;
+  const others = still.length === 1 ? '' : `, and ${still.length - 1} more`;
+  const why = hindranceText(first) ?? 'it waits until its sink has had older events in their own turn';
+  return warn({
+    ...about,
+    seen: `${id} for sink ${sink} for ${secondsText(stalledSeconds)}: ${why}${others}`,
+    ...(first.waitsFor === 'resume' ? { fix: `event-runtime sinks resume ${sink}` } : {}),
+  });
 }
 
 function webhookCheck({ webhooks }: RelayReport, most: number): Check {

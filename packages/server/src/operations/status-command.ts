@@ -6,6 +6,7 @@ import type { GivenSettings } from '../config/load-configuration.ts';
 import type { Check } from './check.ts';
 import { checkLines } from './doctor-command.ts';
 import { bytesText, countText, secondsText } from './quantities.ts';
+import { replaysText } from './replay-text.ts';
 import { primaryCheck, replicasOf, reportChecks } from './report-checks.ts';
 import { schemaCheck } from './schema-checks.ts';
 import { sinkFileChecks } from './sink-file-checks.ts';
@@ -54,7 +55,7 @@ function reportLines(
   report: RelayReport,
   { tables, source, terminal }: Omit<Screen, 'report' | 'attention'>,
 ): string[] {
-  const { server, slot, leases, sinks, partitions, deadLetters, webhooks } = report;
+  const { server, slot, leases, sinks, partitions, deadLetters, replays, webhooks } = report;
   const holder =
     leases.find(({ sink }) => !sink.startsWith('@') && !sink.startsWith('#'))?.holder ?? 'nobody';
   const replicas = replicasOf(leases);
@@ -66,6 +67,7 @@ function reportLines(
     ['partitions', `${Math.min(...partitions.map(({ daysAhead }) => daysAhead))} days ahead`],
     ...(tables.length === 0 ? [] : [['tables', `${countText(tables.length)} attached`] as const]),
     ['dead letters', countText(dead, 10_000)],
+    ['replays', replaysText(replays)],
     [
       'webhooks',
       webhooks.oldestSeconds === null

@@ -33,7 +33,7 @@ interface Feeder {
 /** Writes ER6006 to replays that were made for a sink that was divided otherwise: they stand still, and say why. */
 export async function markMisfits(client: Queryable, { sink, owner, shards }: Feeder): Promise<void> {
   await client.query(
-    `update event_runtime.replay_part p set trouble = 'ER6006', updated_at = clock_timestamp()
+    `update event_runtime.replay_part p set trouble = 'ER6006'
        from event_runtime.replay r
       where r.replay_id = p.replay_id and r.relay = $1 and r.sink = $2 and p.shard = $3 and r.shards <> $4
         and p.finished_at is null and p.trouble is distinct from 'ER6006'`,
@@ -95,7 +95,8 @@ export async function saveReplayProgress(
   const { rows } = await client.query<{ state: string }>(
     `update event_runtime.replay_part p
         set after_seq = $3, delivered = p.delivered + $4, rejected = p.rejected + $5, trouble = $7,
-            finished_at = case when $6 then clock_timestamp() end, updated_at = clock_timestamp()
+            finished_at = case when $6 then clock_timestamp() end,
+            updated_at = case when $6 or $3 > p.after_seq then clock_timestamp() else p.updated_at end
        from event_runtime.replay r
       where p.replay_id = $1 and p.shard = $2 and r.replay_id = p.replay_id and p.after_seq = $11
         and ${timelineSql} = $12

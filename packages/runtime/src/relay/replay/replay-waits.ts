@@ -1,0 +1,32 @@
+/**
+ * What keeps a running replay from being handed over. `relay`: none runs. `feed`: the relay that runs does not feed its
+ * sink, which is not in its configuration, or it is only about to. `resume`: its sink is paused. `replay`: an older one
+ * of the sink goes first.
+ */
+export type ReplayWait = 'relay' | 'feed' | 'resume' | 'replay';
+
+/**
+ * {@link ReplayWait} of a replay `r`, or null: nothing is known to be in the way. Whoever feeds a sink has its
+ * checkpoint under the epoch of a lease that has not expired.
+ */
+export const replayWaitSql: string = `case
+    when r.state <> 'running' or not exists (
+      select from event_runtime.replay_part o where o.replay_id = r.replay_id and o.finished_at is null) then null
+    when not exists (
+      select from event_runtime.relay_lease l
+       where l.relay = r.relay and l.expires_at > clock_timestamp() and l.sink !~ '^@?#') then 'relay'
+    when exists (
+      select from event_runtime.replay_part o
+       where o.replay_id = r.replay_id and o.finished_at is null and not exists (
+         select from event_runtime.relay_checkpoint c
+           join event_runtime.relay_lease l on l.relay = c.relay and l.shard = c.shard and l.epoch = c.epoch
+          where c.relay = r.relay and c.sink = r.sink and c.shard = o.shard
+            and l.sink in ('*', c.sink) and l.expires_at > clock_timestamp())) then 'feed'
+    when exists (
+      select from event_runtime.relay_checkpoint c
+       where c.relay = r.relay and c.sink = r.sink and c.shard < r.shards and c.paused_at is not null) then 'resume'
+    when exists (
+      select from event_runtime.replay_part o join event_runtime.replay q using (replay_id)
+       where o.finished_at is null and q.relay = r.relay and q.sink = r.sink and q.state = 'running'
+         and q.shards = r.shards and q.replay_id < r.replay_id) then 'replay'
+  end`;
