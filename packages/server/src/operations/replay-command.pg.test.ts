@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import type { Check } from './check.ts';
 import { OperationsFixture } from './operations-fixture.suite.ts';
 import { progressText } from './replay-watch.ts';
 
@@ -48,6 +49,29 @@ test('a replay is paused, resumed and cancelled by its id', async () => {
   expect((await fixture.run(['replay', 'show', id, '--wait'])).code).toBe(1);
 });
 
+test('one that nobody hands over says so wherever it is looked at', async () => {
+  await fixture.sql.query(
+    `insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, timeline, snapshot)
+     select relay, 'gone', 1, system_identifier, timeline, snapshot from event_runtime.relay_checkpoint`,
+  );
+  const why = 'the relay that runs does not feed sink gone (is it in its configuration?)';
+  const made = await fixture.run(['replay', 'create', '--sink', 'gone', '--all']);
+  expect(made.out).toMatch(/40 events for sink gone, at most 500 a second\.\nIt does not begin yet: /);
+  expect(made.out).toContain(why);
+  const [, id = ''] = /^Replay (\S+):/.exec(made.out) ?? [];
+  expect((await fixture.run(['replay', 'show', id])).out).toContain(`is running: 0 of 40 delivered; ${why}.`);
+  expect((await fixture.run(['replay', 'list'])).out).toContain(why);
+  const status = await fixture.run(['status']);
+  expect(status.out).toMatch(/replays +1 running, 40 events to go/);
+  const seen = async (replaySeconds: number): Promise<Check | undefined> =>
+    (await fixture.doctor({ limits: { replaySeconds } })).find(({ code }) => code === 'ER1323');
+  expect(await seen(0)).toMatchObject({ state: 'warn', seen: expect.stringContaining(why) as unknown });
+  expect(await seen(3_600)).toMatchObject({ state: 'ok' });
+  expect((await fixture.run(['replay', 'cancel', id])).out).toMatch(/is cancelled: 0 of 40 delivered\.$/);
+  expect(await seen(0)).toMatchObject({ state: 'ok', seen: 'none running' });
+  await fixture.sql.query("delete from event_runtime.relay_checkpoint where sink = 'gone'");
+});
+
 test.each([
   [['replay', 'create', '--sink', 'memory'], 'ER6001', /No condition was given/],
   [['replay', 'create', '--sink', 'memory', '--all', '--rate', '1e3'], 'ER6001', /rate/],
@@ -87,12 +111,11 @@ test('a sink is rewound to the beginning, after it was counted', async () => {
 });
 
 test('the progress has a bar, a rate, what is left and what is in the way', () => {
-  const replay = { delivered: 1_361, rejected: 2, total: 1_842, trouble: 'TypeError' } as Parameters<
-    typeof progressText
-  >[0];
+  const none = { sink: 'memory', waitsFor: null, trouble: null };
+  const replay = { ...none, delivered: 1_361, rejected: 2, total: 1_842, trouble: 'TypeError' };
   expect(progressText(replay, { first: 363, seconds: 5 })).toBe(
     `${'━'.repeat(23)}${'─'.repeat(9)} 73 %  1,363/1,842  200/s  2.4 s to go  2 rejected  the sink does not take the next: TypeError`,
   );
-  const empty = { delivered: 0, rejected: 0, total: 0, trouble: null } as Parameters<typeof progressText>[0];
+  const empty = { ...none, delivered: 0, rejected: 0, total: 0 };
   expect(progressText(empty, { first: 0, seconds: 0 })).toBe(`${'━'.repeat(32)} 100 %  0/0  0/s`);
 });

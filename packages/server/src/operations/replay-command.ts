@@ -12,6 +12,7 @@ import { type ExitCode, exitCode } from '../cli/exit-code.ts';
 import type { GivenSettings } from '../config/load-configuration.ts';
 import { serverError } from '../server-error.ts';
 import { countText } from './quantities.ts';
+import { hindranceText } from './replay-text.ts';
 import { watchReplay } from './replay-watch.ts';
 import { openSite, type Site } from './site.ts';
 import { table } from './table.ts';
@@ -102,9 +103,9 @@ export async function replayListCommand(
     `${countText(each.delivered)}/${countText(each.total)}`,
     each.rejected === 0 ? '' : countText(each.rejected),
     `${countText(each.eventsPerSecond)}/s`,
-    each.trouble ?? '',
+    hindranceOf(each) ?? '',
   ]);
-  for (const line of table(['id', 'sink', 'state', 'delivered', 'rejected', 'rate', 'trouble'], rows))
+  for (const line of table(['id', 'sink', 'state', 'delivered', 'rejected', 'rate', 'in the way'], rows))
     terminal.out(line);
   return exitCode.ok;
 }
@@ -181,16 +182,26 @@ function shown(
   return exitCode.ok;
 }
 
-function madeText({ id, sink, total, eventsPerSecond }: Replay): string {
-  if (total === 0) return `No event matches: replay ${id} is done.`;
-  return `Replay ${id}: ${countText(total)} events for sink ${sink}, at most ${countText(eventsPerSecond)} a second.`;
+/** Of one that runs: what was in the way of one that is paused or over is of no interest. */
+function hindranceOf(replay: Replay): string | undefined {
+  return replay.state === 'running' ? hindranceText(replay) : undefined;
 }
 
-function stateText({ id, sink, state, delivered, rejected, total, trouble }: Replay): string {
+function madeText(replay: Replay): string {
+  const { id, sink, total, eventsPerSecond } = replay;
+  if (total === 0) return `No event matches: replay ${id} is done.`;
+  const hindrance = hindranceOf(replay);
+  const yet = hindrance === undefined ? '' : `\nIt does not begin yet: ${hindrance}.`;
+  return `Replay ${id}: ${countText(total)} events for sink ${sink}, at most ${countText(eventsPerSecond)} a second.${yet}`;
+}
+
+function stateText(replay: Replay): string {
+  const { id, sink, state, delivered, rejected, total } = replay;
   const dead = rejected === 0 ? '' : `, ${countText(rejected)} rejected (dead letters)`;
   const missing = state === 'done' ? total - delivered - rejected : 0;
   const gone = missing > 0 ? `, ${countText(missing)} not in the outbox any more` : '';
-  const why = trouble === null || state !== 'running' ? '' : `; the sink does not take the next: ${trouble}`;
+  const hindrance = hindranceOf(replay);
+  const why = hindrance === undefined ? '' : `; ${hindrance}`;
   return `Replay ${id} for sink ${sink} is ${state}: ${countText(delivered)} of ${countText(total)} delivered${dead}${gone}${why}.`;
 }
 

@@ -3,6 +3,7 @@ import { getReplay, type Replay } from '@event-runtime/runtime';
 import type pg from 'pg';
 import type { CommandContext } from '../cli/command-context.ts';
 import { countText, secondsText } from './quantities.ts';
+import { hindranceText } from './replay-text.ts';
 
 /** Milliseconds between two looks. */
 const lookMs = 250;
@@ -40,10 +41,12 @@ export async function watchReplay(
 
 /** `━━━━──── 74 %  1,363/1,842  198/s  3 s to go  2 rejected` */
 export function progressText(
-  { delivered, rejected, total, trouble }: Replay,
+  replay: Pick<Replay, 'delivered' | 'rejected' | 'total' | 'sink' | 'waitsFor' | 'trouble'>,
   { first, seconds }: { readonly first: number; readonly seconds: number },
 ): string {
+  const { delivered, rejected, total } = replay;
   const done = delivered + rejected;
+  const hindrance = hindranceText(replay);
   const share = total === 0 ? 1 : Math.min(1, done / total);
   const full = Math.floor(share * meterWidth);
   const rate = seconds > 0 ? (done - first) / seconds : 0;
@@ -53,6 +56,6 @@ export function progressText(
     `${countText(Math.round(rate))}/s`,
     ...(rate > 0 && done < total ? [`${secondsText((total - done) / rate)} to go`] : []),
     ...(rejected === 0 ? [] : [`${countText(rejected)} rejected`]),
-    ...(trouble === null ? [] : [`the sink does not take the next: ${trouble}`]),
+    ...(hindrance === undefined ? [] : [hindrance]),
   ].join('  ');
 }

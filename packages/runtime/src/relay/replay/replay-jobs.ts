@@ -1,6 +1,7 @@
 import type { ClientBase, Pool } from 'pg';
 import { runtimeError } from '../../errors/codes.ts';
 import { Snapshot } from '../../log/snapshot.ts';
+import { type ReplayWait, replayWaitSql } from './replay-waits.ts';
 import { checkSelection, type ReplaySelection, type StoredSelection, selectionSql } from './selection.ts';
 
 type Queryable = Pick<ClientBase | Pool, 'query'>;
@@ -42,9 +43,11 @@ export interface Replay {
   readonly eventsPerSecond: number;
   /** The name of the error for which the sink does not take what it is handed; null: none. */
   readonly trouble: string | null;
+  /** What keeps it from being handed over; null: it does not run, or nothing is known to be in the way. */
+  readonly waitsFor: ReplayWait | null;
   /** ISO 8601 in UTC. */
   readonly createdAt: string;
-  /** When it last handed something over, or an operator changed it. ISO 8601 in UTC. */
+  /** When it last got on, or an operator changed it. ISO 8601 in UTC. */
   readonly updatedAt: string;
 }
 
@@ -207,6 +210,7 @@ const replaysSql = `select r.replay_id as id, r.relay, r.sink, r.selection,
     case when bool_and(p.finished_at is not null) then 'done' else r.state end as state, r.total::text,
     sum(p.delivered)::text as delivered, sum(p.rejected)::text as rejected,
     r.events_per_second as "eventsPerSecond", max(p.trouble) as trouble,
+    ${replayWaitSql} as "waitsFor",
     ${iso('r.created_at')} as "createdAt", ${iso('greatest(r.changed_at, max(p.updated_at))')} as "updatedAt"
   from event_runtime.replay r join event_runtime.replay_part p using (replay_id)`;
 

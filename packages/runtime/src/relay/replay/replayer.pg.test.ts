@@ -4,10 +4,12 @@ import { deferred } from '../../internal/deferred.ts';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { eventually } from '../../replication/stream-fixture.suite.ts';
 import { Consumer, RelayFixture } from '../relay-fixture.suite.ts';
+import { relayReport } from '../relay-report.ts';
 import type { RoutableEvent, Route } from '../route.ts';
 import {
   createReplay,
   getReplay,
+  listReplays,
   previewReplay,
   type Replay,
   type ReplayOptions,
@@ -157,6 +159,43 @@ describe.each([
       ({ event }) => `${event.payload.toString()}${event.replay === id ? ' again' : ''}`,
     );
     expect(marks.slice(0, 3).toSorted()).toEqual(['1', '2', '3']);
+  });
+
+  test('says what keeps it: an older one, a pause, no relay, or one that does not feed its sink', async () => {
+    const sink = new Consumer();
+    await running([sink], 30);
+    const first = await replay({ eventsPerSecond: 1 });
+    const second = await replay({ eventsPerSecond: 1_000 });
+    const expectWaits = async (...expected: unknown[]): Promise<void> => {
+      const listed = await listReplays(fixture.pool, { relay: fixture.slot });
+      expect(listed.toReversed().map(({ waitsFor }) => waitsFor)).toEqual(expected);
+    };
+    await expectWaits(null, 'replay');
+    await fixture.rows('update event_runtime.relay_checkpoint set paused_at = now()');
+    await expectWaits('resume', 'resume');
+    await fixture.rows('update event_runtime.relay_checkpoint set paused_at = null');
+    await reaches(first.id, ({ delivered }) => delivered > 0);
+    await fixture.stopRelays();
+    await expectWaits('relay', 'relay');
+    const { delivered } = await getReplay(fixture.pool, { relay: fixture.slot, id: first.id });
+    await fixture.rows(
+      "update event_runtime.replay_part set updated_at = now() - interval '1 hour' where replay_id = $1",
+      [first.id],
+    );
+    await fixture.rows("update event_runtime.replay set changed_at = now() - interval '1 hour'");
+    const { replays } = await relayReport(fixture.pool, { relay: fixture.slot, slot: fixture.slot });
+    expect(replays).toMatchObject([
+      { id: first.id, sink: 'consumer', remainingEvents: 30 - delivered, waitsFor: 'relay', trouble: null },
+      { id: second.id, remainingEvents: 30, waitsFor: 'relay' },
+    ]);
+    expect(replays.map(({ stalledSeconds }) => stalledSeconds > 3_500)).toEqual([true, false]);
+    const stranger = fixture.relay([new Consumer('other').source], { source, pollMs: 20 });
+    await stranger.start();
+    await expectWaits('feed', 'feed');
+    await stranger.stop();
+    await fixture.relay([sink.source], { source, pollMs: 20 }).start();
+    await setReplayState(fixture.pool, { relay: fixture.slot, id: first.id, state: 'cancelled' });
+    expect(await reaches(second.id, ({ state }) => state === 'done')).toMatchObject({ waitsFor: null });
   });
 
   test('what was cancelled while its sink was paused does not come when that goes on; and a fitting one is next', async () => {
