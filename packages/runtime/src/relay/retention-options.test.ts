@@ -4,7 +4,7 @@ import { planOf } from './retention-options.ts';
 const dayMs = 86_400_000;
 const connectionString = 'postgres://';
 
-test('without options: 30 days, and 90 for what is not read', () => {
+test('without options: 30 days, 90 for what is not read, a year for replays', () => {
   const plan = planOf({ connectionString });
   const month = 30 * dayMs;
   expect(plan).toMatchObject({
@@ -13,6 +13,7 @@ test('without options: 30 days, and 90 for what is not read', () => {
     attemptMs: month,
     inboxMs: month,
     tickMs: month,
+    replayMs: 365 * dayMs,
   });
 });
 
@@ -22,7 +23,7 @@ test('the maximum follows where more days are asked for, and is refused where it
 });
 
 test.each([0, -1, Number.NaN, 0.5])('%d days are refused', (days) => {
-  for (const name of ['outboxDays', 'attemptDays', 'inboxDays', 'tickDays']) {
+  for (const name of ['outboxDays', 'attemptDays', 'inboxDays', 'tickDays', 'replayDays']) {
     expect(() => planOf({ connectionString, [name]: days })).toThrow(RangeError);
   }
 });

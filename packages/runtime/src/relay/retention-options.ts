@@ -42,6 +42,8 @@ export interface RetentionOptions {
   readonly inboxDays?: number;
   /** Days that ticks are kept, at least; as long as there are events of their time in any case. Default 30. */
   readonly tickDays?: number;
+  /** Days that a replay is kept after it is done or cancelled. Default 365. */
+  readonly replayDays?: number;
   readonly archive?: Archive;
 }
 
@@ -52,6 +54,7 @@ export interface RetentionPlan {
   readonly attemptMs: number;
   readonly inboxMs: number;
   readonly tickMs: number;
+  readonly replayMs: number;
   readonly archive: Archive | undefined;
 }
 
@@ -59,8 +62,8 @@ const dayMs = 86_400_000;
 
 /** @throws RangeError fewer days than one, or a maximum that is less than `outboxDays` */
 export function planOf(options: RetentionOptions): RetentionPlan {
-  const { outboxDays = 30, attemptDays = 30, inboxDays = 30, tickDays = 30, archive } = options;
-  const { maxDays = Math.max(90, outboxDays) } = options;
+  const { outboxDays = 30, attemptDays = 30, inboxDays = 30, tickDays = 30, replayDays = 365 } = options;
+  const { archive, maxDays = Math.max(90, outboxDays) } = options;
   if (maxDays < outboxDays) throw new RangeError('maxDays must not be less than outboxDays');
   return {
     outboxMs: days('outboxDays', outboxDays),
@@ -68,6 +71,7 @@ export function planOf(options: RetentionOptions): RetentionPlan {
     attemptMs: days('attemptDays', attemptDays),
     inboxMs: days('inboxDays', inboxDays),
     tickMs: days('tickDays', tickDays),
+    replayMs: days('replayDays', replayDays),
     archive,
   };
 }

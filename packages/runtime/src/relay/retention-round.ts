@@ -9,6 +9,7 @@ import {
 } from '../schema/partition-catalog.ts';
 import { prunePartitions } from '../schema/pruner.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { dropOldReplays } from './replay/replay-jobs.ts';
 import { archivePartition } from './retention-archive.ts';
 import { holdOf, pendingDeliveries } from './retention-hold.ts';
 import type { RetentionPlan } from './retention-options.ts';
@@ -46,6 +47,7 @@ export async function retentionRound(options: RoundOptions): Promise<boolean> {
   };
   await part('outbox', () => pruneOutbox(options, now));
   const settled = done;
+  await part('replay', () => removeReplays(options, now - plan.replayMs));
   await part('webhook_attempt', () => prune(options, 'webhook_attempt', now - plan.attemptMs));
   // What was taken out of the outbox and not dropped may come back.
   if (!settled) return false;
@@ -88,6 +90,12 @@ async function prune(
   if (before === Number.NEGATIVE_INFINITY) return;
   const { dropped } = await prunePartitions(client, { table, before: new Date(before), waitMs, signal });
   if (dropped.length > 0) logger.info('retention.dropped', { table, partitions: dropped });
+}
+
+/** Those that were done or cancelled before that time; one that is paused is neither. */
+async function removeReplays({ client, logger }: RoundOptions, before: number): Promise<void> {
+  const replays = await asOwner(client, () => dropOldReplays(client, new Date(before)));
+  if (replays > 0) logger.info('retention.replays.dropped', { replays });
 }
 
 async function pruneOutbox(options: RoundOptions, now: number): Promise<void> {

@@ -31,6 +31,34 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(await fixture.rows('select d.partition from event_runtime.outbox_drop d')).toEqual([]);
   });
 
+  test('a replay goes when it has been over for the days that were asked for; one that is paused stays', async () => {
+    const fixture = await aged();
+    await fixture.rows(
+      `with made as (
+         insert into event_runtime.replay
+           (relay, sink, state, selection, snapshot, after_seq, upto_seq, total, events_per_second, shards, changed_at)
+         select 'event_runtime', name, state, '{}', '3:3:', 0, 9, 9, 500, 2, now() - days * interval '1 day'
+           from (values ('done', 'running', 40), ('cancelled', 'cancelled', 40), ('paused', 'paused', 40),
+                        ('running', 'running', 40), ('lately', 'running', 40), ('new', 'cancelled', 1)) v(name, state, days)
+         returning replay_id, sink, changed_at
+       )
+       insert into event_runtime.replay_part (replay_id, shard, after_seq, finished_at, updated_at)
+       select replay_id, shard, 0, case when sink in ('done', 'lately') or (sink = 'running' and shard = 0) then now() end,
+              case when sink = 'lately' and shard = 1 then now() - interval '5 days' else changed_at end
+         from made, generate_series(0, 1) as shard`,
+    );
+    await fixture.round();
+    const sinks = async (): Promise<unknown[]> =>
+      (await fixture.rows<{ sink: string }>('select sink from event_runtime.replay order by sink')).map(
+        ({ sink }) => sink,
+      );
+    expect(await sinks()).toHaveLength(6);
+    await fixture.round({ replayDays: 30 });
+    expect(await sinks()).toEqual(['lately', 'new', 'paused', 'running']);
+    expect(fixture.said('retention.replays.dropped')).toEqual([{ replays: 2 }]);
+    expect(await fixture.rows('select from event_runtime.replay_part')).toHaveLength(8);
+  });
+
   test('a partition goes when all of it is older than the days that were asked for', async () => {
     const fixture = await aged();
     for (const days of [60, 40, 39, 38, 20]) await fixture.emit(days);

@@ -13,6 +13,7 @@ export const logEvents = {
   'schema.partitions': 'Partition upkeep ran; `ahead` is the number of days that have a partition.',
   'schema.upkeep.failed': 'Partition upkeep could not finish and will be tried again.',
   'retention.dropped': 'Retention has dropped `partitions` of `table`.',
+  'retention.replays.dropped': 'Retention has removed so many replays that were over for long.',
   'retention.kept':
     'A partition of the outbox is older than its days and stays; `reason` is unread, deliveries, open-transaction or changed.',
   'retention.archived': 'The archive has taken a partition of the outbox, which may now be dropped.',

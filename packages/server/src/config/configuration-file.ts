@@ -101,6 +101,11 @@ export interface ConfigurationFile {
      */
     readonly keyDays?: number | undefined;
     /**
+     * How long a replay that is done or cancelled is kept on record.
+     * Default: `365`.
+     */
+    readonly replayDays?: number | undefined;
+    /**
      * Is given each partition of the outbox before it is dropped; while it fails, the partition stays. Every
      * replica with the role `relay` needs it.
      * Default: none.

@@ -65,6 +65,8 @@ export interface Configuration {
     readonly maxDays: number;
     /** How long idempotency keys are kept. */
     readonly keyDays: number;
+    /** How long a replay that is done or cancelled is kept on record. */
+    readonly replayDays: number;
     /**
      * Is given each partition of the outbox before it is dropped; while it fails, the partition stays. Every
      * replica with the role `relay` needs it.

@@ -44,7 +44,7 @@ const defaults = {
     unboundedWal: 'refuse',
     leaseMs: 3_500,
   },
-  retention: { outboxDays: 30, maxDays: 90, keyDays: 30 },
+  retention: { outboxDays: 30, maxDays: 90, keyDays: 30, replayDays: 365 },
   webhooks: {
     egressAllow: [],
     retryDelays: [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map((s) => s * 1_000),

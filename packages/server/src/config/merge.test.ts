@@ -58,6 +58,7 @@ const examples: Readonly<Record<SettingPath, Example>> = {
   'retention.outboxDays': { flag: ['1', 1], env: ['2', 2], file: same(3) },
   'retention.maxDays': { flag: ['41', 41], env: ['42', 42], file: same(43) },
   'retention.keyDays': { flag: ['1', 1], env: ['2', 2], file: same(3_650) },
+  'retention.replayDays': { flag: ['1', 1], env: ['2', 2], file: same(3_650) },
   'retention.archive': { file: same(async () => undefined) },
   'webhooks.egressAllow': {
     flag: ['', []],

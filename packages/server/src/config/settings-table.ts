@@ -219,6 +219,15 @@ const settingsTable: { readonly [Path in SettingPath]: Setting<SettingValue<Path
     about: 'How long idempotency keys are kept.',
     since: '0.1.0',
   },
+  'retention.replayDays': {
+    flag: '--retention-replay-days',
+    env: 'EVENT_RUNTIME_RETENTION_REPLAY_DAYS',
+    secret: false,
+    kind: days,
+    default: { value: 365 },
+    about: 'How long a replay that is done or cancelled is kept on record.',
+    since: '0.1.0',
+  },
   'retention.archive': {
     flag: null,
     env: null,

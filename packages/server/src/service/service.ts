@@ -70,6 +70,7 @@ export function createService(options: ServiceOptions): EventService {
     logger,
     outboxDays: retention.outboxDays,
     maxDays: retention.maxDays,
+    replayDays: retention.replayDays,
     ...(retention.archive === undefined ? {} : { archive: retention.archive }),
   });
   const services: Readonly<Record<Role, readonly Service[]>> = {

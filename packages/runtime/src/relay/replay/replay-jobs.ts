@@ -114,7 +114,8 @@ export async function getReplay(
 }
 
 /**
- * Pauses a replay, lets it go on, or ends it. It takes note within a second or two; what was handed over stays so.
+ * Pauses a replay, lets it go on, or ends it. It takes note within a second or two; what was handed over stays so. Where
+ * the events of one that is ended stand need not be known any more.
  *
  * @returns the replay, and whether that changed anything
  * @throws ER6003; ER6004 it is done or cancelled
@@ -129,7 +130,8 @@ export async function setReplayState(
 ): Promise<{ readonly replay: Replay; readonly changed: boolean }> {
   const { relay, id, state } = options;
   const { rowCount } = await client.query(
-    `update event_runtime.replay r set state = $3, changed_at = clock_timestamp()
+    `update event_runtime.replay r set state = $3, changed_at = clock_timestamp(),
+            selection = case when $3 = 'cancelled' then r.selection - 'seqs' else r.selection end
       where relay = $1 and replay_id::text = lower($2) and state in ('running', 'paused') and state <> $3
         and exists (select from event_runtime.replay_part p
                      where p.replay_id = r.replay_id and p.finished_at is null)`,
@@ -138,6 +140,24 @@ export async function setReplayState(
   const replay = await getReplay(client, { relay, id });
   if (replay.state !== state) throw runtimeError('ER6004', { detail: `Replay ${id} is ${replay.state}.` });
   return { replay, changed: rowCount === 1 };
+}
+
+/**
+ * Removes the replays of every relay that were done or cancelled before a time. What they handed over, and the dead
+ * letters of it, stay.
+ *
+ * @returns how many there were
+ */
+export async function dropOldReplays(client: Queryable, before: Date): Promise<number> {
+  const { rowCount } = await client.query(
+    `delete from event_runtime.replay r
+      where r.changed_at < $1
+        and not exists (select from event_runtime.replay_part p
+                         where p.replay_id = r.replay_id
+                           and (p.updated_at >= $1 or (p.finished_at is null and r.state <> 'cancelled')))`,
+    [before],
+  );
+  return rowCount ?? 0;
 }
 
 /** @throws ER6001, ER6002, ER1320 */

@@ -76,7 +76,7 @@ export interface ReplayProgress {
 }
 
 /**
- * Writes how far a part has got.
+ * Writes how far a part has got. With the last part's end goes where single events stand: up to 10,000 numbers.
  *
  * @returns whether it is to go on: nobody has paused or ended it
  * @throws ER1207 somebody else feeds the sink, or has done so; ER1210 the connection leads to another server: nothing
@@ -93,7 +93,8 @@ export async function saveReplayProgress(
 ): Promise<boolean> {
   const { part, sink, owner, progress } = options;
   const { rows } = await client.query<{ state: string }>(
-    `update event_runtime.replay_part p
+    `with written as (
+      update event_runtime.replay_part p
         set after_seq = $3, delivered = p.delivered + $4, rejected = p.rejected + $5, trouble = $7,
             finished_at = case when $6 then clock_timestamp() end,
             updated_at = case when $6 or $3 > p.after_seq then clock_timestamp() else p.updated_at end
@@ -102,7 +103,15 @@ export async function saveReplayProgress(
         and ${timelineSql} = $12
         and exists (select from event_runtime.relay_checkpoint c
                      where (c.relay, c.sink, c.shard, c.epoch) = ($8, $9, $2, $10::bigint))
-      returning r.state`,
+      returning p.replay_id, p.shard, r.state
+    ), forgotten as (
+      update event_runtime.replay r set selection = r.selection - 'seqs'
+        from written w
+       where $6 and r.replay_id = w.replay_id and not exists (
+         select from event_runtime.replay_part o
+          where o.replay_id = w.replay_id and o.shard <> w.shard and o.finished_at is null)
+    )
+    select w.state from written w`,
     [
       ...[part.id, part.shard, progress.afterSeq.toString(), progress.delivered, progress.rejected],
       ...[progress.finished, progress.trouble, owner.relay, sink, owner.epoch.toString()],

@@ -141,6 +141,20 @@ describe.each([
     const of = (job: string): number[] => numbers(sink.events.filter(({ event }) => event.replay === job));
     const all = Array.from({ length: 250 }, (_, index) => index + 1);
     expect([of(id), of(byId.id)]).toEqual([all, all]);
+    // Where they stood is forgotten, which they were is not; so it is when one is cancelled, not while it is paused.
+    const cancelled = await replay({ selection: { eventIds: single }, eventsPerSecond: 1 });
+    const kept = async (job: string): Promise<unknown> =>
+      (
+        await fixture.rows<{ keys: unknown }>(
+          'select array(select jsonb_object_keys(selection)) as keys from event_runtime.replay where replay_id = $1',
+          [job],
+        )
+      )[0]?.keys;
+    const job = { relay: fixture.slot, id: cancelled.id };
+    await setReplayState(fixture.pool, { ...job, state: 'paused' });
+    expect(await kept(cancelled.id)).toEqual(['seqs', 'eventIds']);
+    await setReplayState(fixture.pool, { ...job, state: 'cancelled' });
+    expect([await kept(cancelled.id), await kept(byId.id)]).toEqual([['eventIds'], ['eventIds']]);
   });
 
   test('waits until the sink has had its events in their own turn', async () => {

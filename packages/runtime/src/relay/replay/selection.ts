@@ -17,7 +17,7 @@ export interface ReplaySelection {
 
 /** As it is stored: the ids with where they stand, by which they are found at once. */
 export interface StoredSelection extends ReplaySelection {
-  /** The `seq` of each of `eventIds`, in decimal, ascending. */
+  /** The `seq` of each of `eventIds`, in decimal, ascending. Left out once the replay is over. */
   readonly seqs?: readonly string[];
 }
 
