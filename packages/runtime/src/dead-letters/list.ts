@@ -58,6 +58,8 @@ export interface DeadLetter {
   readonly redrives: number;
   readonly redriveAt: string | null;
   readonly redriveBy: string | null;
+  /** The replay by which it was handed over; null: it is of the event as it happened. The replay may be gone by now. */
+  readonly replayId: string | null;
 }
 
 /** A letter with what was to be delivered. */
@@ -80,7 +82,8 @@ const columns = `
   l.ecosystem, l.event_id as "eventId", l.seq::text, ${instant('l.event_recorded_at')} as "recordedAt",
   l.entity_key as "entityKey", l.event_type as "eventType", l.reason_code as "reasonCode", l.reason, l.attempts,
   ${instant('l.first_failed_at')} as "firstFailedAt", ${instant('l.dead_at')} as "diedAt", l.redrives,
-  ${instant('l.redrive_at')} as "redriveAt", l.redrive_by as "redriveBy"`;
+  ${instant('l.redrive_at')} as "redriveAt", l.redrive_by as "redriveBy",
+  l.replay_id as "replayId"`;
 
 /**
  * The groups of a selection, that in which a letter died last first. Who asks as event_runtime_viewer sees what is of

@@ -47,15 +47,15 @@ with asked as (
   from (select l.dead_letter_id from ${askableFew} and l.dead_letter_id = any ($1::uuid[])) as c
   where d.dead_letter_id = c.dead_letter_id
   returning d.dead_letter_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
-            (d.seq - 70368744177664) * 131072 as first_id
+            d.replay_id, (d.seq - 70368744177664) * 131072 as first_id
 ), queued as (
   insert into event_runtime.webhook_delivery
-    (delivery_id, tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key)
+    (delivery_id, tenant_id, endpoint_id, event_id, event_recorded_at, seq, entity_key, replay_id)
   overriding system value
   select a.first_id + row_number() over (partition by a.seq order by a.dead_letter_id) - 1
            + coalesce((select max(q.delivery_id) - a.first_id + 1 from event_runtime.webhook_delivery as q
                         where q.delivery_id between a.first_id and a.first_id + 131071), 0),
-         a.tenant_id, a.endpoint_id, a.event_id, a.event_recorded_at, a.seq, a.entity_key
+         a.tenant_id, a.endpoint_id, a.event_id, a.event_recorded_at, a.seq, a.entity_key, a.replay_id
   from asked as a
   where a.endpoint_id is not null
 )

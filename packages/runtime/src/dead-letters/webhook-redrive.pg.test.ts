@@ -132,6 +132,33 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(await redrive()).toMatchObject({ letters: 1 });
   });
 
+  test('one that a replay caused has its mark, redriven as well; the event as it happened takes it away for good', async () => {
+    await endpointOf(fixture);
+    await fixture.publish([{ payload: '1' }]);
+    const [of, later] = [randomUUID(), randomUUID()];
+    /** A delivery of the event by a replay, or as it happened, of which is given up. */
+    const dies = async (replay: string | null): Promise<unknown> => {
+      await fixture.rows(
+        `insert into event_runtime.webhook_delivery (tenant_id, endpoint_id, event_id, event_recorded_at, seq, replay_id)
+         select l.tenant_id, l.endpoint_id, l.event_id, l.event_recorded_at, l.seq, $1 from event_runtime.dead_letter l
+         on conflict do nothing`,
+        [replay],
+      );
+      await fixture.queue.settle((await claimAll(fixture)).map((each) => settled(each, 'dead')));
+      const [letter] = await fixture.rows<{ of: unknown }>(
+        'select replay_id as of from event_runtime.dead_letter',
+      );
+      return letter?.of;
+    };
+    await fixture.rows('update event_runtime.webhook_delivery set replay_id = $1', [of]);
+    expect(await dies(null)).toBe(of);
+    await redrive();
+    const [again] = await claimAll(fixture);
+    expect(again?.event?.replay).toBe(of);
+    await fixture.queue.settle([settled(again!, 'dead')]);
+    expect([await dies(later), await dies(null), await dies(of)]).toEqual([later, null, null]);
+  });
+
   test('two at the same time ask for each letter once; and again while it is under way, for nothing', async () => {
     await endpointOf(fixture);
     await endpointOf(fixture);

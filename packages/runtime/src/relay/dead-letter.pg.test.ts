@@ -1,10 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import type { Sink } from '../sinks/sink.ts';
 import { EgressGuard } from '../webhooks/egress-guard.ts';
 import { Endpoints } from '../webhooks/endpoints.ts';
 import { SecretBox } from '../webhooks/secret-box.ts';
+import { keepDeadLetter } from './dead-letter.ts';
+import { loggedEvent } from './event-fixture.suite.ts';
 import { RelayFixture } from './relay-fixture.suite.ts';
+import { createReplay } from './replay/replay-jobs.ts';
 
 /** Refuses events of the type `poison`, for a reason that is their own. */
 function pickySink(handed: string[]): Sink {
@@ -92,6 +96,58 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         headers: '{"b": "1","a": "2"}',
         same: true,
       },
+    ]);
+  });
+
+  test('of one event there is one letter: of the event as it happened, or of the replay that was refused last', async () => {
+    const [one, two] = [randomUUID(), randomUUID()];
+    const logged = loggedEvent(7);
+    const marks: unknown[] = [];
+    for (const replay of [one, one, two, undefined, undefined, one]) {
+      const event = { ...logged.event, ...(replay === undefined ? {} : { replay }) };
+      const refused = { sink: 'picky', reasonCode: 'rejected', reason: 'too bitter' };
+      await keepDeadLetter(fixture.pool, { ...refused, logged: { ...logged, event } });
+      marks.push(...(await fixture.rows('select replay_id as of, attempts from event_runtime.dead_letter')));
+    }
+    expect(marks).toEqual([
+      { of: one, attempts: 1 },
+      { of: one, attempts: 1 },
+      { of: two, attempts: 2 },
+      { of: null, attempts: 3 },
+      { of: null, attempts: 3 },
+      { of: null, attempts: 3 },
+    ]);
+  });
+
+  test('what a route threw for in a replay to the webhooks is fanned out when it is redriven, with its mark', async () => {
+    const guard = new EgressGuard({ allow: ['127.0.0.0/8'] });
+    const endpoints = new Endpoints({
+      pool: fixture.pool,
+      guard,
+      secretBox: new SecretBox([SecretBox.newKey()]),
+    });
+    await endpoints.create({ tenantId: 'acme', url: 'http://127.0.0.1:9/', eventTypes: ['*'] });
+    let broken = true;
+    const filter = ({ replay }: { readonly replay: string | null }): boolean => {
+      if (replay !== null && broken) throw new Error('no rate');
+      return true;
+    };
+    await fixture
+      .relay([fixture.webhooks], { routes: [{ to: ['webhooks'], filter, onError: 'dead-letter' }] })
+      .start();
+    await fixture.emit({ eventType: 'first' });
+    await deliveriesAre(['first']);
+    await fixture.rows('delete from event_runtime.webhook_delivery');
+    const { id } = await createReplay(fixture.pool, { relay: fixture.slot, sink: 'webhooks', selection: {} });
+    await eventually(
+      () => fixture.rows<{ of: string }>('select replay_id as of from event_runtime.dead_letter'),
+      (letters) => letters[0]?.of === id,
+    );
+    broken = false;
+    await fixture.rows("update event_runtime.dead_letter set state = 'redriving'");
+    await deliveriesAre(['first']);
+    expect(await fixture.rows('select replay_id as of from event_runtime.webhook_delivery')).toEqual([
+      { of: id },
     ]);
   });
 

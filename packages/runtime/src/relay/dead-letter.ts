@@ -4,6 +4,10 @@ import type { LoggedEvent } from '../log/outbox-event.ts';
 /**
  * Keeps an event that a sink refused for good: all of it, and the reason. One that is being redriven dies again, with
  * its history; of one that was handed over again after a crash there is a letter already.
+ *
+ * There is one letter of each event and sink. That of the event as it happened stays so when a replay brings the event
+ * once more: what is owed is the event itself, without a mark. A letter of a replay becomes that of whoever is refused
+ * later: of another replay, or of the event as it happened.
  */
 export async function keepDeadLetter(
   pool: Pool,
@@ -20,12 +24,13 @@ export async function keepDeadLetter(
     `insert into event_runtime.dead_letter as d
        (tenant_id, ecosystem, sink, event_id, event_recorded_at, seq, entity_key, event_type, reason_code, reason,
         attempts, payload, headers, event_version, idempotency_key, correlation_id, causation_id, source_service,
-        traceparent, relay)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+        traceparent, relay, replay_id)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
      on conflict (event_id, sink, relay, endpoint_id) do update
         set state = 'dead', attempts = d.attempts + 1, dead_at = clock_timestamp(),
-            reason_code = excluded.reason_code, reason = excluded.reason
-      where d.state = 'redriving'`,
+            reason_code = excluded.reason_code, reason = excluded.reason,
+            replay_id = case when d.replay_id is not null then excluded.replay_id end
+      where d.state = 'redriving' or (d.replay_id is not null and d.replay_id is distinct from excluded.replay_id)`,
     [
       event.tenantId,
       event.ecosystem,
@@ -46,6 +51,7 @@ export async function keepDeadLetter(
       event.sourceService,
       event.traceparent,
       letter.relay,
+      event.replay ?? null,
     ],
   );
 }

@@ -191,7 +191,7 @@ const recordedAt = `rtrim(rtrim(to_char(o.event_recorded_at at time zone 'UTC', 
 /** In the order in which {@link toLoggedEvent} has them; a letter knows nothing of the producing transaction. */
 const columns = `'0', o.event_id::text, o.seq::text, o.tenant_id, o.ecosystem, o.event_type, o.event_version::text,
   o.entity_key, o.idempotency_key, o.correlation_id, o.causation_id, o.source_service, o.traceparent, o.headers::text,
-  o.payload::text, ${recordedAt}, o.dead_letter_id::text, o.attempts`;
+  o.payload::text, ${recordedAt}, o.dead_letter_id::text, o.attempts, o.replay_id::text`;
 
 /** What a letter is chosen by. */
 const chosen = `select o.dead_letter_id, o.seq, octet_length(o.payload::text) as bytes
@@ -238,11 +238,15 @@ export async function nextLetters(
     ],
     rowMode: 'array',
   });
-  return rows.map((row) => ({
-    id: String(row[16]),
-    attempts: Number(row[17]),
-    logged: toLoggedEvent(row, Date.now()),
-  }));
+  return rows.map(toLetter);
+}
+
+/** One that a replay caused goes with its mark again. */
+function toLetter(row: TableRow & unknown[]): Letter {
+  const logged = toLoggedEvent(row, Date.now());
+  const [id, attempts, replay] = [String(row[16]), Number(row[17]), row[18]];
+  if (typeof replay !== 'string') return { id, attempts, logged };
+  return { id, attempts, logged: { ...logged, event: { ...logged.event, replay } } };
 }
 
 /** A letter that was refused once more is dead again, with its history; one that was discarded meanwhile stays away. */

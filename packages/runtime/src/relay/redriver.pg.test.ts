@@ -3,11 +3,14 @@ import { deferred } from '../internal/deferred.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import type { SinkSource } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
+import { createReplay } from './replay/replay-jobs.ts';
 
 /** Refuses for good what `refuses` says, and turns away what the gate throws for. */
 class Picky extends Consumer {
   refuses: (type: string) => boolean = (type) => type.startsWith('poison');
   readonly handed: string[] = [];
+  /** Batches with events of several replays, or of one and of none. */
+  mixed = 0;
   /** Its answers wait for this. */
   answers: Promise<void> | undefined;
 
@@ -17,6 +20,7 @@ class Picky extends Consumer {
     return Object.assign(inner, {
       deliver: async (...[batch, options]: Parameters<typeof deliver>) => {
         for (const { event } of batch.events) this.handed.push(event.eventType);
+        if (new Set(batch.events.map(({ event }) => event.replay)).size > 1) this.mixed += 1;
         const taken = batch.events.filter(({ event }) => !this.refuses(event.eventType));
         const results = [...(await deliver({ ...batch, events: taken }, options))];
         await this.answers;
@@ -102,6 +106,48 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       (count) => count === emitted?.count,
     );
   });
+
+  test.each(['continue', 'wait'] as const)(
+    'letters that replays caused have their marks again, each batch of one replay, in the order of their entity: %s',
+    async (afterDeadLetter) => {
+      sink.refuses = () => false;
+      await fixture.relay([{ ...sink.source, afterDeadLetter }]).start();
+      for (const n of [1, 2, 3, 4, 5]) await fixture.emit({ eventType: `thing-${n}`, entityKey: 'e' });
+      await sink.has(5);
+      sink.refuses = () => true;
+      const marks: string[] = [];
+      for (const type of ['thing-1', 'thing-2', 'thing-4']) {
+        const selection = { type };
+        const { id } = await createReplay(fixture.pool, { relay: fixture.slot, sink: 'picky', selection });
+        marks.push(id);
+        await lettersAre(marks.length);
+      }
+      // As if they had been refused when they happened.
+      await fixture.rows(
+        `insert into event_runtime.dead_letter
+           (tenant_id, sink, event_id, event_recorded_at, seq, entity_key, event_type, event_version, reason_code, reason, attempts, payload)
+         select tenant_id, 'picky', event_id, recorded_at, seq, entity_key, event_type, event_version, 'rejected', 'r', 1, payload
+           from event_runtime.outbox where event_type in ('thing-3', 'thing-5')`,
+      );
+      sink.refuses = () => false;
+      sink.events.length = 0;
+      let tries = 0;
+      sink.gate = ({ event }) => {
+        if (event.eventType === 'thing-2' && (tries += 1) < 3) throw new Error('not yet');
+      };
+      await redrive();
+      await lettersAre(0);
+      const got = sink.events.map(({ event }) => [event.eventType, event.replay]);
+      expect(got).toEqual([
+        ['thing-1', marks[0]],
+        ['thing-2', marks[1]],
+        ['thing-3', undefined],
+        ['thing-4', marks[2]],
+        ['thing-5', undefined],
+      ]);
+      expect(sink.mixed).toBe(0);
+    },
+  );
 
   test.each(['wal', 'table'] as const)(
     'what the sink turns away holds back later letters and later events of its entity, no others, also after a crash: %s',

@@ -260,7 +260,7 @@ export class Redriver {
     const { feed } = this.#options;
     const stuck = new Set<string>();
     for (let left = letters; left.length > 0; ) {
-      const { now, later } = feed.parked === undefined ? { now: left, later: [] } : firstOfEach(left);
+      const { now, later } = batchOf(left, { waits: feed.parked !== undefined });
       // What is on its way is waited for.
       const results = await feed.handAside(
         now.map(({ logged }) => logged),
@@ -270,7 +270,7 @@ export class Redriver {
       for (const [index, letter] of now.entries()) {
         const result = results[index] as DeliveryResult;
         if (result.type === 'delivered') delivered.push(letter);
-        else stuck.add(keyOf(letter));
+        else if (result.type === 'retry' || feed.parked !== undefined) stuck.add(keyOf(letter));
         await this.#settle(letter, result);
       }
       left = later.filter((letter) => !stuck.has(keyOf(letter)));
@@ -318,13 +318,20 @@ function keyOf({ id, logged }: Letter): string {
   return entityOf(logged.event) ?? id;
 }
 
-function firstOfEach(letters: readonly Letter[]): { readonly now: Letter[]; readonly later: Letter[] } {
+/** What goes at once: of one replay, or of none; where others wait behind a letter, one of each entity. */
+function batchOf(
+  letters: readonly Letter[],
+  { waits }: { readonly waits: boolean },
+): { readonly now: Letter[]; readonly later: Letter[] } {
   const [now, later]: [Letter[], Letter[]] = [[], []];
   const seen = new Set<string>();
+  const { replay } = letters[0]?.logged.event ?? {};
   for (const letter of letters) {
     const key = keyOf(letter);
-    (seen.has(key) ? later : now).push(letter);
-    seen.add(key);
+    // What is behind one that stays for later stays, too: so the order of its entity is kept.
+    const goes = letter.logged.event.replay === replay && !seen.has(key);
+    (goes ? now : later).push(letter);
+    if (waits || !goes) seen.add(key);
   }
   return { now, later };
 }

@@ -207,7 +207,8 @@ order by c.delivery_id`;
  * `held` is the fence: rows that are still the claimer's, locked in one order, so that two settlements never
  * wait for each other in a circle. It carries the outcome along, for a second join of two intermediate results
  * would have no index. Queue, attempts and dead letters change together: a letter that was redriven goes
- * when it is delivered, or dies again with its history, as it does where a replay sends its event once more.
+ * when it is delivered, or dies again with its history, as it does where a replay sends its event once more. Whose mark
+ * it has then is decided as in `keepDeadLetter`.
  */
 export const settleSql = `
 with held as materialized (
@@ -224,7 +225,7 @@ with held as materialized (
   using held as h
   where d.delivery_id = h.delivery_id and h.outcome in ('delivered', 'dead')
   returning d.delivery_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
-            d.attempts + 1 as attempt, d.first_failed_at, h.outcome, h.status_code, h.error_code, h.reason,
+            d.replay_id, d.attempts + 1 as attempt, d.first_failed_at, h.outcome, h.status_code, h.error_code, h.reason,
             h.excerpt, h.duration_ms, h.age_ms
 ), kept as (
   update event_runtime.webhook_delivery as d
@@ -261,12 +262,12 @@ with held as materialized (
   insert into event_runtime.dead_letter as d
     (tenant_id, ecosystem, sink, endpoint_id, event_id, event_recorded_at, seq, entity_key, event_type,
      reason_code, reason, attempts, payload, headers, first_failed_at, event_version, idempotency_key,
-     correlation_id, causation_id, source_service, traceparent)
+     correlation_id, causation_id, source_service, traceparent, replay_id)
   select x.tenant_id, o.ecosystem, 'webhooks', x.endpoint_id, x.event_id, x.event_recorded_at, x.seq,
          x.entity_key, coalesce(o.event_type, 'unknown'), coalesce(x.error_code, 'ER4007'),
          left(coalesce(x.reason, ''), 2000), x.attempt, coalesce(o.payload, 'null'), o.headers,
          coalesce(x.first_failed_at, statement_timestamp()), o.event_version, o.idempotency_key,
-         o.correlation_id, o.causation_id, o.source_service, o.traceparent
+         o.correlation_id, o.causation_id, o.source_service, o.traceparent, x.replay_id
   from removed as x
   left join lateral (
     select y.ecosystem, y.event_type, y.payload, y.headers, y.event_version, y.idempotency_key, y.correlation_id,
@@ -278,7 +279,8 @@ with held as materialized (
   where x.outcome = 'dead'
   on conflict (event_id, sink, relay, endpoint_id) do update
      set state = 'dead', attempts = d.attempts + excluded.attempts, dead_at = clock_timestamp(),
-         reason_code = excluded.reason_code, reason = excluded.reason
+         reason_code = excluded.reason_code, reason = excluded.reason,
+         replay_id = case when d.replay_id is not null then excluded.replay_id end
 ), redriven as (
   -- The array is a fence: however few letters there are, nothing is read for a settlement without such a delivery.
   delete from event_runtime.dead_letter as d

@@ -92,6 +92,11 @@ test('one is shown with its payload; nothing in it steers the terminal, and for 
   const shown = await fixture.run(['dead-letters', 'show', id]);
   expect(shown.out).toContain(`${Buffer.byteLength(payload)} bytes\n {"a": 1.0,\n "b": "\\u009b2J\\u202e"}`);
   expect((await fixture.run(['dead-letters', 'show', id, '--json'])).json()).toMatchObject({ id, payload });
+  expect(shown.out).not.toContain('replay ');
+  const replayId = '01a1fc00-0000-7abc-8123-456789abcdef';
+  await fixture.sql.query('update event_runtime.dead_letter set replay_id = $1', [replayId]);
+  expect((await fixture.run(['dead-letters', 'show', id])).out).toContain(`replay     ${replayId}`);
+  expect((await fixture.run(['dead-letters', 'show', id, '--json'])).json()).toMatchObject({ replayId });
 });
 
 test('a redrive is tried dry, asked for, and watched to its end', async () => {

@@ -122,6 +122,7 @@ function wholeLines(letter: WholeDeadLetter, dim: (text: string) => string): str
     ['ecosystem', letter.ecosystem],
     ['key', letter.entityKey],
     ['seq', letter.seq],
+    ['replay', letter.replayId],
     ['recorded', letter.recordedAt],
     ['failed', `${letter.firstFailedAt} to ${letter.diedAt}, attempts: ${letter.attempts}`],
     ['redriven', redrives === 0 ? null : `times: ${redrives}, last ${redriveAt} by ${redriveBy}`],
