@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
 import { runtimeError } from '../errors/codes.ts';
+import type { Checkpoint } from '../log/checkpoint.ts';
+import { comparePositions } from '../log/outbox-event.ts';
+import type { DeliveryResult, Sink, SinkBatch } from '../sinks/sink.ts';
 import { loggedEvent } from './event-fixture.suite.ts';
 import type { FeedOptions } from './feed.ts';
 import { Bench, until } from './feed-bench.suite.ts';
@@ -41,6 +44,75 @@ test('a sink that takes nothing of it goes on with what is read; what it refuses
   });
   expect(kept).toEqual([]);
 });
+
+/** Stores its own checkpoint, with what it is handed. */
+class Storing implements Sink {
+  readonly name = 'billing';
+  readonly features = { order: true, dedupe: true, ownCheckpoint: true };
+  readonly handed: bigint[] = [];
+  /** Of what comes aside. */
+  readonly checkpoints: Checkpoint[] = [];
+  takes: (seq: bigint) => boolean = () => true;
+
+  async deliver({ events, checkpoint }: SinkBatch): Promise<DeliveryResult[]> {
+    return events.map(({ event: { seq } }) => {
+      if (seq >= 100n) this.checkpoints.push(checkpoint);
+      if (!this.takes(seq)) return { type: 'retry', afterMs: 10, error: new Error('not now') };
+      this.handed.push(seq);
+      return { type: 'delivered' };
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+test('a sink that stores its own checkpoint is given the one that is true at that moment: of what it has, not of what it is about to get', async () => {
+  const sink = new Storing();
+  const bench = new Bench({ sink });
+  const write = (): void => {
+    bench.log.begin(1);
+    bench.log.finish();
+    bench.push();
+  };
+  await bench.running(async () => {
+    await until(() => bench.feed.mode === 'live');
+    write();
+    await until(() => sink.handed.length === 1);
+    sink.takes = (seq) => seq !== 2n;
+    write();
+    await bench.feed.handAside([loggedEvent(100)]);
+    await bench.feed.handAside([loggedEvent(101)]);
+  });
+  const [has, next] = bench.log.events.map(({ position }) => position);
+  const last = sink.checkpoints.at(-1);
+  expect(last).toMatchObject({ mode: 'live' });
+  expect(comparePositions(last!.position, has!)).toBeGreaterThanOrEqual(0);
+  expect(comparePositions(last!.position, next!)).toBeLessThan(0);
+});
+
+test.each([
+  [true, 0],
+  [false, 1],
+])(
+  'what such a sink stored aside (%s) is not written once more, and what it did not is',
+  async (takes, writes) => {
+    const sink = new Storing();
+    const bench = new Bench({ sink, checkpointMs: 1e9 });
+    let before = 0;
+    await bench.running(async () => {
+      bench.log.begin(1);
+      bench.log.finish();
+      bench.push();
+      await until(() => sink.handed.length === 1 && bench.feed.mode === 'live');
+      bench.tick();
+      sink.takes = () => takes;
+      for (const seq of [100, 101]) await bench.feed.handAside([loggedEvent(seq)]);
+      before = bench.stored.length;
+    });
+    expect(sink.checkpoints).toHaveLength(2);
+    expect(bench.stored.length - before).toBe(writes);
+  },
+);
 
 test('routes hold for it', async () => {
   const routes = new RoutesTo('billing', [

@@ -97,6 +97,39 @@ describe.each([
     );
   });
 
+  test('to the beginning, what came with a dump comes again too, and is counted', async () => {
+    const sink = new Consumer();
+    const first = fixture.relay([sink.source], { source, pollMs: 20 });
+    await first.start();
+    await emit('one', 'two');
+    await sink.has(2);
+    await first.stop();
+    // As where both came with a dump that was adopted.
+    for (const table of ['relay_cluster', 'relay_checkpoint']) {
+      await fixture.rows(
+        `update event_runtime.${table} set floor_seq = (select max(o.seq) from event_runtime.outbox o)`,
+      );
+    }
+    const second = fixture.relay([sink.source], { source, pollMs: 20 });
+    await second.start();
+    await emit('three');
+    await sink.has(3);
+    const given = { relay: fixture.slot, sink: 'consumer', to: 'beginning' };
+    expect(
+      await eventually(
+        () => previewRewind(fixture.pool, given),
+        ({ unread }) => unread === 0,
+      ),
+    ).toMatchObject({ events: 3, unread: 0 });
+    await rewindSink(fixture.pool, given);
+    await sink.has(6);
+    expect(sink.types.slice(3)).toEqual(['one', 'two', 'three']);
+    // Read once: from then on it goes on behind them.
+    await emit('four');
+    await sink.has(7);
+    expect(sink.types.slice(6)).toEqual(['four']);
+  });
+
   test('asked for in another cluster, of which the transaction ids mean nothing here, it is left alone; the beginning is the beginning', async () => {
     const sink = new Consumer();
     const relay = fixture.relay([sink.source], { source, pollMs: 20 });
