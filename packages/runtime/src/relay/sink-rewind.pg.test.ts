@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
+import { WebhookSink } from '../webhooks/fan-out.ts';
+import type { SinkSource } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 import { previewRewind, rewindSink } from './sink-rewind.ts';
 
@@ -176,5 +178,25 @@ describe.each([
     await expect(rewindSink(fixture.pool, { ...given, to })).rejects.toMatchObject({ code: 'ER6005' });
     const [row] = await fixture.rows('select rewind_snapshot from event_runtime.relay_checkpoint');
     expect(row).toEqual({ rewind_snapshot: null });
+  });
+
+  test('one with an inbox is refused, whatever it is called: it would make nothing of what it has had', async () => {
+    const sink: SinkSource = {
+      name: 'customers',
+      create: (owner) => new WebhookSink({ pool: fixture.pool, owner, name: 'customers' }),
+    };
+    await fixture.relay([sink], { source, pollMs: 20 }).start();
+    await emit('one');
+    await eventually(
+      () => fixture.rows('select from event_runtime.consumer_idempotency'),
+      ({ length }) => length === 1,
+    );
+    for (const act of [previewRewind, rewindSink]) {
+      const refused = act(fixture.pool, { relay: fixture.slot, sink: 'customers', to: 'beginning' });
+      await expect(refused).rejects.toMatchObject({ code: 'ER6005' });
+    }
+    expect(
+      await fixture.rows('select from event_runtime.relay_checkpoint where rewind_snapshot is not null'),
+    ).toEqual([]);
   });
 });

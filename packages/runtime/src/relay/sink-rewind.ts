@@ -51,7 +51,8 @@ export async function previewRewind(client: Queryable, options: SinkRewindOption
  * ever. The other sinks notice nothing. Whoever feeds it does so within a second or two.
  *
  * @returns where it goes on
- * @throws ER1320, ER6001; ER6005 there is no tick that old, or the sink has not got that far
+ * @throws ER1320, ER6001; ER6005 there is no tick that old, the sink has not got that far, or it keeps an inbox, as the
+ *   webhooks do: what that knows would be passed over
  */
 export async function rewindSink(client: Queryable, options: SinkRewindOptions): Promise<SinkRewind> {
   const preview = await previewRewind(client, options);
@@ -79,6 +80,7 @@ async function plan(
     const names = [...new Set(all.map((each) => each.sink))].join(', ') || 'none yet';
     throw runtimeError('ER1320', { detail: `It is ${JSON.stringify(sink)}; relay ${relay} has ${names}.` });
   }
+  await refuseInbox(client, sink);
   const { systemIdentifier } = await readServerLog(client);
   if (parts.some((part) => part.systemIdentifier !== systemIdentifier)) {
     throw runtimeError('ER6005', {
@@ -94,6 +96,18 @@ async function plan(
     });
   }
   return { target, parts };
+}
+
+/** A sink that writes under its name into the inbox passes over what it finds there. @throws ER6005 */
+async function refuseInbox(client: Queryable, sink: string): Promise<void> {
+  const { rows } = await client.query<{ keeps: boolean }>(
+    'select exists (select from event_runtime.consumer_idempotency where consumer = $1) as keeps',
+    [sink],
+  );
+  if (rows[0]?.keeps !== true) return;
+  throw runtimeError('ER6005', {
+    detail: `Sink ${sink} keeps an inbox: of what it has had it would make nothing. Make a replay instead.`,
+  });
 }
 
 const beginning: Target = { at: null, snapshot: Snapshot.nothing.toString() };
