@@ -314,6 +314,7 @@ export class Feed {
     const checkpoint = await applying;
     state.rewinding = false;
     if (checkpoint === undefined) return;
+    // failpoint: rewind.applied
     this.#stored = checkpoint;
     state.progress = new Progress(checkpoint, this.#behindOf);
     state.delivered = new Map();

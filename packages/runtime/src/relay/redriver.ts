@@ -218,6 +218,7 @@ export class Redriver {
     const delivered: Letter[] = [];
     try {
       const over = await this.#handOver(letters, { delivered, stopping });
+      // failpoint: redrive.taken
       return over ? 'done' : 'ended';
     } finally {
       await removeLetters(pool, delivered);

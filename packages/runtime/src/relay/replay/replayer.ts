@@ -138,6 +138,7 @@ export class Replayer {
       const handed = await this.#hand(page.events, { book, pace, signal });
       if (handed !== undefined) book.pass(page.upTo, handed);
       if (handed !== undefined && !book.due && !book.finished && !signal.aborted) continue;
+      // failpoint: replay.handed
       goesOn = (await book.save()) && handed !== undefined && !signal.aborted;
     }
   }
