@@ -22,6 +22,8 @@ export interface CrashOptions {
   readonly sources: 'wal' | 'table';
   /** Servers of a NATS sink beside the webhooks and the file; 0: there is none. */
   readonly nats: 0 | 1 | 3;
+  /** Whether replays, redrives and rewinds are ordered meanwhile. */
+  readonly operated: boolean;
   /** Undefined: the program as it is. */
   readonly mutant: Mutant | undefined;
   /** One JSON object on standard output at the end. */
@@ -31,7 +33,7 @@ export interface CrashOptions {
 export const usage = `usage: npm run crash -- [options]
 
   --kills N        kills in all, at least (default 40, or as many as show the mutant)
-  --hits N         kills with work in flight at each failpoint (default 3; 0 for none, the default with a mutant)
+  --hits N         kills with work in flight at each failpoint (default 3; 0 for none, the default with most mutants)
   --failpoints A,B only at these (default all that the sources reach)
   --freezes N      how many of the kills follow upon a replica that is stopped past its lease (default 3,
                    or as many as show the mutant)
@@ -46,6 +48,9 @@ export const usage = `usage: npm run crash -- [options]
   --mutant NAME    a wrong program, which must be convicted
   --json           one object at the end
 
+Meanwhile replays and rewinds are ordered, with --sink nats redrives of dead letters as well; with a mutant only where
+they show it.
+
 exit 0: nothing lost, invented, reordered or altered, every failpoint hit; with --mutant: it is convicted
 exit 1: something was; with --mutant: it is not convicted
 exit 2: not a valid call
@@ -59,14 +64,27 @@ mutants:
 ${mutants.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
 `;
 
-type Usual = Pick<CrashOptions, 'kills' | 'hits' | 'freezes' | 'events' | 'sources' | 'nats'>;
+type Usual = Pick<
+  CrashOptions,
+  'kills' | 'hits' | 'failpoints' | 'freezes' | 'events' | 'sources' | 'nats' | 'operated'
+>;
 
 /** What a run is where nothing else is asked for. */
-const ofTheProgram: Usual = { kills: 40, hits: 3, freezes: 3, events: 2_000, sources: 'wal', nats: 0 };
+const ofTheProgram: Usual = {
+  kills: 40,
+  hits: 3,
+  freezes: 3,
+  events: 2_000,
+  sources: 'wal',
+  nats: 0,
+  operated: true,
+};
 
 /** What shows a mutant, and soon: a fault need not come at every failpoint. */
-function ofMutant({ kills, freezes = 0, sources, nats = 0 }: Mutant): Usual {
-  return { kills, hits: 0, freezes, events: 1_000, sources, nats };
+function ofMutant(mutant: Mutant): Usual {
+  const { kills, failpoints, freezes = 0, sources, nats = 0, operated = false } = mutant;
+  const hits = failpoints === undefined ? 0 : ofTheProgram.hits;
+  return { kills, hits, failpoints, freezes, events: 1_000, sources, nats, operated };
 }
 
 /** Reads the words after the program's name. @throws TypeError saying what is wrong with them */
@@ -95,13 +113,13 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
   if (postgres !== '15' && postgres !== '18') throw new TypeError(`--postgres is 15 or 18, not ${postgres}`);
   if (sources !== 'wal' && sources !== 'table')
     throw new TypeError(`--sources is wal or table, not ${sources}`);
-  const failpoints = values.failpoints?.split(',');
-  const hits = whole('hits', values.hits ?? (failpoints === undefined ? usual : ofTheProgram).hits, 0);
-  if (failpoints !== undefined && hits === 0) throw new TypeError('--failpoints wants --hits of 1 or more');
+  const asked = values.failpoints?.split(',');
+  const hits = whole('hits', values.hits ?? (asked === undefined ? usual : ofTheProgram).hits, 0);
+  if (asked !== undefined && hits === 0) throw new TypeError('--failpoints wants --hits of 1 or more');
   return {
     kills: whole('kills', values.kills ?? usual.kills, 0),
     hits,
-    failpoints,
+    failpoints: asked ?? usual.failpoints,
     freezes: whole('freezes', values.freezes ?? usual.freezes, 0),
     seed: whole('seed', values.seed, 0),
     events: whole('events', values.events ?? usual.events, 0),
@@ -109,6 +127,7 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
     postgres,
     sources,
     nats: natsOf(values, usual.nats),
+    operated: usual.operated,
     mutant,
     json: values.json,
   };

@@ -3,14 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SecretBox } from '@event-runtime/runtime';
-import { countNatsMessages, freePort, type SupervisedProcess } from '@event-runtime/runtime/testing';
+import { freePort, type SupervisedProcess } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { findService } from '../scripts/services/services.ts';
+import { awaitArrivals } from './await-arrivals.ts';
 import type { CrashOptions } from './crash-options.ts';
 import { killPlan } from './kill/kill-plan.ts';
 import { countKills, failpointTable, shortOf } from './kill/kill-record.ts';
 import { Killer } from './kill/killer.ts';
 import { failpointsToHit } from './kill/provocation.ts';
+import { Operator, type Order } from './operator/operator.ts';
 import { FailpointControl } from './patch/failpoint-control.ts';
 import { patchedCopy } from './patch/patched-copy.ts';
 import { Broker, stream } from './processes/broker.ts';
@@ -28,17 +30,11 @@ import { ArrivalLogReader } from './receiver/arrival-log.ts';
 import { readFileArrivals } from './receiver/file-arrivals.ts';
 import { readNatsArrivals } from './receiver/nats-arrivals.ts';
 import { type CrashResult, crashResult } from './report/crash-result.ts';
+import { judgeAll, type WholeVerdict } from './verdict/all-sinks.ts';
 import { Traffic } from './verdict/traffic.ts';
-import {
-  type Arrival,
-  judge,
-  type LedgerEntry,
-  requireGapless,
-  sumOf,
-  type Verdict,
-} from './verdict/verdict.ts';
+import { type Arrival, type LedgerEntry, requireGapless, type Verdict } from './verdict/verdict.ts';
 import { whereabouts } from './verdict/whereabouts.ts';
-import { createLedger, readLedger } from './workload/ledger.ts';
+import { createLedger, readLedger, readReplays } from './workload/ledger.ts';
 import { Writers } from './workload/writers.ts';
 
 export interface RunCrashOptions extends Omit<CrashOptions, 'json'> {
@@ -71,9 +67,10 @@ interface Parts {
   readonly signal: AbortSignal;
 }
 
-/** Who writes, and who kills. */
+/** Who writes, who orders something, and who kills. */
 interface Actors {
   readonly writers: Writers;
+  readonly operator: Operator | undefined;
   readonly killer: Killer;
   /** Those that the run is to hit. */
   readonly failpoints: readonly string[];
@@ -105,7 +102,8 @@ async function setUpAndRun(
   const { mutant, seed, hits, sources, failpoints: only, onProgress } = options;
   const signal = AbortSignal.any([options.signal, failure.signal]);
   await using copy = await patchedCopy({ root: options.root, patches: mutant?.patches ?? [] });
-  const failpoints = hits > 0 ? failpointsToHit(copy.failpoints, { sources, only }) : [];
+  const failpoints =
+    hits > 0 ? failpointsToHit(copy.failpoints, { sources, only, orders: ordersOf(options) }) : [];
   await using folder = await temporaryFolder();
   onProgress?.(`seed ${seed}; ${failpoints.length} failpoints; starting PostgreSQL ${options.postgres}`);
   await using cluster = await Cluster.start(options.postgres);
@@ -149,13 +147,15 @@ function actors(
   const { site, traffic, relay, rival, receiver, cluster, broker, pool, control, failpoints } = parts;
   const { databaseUrl } = site;
   const writers = new Writers({ databaseUrl, traffic, seed, connections, rate, mostOutstanding: 2_000 });
+  const operator = options.operated ? new Operator({ pool, broker, seed }) : undefined;
   const killer = new Killer({
     plan: killPlan({
       ...{ kills, seed, failpoints, hits, freezes },
       nats: broker !== undefined,
       prelude: mutant?.prelude,
     }),
-    ...{ relay, rival, receiver, cluster, broker, writers, pool, traffic, control, failpoints, hits },
+    ...{ relay, rival, receiver, cluster, broker, writers, operator, pool, traffic },
+    ...{ control, failpoints, hits },
     onKill: ({ at, targets, failpoint = 'random' }) => {
       onProgress?.(`${new Date(at).toISOString()} killed ${targets.join(', ')} (${failpoint})`);
     },
@@ -163,7 +163,7 @@ function actors(
     stallMs: options.stallMs ?? 60_000,
     reachMs: 15_000,
   });
-  return { writers, killer, failpoints };
+  return { writers, operator, killer, failpoints };
 }
 
 class Run {
@@ -180,7 +180,9 @@ class Run {
     const ticker = setInterval(() => this.#sayProgress(), 5_000);
     try {
       await this.#killUnderLoad();
-      await this.#arrivals();
+      const { site, pool, traffic, broker, operator, signal } = this.#stage;
+      const quietMs = quietMsOf(this.#options);
+      await awaitArrivals({ pool, traffic, broker, operator, quietMs, signal, sinkFile: site.sinkFile });
       return await this.#result();
     } finally {
       clearInterval(tail);
@@ -189,23 +191,23 @@ class Run {
   }
 
   async #killUnderLoad(): Promise<void> {
-    const { writers, killer, traffic, signal } = this.#stage;
+    const { writers, operator, killer, traffic, signal } = this.#stage;
     const ended = new AbortController();
     const both = AbortSignal.any([signal, ended.signal]);
-    const written = writers.run(both);
+    // They end by themselves only when they fail.
+    const acting = Promise.all([writers.run(both), operator?.run(both)]);
     const killing = killer.run(both).then(async () => {
       while (traffic.acknowledged < this.#options.events && !killer.stalled && !this.#isQuiet()) {
         await sleep(20, undefined, { signal: both });
       }
     });
     try {
-      // Writers end by themselves only when they fail.
-      await Promise.race([killing, written]);
+      await Promise.race([killing, acting]);
     } finally {
       ended.abort();
-      await Promise.allSettled([killing, written]);
+      await Promise.allSettled([killing, acting]);
     }
-    await written;
+    await acting;
   }
 
   /** Nothing has come for too long: the writers, who wait for that, would wait for ever. */
@@ -215,51 +217,22 @@ class Run {
     return traffic.arrived > 0 && now - traffic.lastArrivalAt > quietMsOf(this.#options);
   }
 
-  /** Waits until everything that was committed has come, or nothing comes any more. */
-  async #arrivals(): Promise<void> {
-    const { pool, traffic, signal } = this.#stage;
-    const quietMs = quietMsOf(this.#options);
-    const ledger = await readLedger(pool);
-    const ids = ledger.map(({ eventId }) => eventId);
-    let [moved, movedAt] = [0, performance.now()];
-    for (;;) {
-      const file = await this.#inFile();
-      const inStream = await this.#inStream();
-      const all = inStream === undefined || inStream >= ids.length;
-      if (all && ids.every((eventId) => traffic.has(eventId) && file.has(eventId))) break;
-      const come = traffic.arrived + file.size + (inStream ?? 0);
-      if (come !== moved) [moved, movedAt] = [come, performance.now()];
-      if (performance.now() - movedAt > quietMs) return;
-      await sleep(250, undefined, { signal });
-    }
-    // What should not come needs a moment to come.
-    await sleep(1_000, undefined, { signal });
-  }
-
-  async #inFile(): Promise<ReadonlySet<string>> {
-    const { site, signal } = this.#stage;
-    return new Set((await readFileArrivals(site.sinkFile, signal)).map(({ eventId }) => eventId));
-  }
-
-  /** How many messages the stream has; undefined: there is no sink into NATS. */
-  async #inStream(): Promise<number | undefined> {
-    const { broker } = this.#stage;
-    return broker === undefined ? undefined : await countNatsMessages(broker.urls, stream);
-  }
-
-  /** What was committed, compared with what each sink has. */
+  /** What was committed, and ordered, compared with what each sink has. */
   async #judge(
     ledger: readonly LedgerEntry[],
     inStream: readonly Arrival[] | undefined,
-  ): Promise<Verdict & { readonly twice: number }> {
-    const { site, signal, log } = this.#stage;
-    const verdicts = [
-      judge(ledger, { sink: 'webhooks', arrivals: log.arrivals }),
-      judge(ledger, { sink: fileSink, arrivals: await readFileArrivals(site.sinkFile, signal) }),
-    ];
-    if (inStream === undefined) return { ...sumOf(verdicts), twice: 0 };
-    const ofStream = judge(ledger, { sink: natsSink, arrivals: inStream, subjectOf: natsSubjectOf });
-    return { ...sumOf([...verdicts, ofStream]), twice: ofStream.duplicates };
+  ): Promise<WholeVerdict> {
+    const { site, pool, signal, log, operator } = this.#stage;
+    return judgeAll(ledger, {
+      sinks: [
+        { sink: 'webhooks', arrivals: log.arrivals },
+        { sink: fileSink, arrivals: await readFileArrivals(site.sinkFile, signal) },
+      ],
+      stream:
+        inStream === undefined ? undefined : { sink: natsSink, arrivals: inStream, subjectOf: natsSubjectOf },
+      replays: await readReplays(pool),
+      redrives: operator?.redrives ?? { poisonedAt: [], requests: [] },
+    });
   }
 
   async #result(): Promise<CrashResult> {
@@ -274,9 +247,10 @@ class Run {
     const inFlightAt = (at: number): number => traffic.inFlightAt(at, storedAt);
     const { byTarget, ...kills } = countKills(killer.records, inFlightAt);
     const table = failpointTable(killer.records, { failpoints, inFlightAt });
-    const { twice, ...verdict } = await this.#judge(ledger, inStream);
+    const { twice, replayed, redriven, ...verdict } = await this.#judge(ledger, inStream);
     return crashResult(await this.#traced(verdict), {
-      ...{ seed, postgres, sources, nats, twice, mutant: mutant?.name ?? null, events: ledger.length },
+      ...{ seed, postgres, sources, nats, twice, replayed, redriven },
+      ...{ mutant: mutant?.name ?? null, events: ledger.length },
       ...kills,
       killsOf: byTarget,
       failpoints: table,
@@ -302,7 +276,7 @@ class Run {
 
   #read(): void {
     const { log, traffic } = this.#stage;
-    for (const { eventId, at } of log.read()) traffic.arrive(eventId, at);
+    for (const { eventId, at, replay } of log.read()) if (replay === undefined) traffic.arrive(eventId, at);
   }
 
   #sayProgress(): void {
@@ -319,10 +293,12 @@ class Run {
   }
 }
 
-/** When each event came first. */
+/** When each event came first, other than by a replay. */
 function firstArrivals(arrivals: readonly Arrival[]): Map<string, number> {
   const first = new Map<string, number>();
-  for (const { eventId, at } of arrivals) if (!first.has(eventId)) first.set(eventId, at);
+  for (const { eventId, at, replay } of arrivals) {
+    if (replay === undefined && !first.has(eventId)) first.set(eventId, at);
+  }
   return first;
 }
 
@@ -332,6 +308,12 @@ function unaskedExitsOf({ relay, rival, receiver }: Stage): number {
 
 function quietMsOf({ quietMs, mutant }: RunCrashOptions): number {
   return quietMs ?? (mutant === undefined ? 60_000 : 20_000);
+}
+
+/** Only what is refused for good can be redriven, and that is only by the stream. */
+function ordersOf({ operated, nats }: RunCrashOptions): readonly Order[] {
+  if (!operated) return [];
+  return nats === 0 ? ['replay', 'rewind'] : ['replay', 'redrive', 'rewind'];
 }
 
 /** @throws Error without nats-server on this machine */
@@ -346,9 +328,9 @@ async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: str
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** Connections that only look. The server dies under them now and then: the next query opens another. */
+/** Connections of nobody under test. The server dies under them now and then: the next query opens another. */
 function observe(databaseUrl: string): AsyncDisposable & { readonly pool: pg.Pool } {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2, application_name: 'crash observer' });
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 6, application_name: 'crash observer' });
   pool.on('error', () => undefined);
   return { pool, [Symbol.asyncDispose]: () => pool.end() };
 }

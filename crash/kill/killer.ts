@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SupervisedProcess } from '@event-runtime/runtime/testing';
 import type pg from 'pg';
+import type { Operator } from '../operator/operator.ts';
 import type { FailpointControl } from '../patch/failpoint-control.ts';
 import type { Broker } from '../processes/broker.ts';
 import type { Cluster } from '../processes/cluster.ts';
@@ -16,7 +17,14 @@ import {
   type Target,
 } from './kill-plan.ts';
 import { failpointTable, type KillRecord, shortOf } from './kill-record.ts';
-import { dropSlot, holdDeliveries, joinOverHeldCommits, pauseSinks, untilUnflushed } from './provocation.ts';
+import {
+  dropSlot,
+  holdDeliveries,
+  joinOverHeldCommits,
+  type Provocation,
+  pauseSinks,
+  untilUnflushed,
+} from './provocation.ts';
 
 export interface KillerOptions {
   readonly plan: readonly PlannedKill[];
@@ -31,6 +39,8 @@ export interface KillerOptions {
   /** Connections to the database, for provocations. */
   readonly pool: pg.Pool;
   readonly traffic: Traffic;
+  /** Undefined: nothing is replayed, redriven or rewound. */
+  readonly operator: Operator | undefined;
   readonly control: FailpointControl;
   /** What the file sink writes. */
   readonly sinkFile: string;
@@ -156,7 +166,7 @@ export class Killer {
     kill: RandomKill,
     { stack, signal }: { readonly stack: AsyncDisposableStack; readonly signal: AbortSignal },
   ): Promise<void> {
-    const { pool, writers, sinkFile } = this.#options;
+    const { pool, writers, sinkFile, operator } = this.#options;
     switch (kill.prelude) {
       case 'none':
         break;
@@ -167,6 +177,7 @@ export class Killer {
         await joinOverHeldCommits(pool, signal);
         break;
       case 'relaxed':
+        if (operator !== undefined) stack.use(await operator.hold());
         stack.use(await untilUnflushed({ pool, writers, sinkFile, signal }));
         break;
     }
@@ -181,7 +192,7 @@ export class Killer {
     const late = AbortSignal.timeout(kill.provocation === 'expire-day' ? reachMs + 75_000 : reachMs);
     try {
       if (restarted) await relay.start();
-      if (kill.provocation === 'pause-sinks') await pauseSinks(this.#options.pool, signal);
+      await this.#provoke(kill.provocation, signal);
       // An end of another kind is no hit: it is started again by itself, and waited for.
       while (control.hitOf(token) === undefined && !late.aborted) {
         if (relay.running) await relay.ended(AbortSignal.any([late, signal])).catch(() => undefined);
@@ -195,6 +206,24 @@ export class Killer {
     if (hit === undefined) return;
     this.#record({ at: hit.at, targets: ['relay'], failpoint: hit.failpoint });
     await this.#restart(['relay']);
+  }
+
+  async #provoke(provocation: Provocation, signal: AbortSignal): Promise<void> {
+    const { pool, operator } = this.#options;
+    switch (provocation) {
+      case 'pause-sinks':
+        await pauseSinks(pool, signal);
+        break;
+      case 'replay':
+      case 'redrive':
+      case 'rewind':
+        await operator?.give(provocation, signal);
+        break;
+      case 'none':
+      case 'drop-slot':
+      case 'expire-day':
+        break;
+    }
   }
 
   #record(record: KillRecord): void {

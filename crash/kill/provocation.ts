@@ -1,6 +1,8 @@
 import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
+import type { Order } from '../operator/operator.ts';
+import { relayName } from '../processes/under-test.ts';
 import type { Writers } from '../workload/writers.ts';
 
 /**
@@ -8,12 +10,10 @@ import type { Writers } from '../workload/writers.ts';
  *
  * `none`: the load is enough. `pause-sinks`: an operator pauses every sink for a moment, so that each leaves the WAL,
  * reads the table and joins again. `drop-slot`: the relay is killed and its slot dropped, so that it makes a new one.
- * `expire-day`: the relay is killed and the outbox given a day that retention drops at the next start.
+ * `expire-day`: the relay is killed and the outbox given a day that retention drops at the next start. `replay`, `redrive`,
+ * `rewind`: the operator orders one.
  */
-export type Provocation = 'none' | 'pause-sinks' | 'drop-slot' | 'expire-day';
-
-/** The relay's slot, by its default name. */
-const slot = 'event_runtime';
+export type Provocation = 'none' | 'pause-sinks' | 'drop-slot' | 'expire-day' | Order;
 
 /** Longer than the relay takes to notice that a sink is paused. */
 const pauseMs = 1_500;
@@ -21,18 +21,30 @@ const pauseMs = 1_500;
 /** Failpoints of a relay that reads the WAL. */
 const ofTheWal = /^(?:slot|seam)\./;
 
+/** Failpoints of what an operator orders, and the order. */
+const ordered = /^(replay|redrive|rewind)\./;
+
 /**
  * The failpoints that a run is to hit.
  *
  * @param found all that the program has
- * @param only those asked for; undefined: all that can be reached
- * @throws Error when one is asked for that there is not, or that is never reached with these sources
+ * @param run.only those asked for; undefined: all that can be reached
+ * @throws Error when one is asked for that there is not, or that is never reached in such a run
  */
 export function failpointsToHit(
   found: readonly string[],
-  { sources, only }: { readonly sources: 'wal' | 'table'; readonly only: readonly string[] | undefined },
+  run: {
+    readonly sources: 'wal' | 'table';
+    readonly only: readonly string[] | undefined;
+    /** Which orders an operator gives. */
+    readonly orders: readonly Order[];
+  },
 ): readonly string[] {
-  const reachable = found.filter((name) => sources === 'wal' || !ofTheWal.test(name));
+  const { sources, only, orders } = run;
+  const reachable = found.filter((name) => {
+    const order = orderFor(name);
+    return (sources === 'wal' || !ofTheWal.test(name)) && (order === undefined || orders.includes(order));
+  });
   const wrong = only?.find((name) => !reachable.includes(name));
   if (wrong === undefined) return only ?? reachable;
   throw new Error(`there is no failpoint ${wrong} from the ${sources}; there are ${reachable.join(', ')}`);
@@ -41,10 +53,16 @@ export function failpointsToHit(
 /** What reaches a failpoint, by its name; the ways where there are several, in turn. */
 export function provocationFor(failpoint: string, turn: number): Provocation {
   if (failpoint.startsWith('slot.')) return 'drop-slot';
+  const order = orderFor(failpoint);
+  if (order !== undefined) return order;
   if (/^(?:prune|retention)\./.test(failpoint)) return 'expire-day';
   if (failpoint === 'seam.fall-out') return 'pause-sinks';
   if (/^(table|seam)\./.test(failpoint)) return turn % 2 === 0 ? 'pause-sinks' : 'drop-slot';
   return 'none';
+}
+
+function orderFor(failpoint: string): Order | undefined {
+  return ordered.exec(failpoint)?.[1] as Order | undefined;
 }
 
 /** Pauses every sink, and lets them go on, also when the run is stopped meanwhile. */
@@ -173,7 +191,7 @@ export async function dropSlot(pool: pg.Pool, signal: AbortSignal): Promise<void
          select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active
        )
        select ((select count(*) from reader) + 0 * (select count(*) from dropped))::int as left`,
-      [slot],
+      [relayName],
     );
     if (rows[0]?.left === 0) return;
     await sleep(20, undefined, { signal });

@@ -14,6 +14,10 @@ export interface Mutant {
   readonly kills: number;
   /** How many of them follow upon a replica that is stopped past its lease. Default 0. */
   readonly freezes?: number;
+  /** Where the relay is killed so that it shows, three times each. Default: nowhere, random kills show it. */
+  readonly failpoints?: readonly string[];
+  /** Whether it shows only where replays, redrives and rewinds are ordered. Default false. */
+  readonly operated?: boolean;
   /** What must go before a kill so that it shows; undefined: it shows at any. */
   readonly prelude?: Prelude;
   readonly patches: readonly Patch[];

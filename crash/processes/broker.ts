@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NatsCluster, NatsServer } from '@event-runtime/runtime/testing';
+import { limitNatsMessages, NatsCluster, NatsServer } from '@event-runtime/runtime/testing';
 
 /** The stream of the sink into NATS. */
 export const stream = 'EVENTS';
@@ -52,6 +52,17 @@ export class Broker implements AsyncDisposable {
     await Promise.all(
       this.#servers.filter((server) => !server.running).map(async (server) => await server.resume()),
     );
+  }
+
+  /**
+   * What is larger is poison for the stream from now on; tried until it is so, for the server may just be away.
+   *
+   * @param bytes headers included; -1: nothing is
+   */
+  async limitMessages(bytes: number, signal: AbortSignal): Promise<void> {
+    while (!(await limitNatsMessages(this.urls, { stream, bytes }))) {
+      await sleep(100, undefined, { signal });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -26,6 +26,9 @@ export interface Site {
   readonly onFailure: (error: Error) => void;
 }
 
+/** The relay's name, and its slot's: the default. */
+export const relayName = 'event_runtime';
+
 /** Name of the sink into NATS. */
 export const natsSink = 'nats';
 

@@ -12,6 +12,7 @@ export async function readFileArrivals(path: string, signal: AbortSignal): Promi
         tenant: attributes['tenant'] ?? '',
         entityKey: attributes['entitykey'] ?? '',
         sha256: createHash('sha256').update(data).digest('hex'),
+        replay: attributes['replay'],
         at: 0,
       });
     }

@@ -15,6 +15,7 @@ export async function readNatsArrivals(servers: readonly string[], stream: strin
     entityKey: attributes['entitykey'] ?? '',
     sha256: createHash('sha256').update(data).digest('hex'),
     subject,
+    replay: attributes['replay'],
     at: storedAt,
   }));
 }

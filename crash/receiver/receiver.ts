@@ -36,12 +36,14 @@ async function take(request: IncomingMessage, response: ServerResponse): Promise
     response.writeHead(503).end();
     return;
   }
+  const replay = header(request, 'ce-replay');
   const arrival = {
     eventId,
     // The endpoint that was called, not what a header says.
     tenant: decodeURIComponent((request.url ?? '').replace('/hooks/', '')),
     entityKey: header(request, 'ce-entitykey'),
     sha256: hash.digest('hex'),
+    ...(replay === '' ? {} : { replay }),
   };
   if (waiting.length === 0) setTimeout(answer, answerMs);
   waiting.push({ arrival, response });

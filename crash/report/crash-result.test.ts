@@ -13,6 +13,8 @@ const counts: CrashCounts = {
   freezes: 0,
   nats: 0,
   twice: 0,
+  replayed: 0,
+  redriven: 0,
   killsOf: { relay: 2, postgres: 0, receiver: 0, nats: 0 },
   failpoints: [],
   hits: 0,

@@ -32,8 +32,15 @@ export interface CrashResult {
   readonly duplicates: number;
   /** Servers of the sink into NATS; 0: there was none. */
   readonly nats: number;
-  /** Events that its stream has more than once: it deduplicates, so that there may be none. */
+  /**
+   * Messages that its stream took again within its duplicate window, one of a replay apart from the event's own: there may
+   * be none.
+   */
   readonly twice: number;
+  /** Events that replays were to bring once more, once for each replay. */
+  readonly replayed: number;
+  /** Events that came into the stream late, for they had been dead letters. */
+  readonly redriven: number;
   readonly killsOf: Readonly<Record<Target, number>>;
   readonly failpoints: readonly FailpointCount[];
   /** Kills with work in flight that each failpoint was to have. */

@@ -2,7 +2,15 @@ import { describe, expect, test } from 'vitest';
 import { type Arrival, judge, type LedgerEntry, requireGapless, sumOf, type Verdict } from './verdict.ts';
 
 function committed(eventId: string, entityKey: string, ordinal: number, tenant = 'acme'): LedgerEntry {
-  return { eventId, tenant, entityKey, eventType: 'counted', ordinal, sha256: `hash-of-${eventId}` };
+  return {
+    eventId,
+    tenant,
+    entityKey,
+    eventType: 'counted',
+    ordinal,
+    sha256: `hash-of-${eventId}`,
+    bytes: 10,
+  };
 }
 
 const ledger = [

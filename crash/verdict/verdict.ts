@@ -8,6 +8,8 @@ export interface LedgerEntry {
   readonly ordinal: number;
   /** SHA-256 of the payload as it was written, in lower-case hexadecimal. */
   readonly sha256: string;
+  /** Of the payload. */
+  readonly bytes: number;
 }
 
 /** One delivery, as the receiving side wrote it down. */
@@ -18,6 +20,8 @@ export interface Arrival {
   readonly sha256: string;
   /** Where in a stream it is. */
   readonly subject?: string;
+  /** By which replay it came; undefined: by none. */
+  readonly replay?: string | undefined;
   /** Milliseconds since 1970, with a fraction, by the receiver's clock; 0 where that is not written down. */
   readonly at: number;
 }
@@ -61,6 +65,10 @@ export interface Deliveries {
   readonly arrivals: readonly Arrival[];
   /** The subject that an event must have there; undefined where there are none. */
   readonly subjectOf?: (entry: LedgerEntry) => string;
+  /** Events that came late for a good reason: their place among the others is not judged. */
+  readonly late?: ReadonlySet<string>;
+  /** What is wrong with an event that came and is not in the list. Default `was never committed`. */
+  readonly unexpected?: string;
 }
 
 /** How many differences are named. */
@@ -71,7 +79,8 @@ const namedDifferences = 10;
  *
  * @param ledger every committed event, in any order
  */
-export function judge(ledger: readonly LedgerEntry[], { sink, arrivals, subjectOf }: Deliveries): Verdict {
+export function judge(ledger: readonly LedgerEntry[], deliveries: Deliveries): Verdict {
+  const { sink, arrivals, subjectOf, late, unexpected = 'was never committed' } = deliveries;
   const committed = new Map(ledger.map((entry) => [entry.eventId, entry]));
   const differences: Difference[] = [];
   const counts = { lost: 0, phantom: 0, reordered: 0, corrupted: 0 };
@@ -89,12 +98,12 @@ export function judge(ledger: readonly LedgerEntry[], { sink, arrivals, subjectO
     const again = seen.has(eventId);
     seen.add(eventId);
     if (entry === undefined) {
-      if (!again)
-        found('phantom', eventId, `${eventId} (${placeOf(arrival)}): came, but was never committed`);
+      if (!again) found('phantom', eventId, `${eventId} (${placeOf(arrival)}): came, but ${unexpected}`);
       continue;
     }
     const wrong = mismatch(entry, arrival, subjectOf?.(entry));
     if (wrong !== undefined) found('corrupted', eventId, `${nameOf(entry)}: ${wrong}`);
+    if (late?.has(eventId) === true) continue;
     const place = placeOf(entry);
     const repeated = repeating.get(place);
     const before = latest.get(place);
@@ -160,10 +169,12 @@ function mismatch(entry: LedgerEntry, arrival: Arrival, subject: string | undefi
   return wrong === undefined ? undefined : `${wrong[0]} is ${wrong[1]}, but ${wrong[2]} came`;
 }
 
-function placeOf(event: { readonly tenant: string; readonly entityKey: string }): string {
+/** Whose order it is in. */
+export function placeOf(event: { readonly tenant: string; readonly entityKey: string }): string {
   return `${event.tenant} ${event.entityKey}`;
 }
 
-function nameOf(entry: LedgerEntry): string {
+/** An event for a reader. */
+export function nameOf(entry: LedgerEntry): string {
   return `${entry.eventId} (${placeOf(entry)} no. ${entry.ordinal})`;
 }

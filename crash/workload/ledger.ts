@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { OrderedReplay } from '../verdict/replays.ts';
 import type { LedgerEntry } from '../verdict/verdict.ts';
 import { entitiesPerTenant, tenants } from './transaction-plan.ts';
 
@@ -21,7 +22,13 @@ export async function createLedger(database: pg.Pool): Promise<void> {
       entity_key text not null,
       event_type text not null,
       ordinal int not null,
-      sha256 text not null
+      sha256 text not null,
+      bytes int not null
+    );
+    create table crash.replay (
+      replay_id uuid primary key,
+      sink text not null,
+      event_ids uuid[] not null
     )`);
   await database.query(
     `insert into crash.counter (tenant, entity_key)
@@ -49,16 +56,37 @@ export async function record(client: pg.ClientBase, entry: LedgerEntry): Promise
   await client.query({
     name: 'crash_record',
     text: `
-      insert into crash.ledger (event_id, tenant, entity_key, event_type, ordinal, sha256)
-      values ($1, $2, $3, $4, $5, $6)`,
-    values: [entry.eventId, entry.tenant, entry.entityKey, entry.eventType, entry.ordinal, entry.sha256],
+      insert into crash.ledger (event_id, tenant, entity_key, event_type, ordinal, sha256, bytes)
+      values ($1, $2, $3, $4, $5, $6, $7)`,
+    values: [
+      ...[entry.eventId, entry.tenant, entry.entityKey, entry.eventType],
+      ...[entry.ordinal, entry.sha256, entry.bytes],
+    ],
   });
+}
+
+/** Within the transaction that makes the replay. */
+export async function recordReplay(client: pg.ClientBase, replay: OrderedReplay): Promise<void> {
+  await client.query('insert into crash.replay (replay_id, sink, event_ids) values ($1, $2, $3::uuid[])', [
+    replay.id,
+    replay.sink,
+    replay.eventIds,
+  ]);
+}
+
+/** Every replay that was made. */
+export async function readReplays(database: pg.Pool): Promise<OrderedReplay[]> {
+  const { rows } = await database.query<OrderedReplay>(
+    'select replay_id as id, sink, event_ids::text[] as "eventIds" from crash.replay',
+  );
+  return rows;
 }
 
 /** Every event that was committed. */
 export async function readLedger(database: pg.Pool): Promise<LedgerEntry[]> {
   const { rows } = await database.query<LedgerEntry>(`
-    select event_id as "eventId", tenant, entity_key as "entityKey", event_type as "eventType", ordinal, sha256
+    select event_id as "eventId", tenant, entity_key as "entityKey", event_type as "eventType", ordinal, sha256,
+           bytes
     from crash.ledger
     order by tenant, entity_key, ordinal`);
   return rows;

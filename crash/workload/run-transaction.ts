@@ -53,7 +53,8 @@ async function write(client: pg.ClientBase, plan: TransactionPlan, event: Planne
   const eventId =
     plan.via === 'sql' ? await emitBySql(client, plan, event) : await emitByPackage(client, plan, event);
   const sha256 = createHash('sha256').update(text).digest('hex');
-  await record(client, { eventId, tenant, entityKey, eventType, ordinal, sha256 });
+  const bytes = Buffer.byteLength(text);
+  await record(client, { eventId, tenant, entityKey, eventType, ordinal, sha256, bytes });
   return eventId;
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type SeededRandom, seededRandom } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import type { Traffic } from '../verdict/traffic.ts';
+import { isBrokenConnection } from './broken-connection.ts';
 import { Pace } from './pace.ts';
 import { runTransaction } from './run-transaction.ts';
 import { planTransaction, type TransactionPlan } from './transaction-plan.ts';
@@ -123,17 +124,4 @@ export class Writers {
       return undefined;
     }
   }
-}
-
-/** The server went away, or is not there yet. What it says itself about a statement is something else. */
-function isBrokenConnection(cause: unknown): boolean {
-  if (!(cause instanceof Error)) return false;
-  // A producer's coded error carries what the driver said.
-  if (cause.cause instanceof Error && isBrokenConnection(cause.cause)) return true;
-  const { code } = cause as { readonly code?: unknown };
-  if ('severity' in cause) return typeof code === 'string' && /^(57P0|08)/.test(code);
-  return (
-    /terminated|not queryable|closed|timeout|ECONN|EPIPE/i.test(cause.message) ||
-    /^E(CONN|PIPE)/.test(String(code))
-  );
 }

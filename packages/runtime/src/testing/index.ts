@@ -4,7 +4,12 @@ export { createMigratedDatabase, type MigratedDatabase } from './migrated-databa
 export { NatsCluster, type NatsClusterOptions } from './nats-cluster.ts';
 export { NatsServer, type NatsServerOptions } from './nats-server.ts';
 export { NatsStreamWatch } from './nats-stream-watch.ts';
-export { countNatsMessages, type ReceivedMessage, readNatsStream } from './read-nats-stream.ts';
+export {
+  countNatsMessages,
+  limitNatsMessages,
+  type ReceivedMessage,
+  readNatsStream,
+} from './read-nats-stream.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export { type StressOptions, stressService } from './service-stress.ts';
 export { sinkConformance } from './sink-conformance/sink-conformance.ts';

@@ -54,6 +54,29 @@ export async function countNatsMessages(servers: readonly string[], stream: stri
   }
 }
 
+/**
+ * Gives a stream another limit of its messages' size.
+ *
+ * @param options `bytes`: headers included; -1: none
+ * @returns false while nobody can do it, or where there is no stream
+ * @throws ER5002 the client library is not installed
+ */
+export async function limitNatsMessages(
+  servers: readonly string[],
+  options: { readonly stream: string; readonly bytes: number },
+): Promise<boolean> {
+  const client = await natsClient();
+  try {
+    return await using(client, servers, async (connection) => {
+      const { streams } = await client.jetstreamManager(connection);
+      const { config } = await streams.update(options.stream, { max_msg_size: options.bytes });
+      return config.max_msg_size === options.bytes;
+    });
+  } catch {
+    return false;
+  }
+}
+
 async function count(client: NatsClient, connection: NatsConnection, stream: string): Promise<number> {
   const { streams } = await client.jetstreamManager(connection);
   const names: string[] = [];
