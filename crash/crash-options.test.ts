@@ -10,11 +10,14 @@ describe('what a run is where nothing else is asked for', () => {
       freezes: 3,
       events: 2_000,
       sources: 'wal',
+      operated: true,
     });
   });
 
-  test.each(mutants)('what shows the mutant $name', ({ name, kills, freezes = 0, sources, nats = 0 }) => {
-    const usual = { kills, freezes, sources, nats, hits: 0, events: 1_000, failpoints: undefined };
+  test.each(mutants)('what shows the mutant $name', ({ name, ...mutant }) => {
+    const { kills, failpoints, freezes = 0, sources, nats = 0, operated = false } = mutant;
+    const hits = failpoints === undefined ? 0 : 3;
+    const usual = { kills, freezes, sources, nats, hits, events: 1_000, failpoints, operated };
     expect(readCrashOptions(['--mutant', name])).toMatchObject(usual);
   });
 

@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { findService } from '../scripts/services/services.ts';
 import { mutants } from './mutants/all.ts';
+import type { Mutant } from './mutants/mutant.ts';
 import { natsResendsOutOfOrder } from './mutants/nats.ts';
+import { redriveRemovesEarly, redriveReorders } from './mutants/redrive.ts';
+import { replaySavesEarly } from './mutants/replay-saves-early.ts';
 import { retryReorders } from './mutants/retry-reorders.ts';
 import { xminGateOff } from './mutants/table-reader.ts';
 import { patchedCopy } from './patch/patched-copy.ts';
@@ -25,10 +28,18 @@ const small: Omit<RunCrashOptions, 'signal'> = {
   postgres: '18',
   sources: 'wal',
   nats: 0,
+  operated: true,
   mutant: undefined,
   stallMs: 30_000,
   quietMs: 30_000,
 };
+
+/** What shows a mutant in so small a run: one kill, where it says that it must be. */
+function few(mutant: Mutant): Partial<RunCrashOptions> {
+  const { failpoints, operated = false } = mutant;
+  const hits = failpoints === undefined ? 0 : 1;
+  return { mutant, kills: 1, events: 200, quietMs: 4_000, hits, failpoints, operated };
+}
 
 // Two at a time: a run waits more than it works.
 test.concurrent.each([
@@ -37,14 +48,14 @@ test.concurrent.each([
     sources: 'wal',
     freezes: 1,
     kills: 6,
-    failpoints: ['relay.checkpoint.before', 'seam.join'],
+    failpoints: ['relay.checkpoint.before', 'seam.join', 'rewind.applied'],
   },
   {
     postgres: '15',
     sources: 'table',
     freezes: 0,
     kills: 5,
-    failpoints: ['table.page', 'webhooks.settled'],
+    failpoints: ['table.page', 'webhooks.settled', 'replay.handed'],
   },
 ] as const)(
   'killed again and again, at failpoints too, it loses, invents, reorders and alters nothing: $postgres, from the $sources',
@@ -58,6 +69,7 @@ test.concurrent.each([
       result.failpoints.filter(({ inFlight }) => inFlight > 0).map(({ failpoint }) => failpoint),
     ).toEqual(part.failpoints);
     expect(result.events).toBeGreaterThan(200);
+    expect(result.replayed).toBeGreaterThan(0);
     expect(result.outcome).toBe('clean');
   },
 );
@@ -65,46 +77,51 @@ test.concurrent.each([
 test
   .skipIf(natsServer === undefined)
   .concurrent(
-    'killed with the server of its NATS sink, it loses, invents, reorders and alters nothing, and the stream has no event twice [needs nats-server]',
+    'killed with the server of its NATS sink and while letters are redriven, it loses, invents, reorders and alters nothing, and the stream has no event twice [needs nats-server]',
     { timeout: 320_000 },
     async () => {
-      const part = { nats: 1, kills: 8, seed: 6 } as const;
+      const part = { nats: 1, kills: 9, seed: 6, hits: 1, failpoints: ['redrive.taken'] } as const;
       const result = await runCrash({ ...small, ...part, signal: AbortSignal.timeout(300_000) });
       expect(result.differences).toEqual([]);
       expect(result).toMatchObject({ outcome: 'clean', twice: 0 });
       expect(result.killsOf.nats).toBeGreaterThanOrEqual(2);
+      expect(result.redriven).toBeGreaterThan(0);
       expect(terminalReport(result)).toContain('0 twice in the stream of 1 servers');
     },
   );
 
-test
-  .skipIf(natsServer === undefined)
-  .concurrent(
-    'the mutant nats-resends-out-of-order is convicted [needs nats-server]',
-    { timeout: 320_000 },
-    async () => {
-      const some = { kills: 1, events: 200, quietMs: 5_000, signal: AbortSignal.timeout(300_000) };
-      const result = await runCrash({ ...small, ...some, nats: 1, mutant: natsResendsOutOfOrder });
-      expect(result.reordered).toBeGreaterThan(0);
-      expect(result.outcome).toBe('convicted');
-    },
-  );
+test.skipIf(natsServer === undefined).concurrent.each([
+  { mutant: natsResendsOutOfOrder, found: 'reordered', said: 'came first after' },
+  { mutant: redriveRemovesEarly, found: 'lost', said: 'never came' },
+  { mutant: redriveReorders, found: 'reordered', said: 'a letter that was redriven' },
+] as const)(
+  'the mutant $mutant.name is convicted of what is $found [needs nats-server]',
+  { timeout: 320_000 },
+  async ({ mutant, found, said }) => {
+    const some = { ...few(mutant), nats: 1, signal: AbortSignal.timeout(300_000) } as const;
+    const result = await runCrash({ ...small, ...some });
+    expect(result[found]).toBeGreaterThan(0);
+    expect(terminalReport(result)).toContain(said);
+    expect(result.outcome).toBe('convicted');
+  },
+);
 
 describe('a mutant', () => {
   test.concurrent.each([
-    { mutant: retryReorders, postgres: '18', found: 'reordered' },
-    { mutant: xminGateOff, postgres: '15', found: 'lost' },
+    { mutant: retryReorders, postgres: '18', found: 'reordered', said: '(webhooks)' },
+    { mutant: xminGateOff, postgres: '15', found: 'lost', said: 'never came' },
+    { mutant: replaySavesEarly, postgres: '15', found: 'lost', said: '(file, replay ' },
   ] as const)(
     '$mutant.name is convicted of what is $found: $postgres, from the $mutant.sources',
     { timeout: 320_000 },
-    async ({ mutant, postgres, found }) => {
+    async ({ mutant, postgres, found, said }) => {
       const { sources } = mutant;
       const signal = AbortSignal.timeout(300_000);
-      const some = { kills: 1, events: 200, quietMs: 5_000, signal };
-      const result = await runCrash({ ...small, ...some, mutant, postgres, sources });
+      const result = await runCrash({ ...small, ...few(mutant), postgres, sources, signal });
       expect(result[found]).toBeGreaterThan(0);
       expect(result.outcome).toBe('convicted');
       expect(terminalReport(result)).toContain(`mutant ${mutant.name}: convicted`);
+      expect(terminalReport(result)).toContain(said);
     },
   );
 });

@@ -3,7 +3,9 @@ import { checkpointFirst } from './checkpoint-first.ts';
 import type { Mutant } from './mutant.ts';
 import { natsDropsFromSubjects, natsIgnoresAcks, natsResendsOutOfOrder } from './nats.ts';
 import { noFencing } from './no-fencing.ts';
+import { redriveRemovesEarly, redriveReorders } from './redrive.ts';
 import { relayReorders } from './relay-reorders.ts';
+import { replaySavesEarly } from './replay-saves-early.ts';
 import { retryReorders } from './retry-reorders.ts';
 import { seamLsnFilter } from './seam-lsn-filter.ts';
 import { cursorBySeq, publishUnflushed, xminGateOff } from './table-reader.ts';
@@ -22,4 +24,7 @@ export const mutants: readonly Mutant[] = [
   natsIgnoresAcks,
   natsResendsOutOfOrder,
   natsDropsFromSubjects,
+  replaySavesEarly,
+  redriveRemovesEarly,
+  redriveReorders,
 ];

@@ -1,0 +1,45 @@
+import type { Mutant } from './mutant.ts';
+
+/** The failpoint stays between the two steps, which are in the wrong order. */
+export const redriveRemovesEarly: Mutant = {
+  name: 'redrive-removes-early',
+  about: 'a dead letter is removed before the sink has taken it',
+  sources: 'wal',
+  nats: 1,
+  kills: 4,
+  failpoints: ['redrive.taken'],
+  operated: true,
+  patches: [
+    {
+      file: 'runtime/dist/relay/redriver.js',
+      find: '            // failpoint: redrive.taken\n',
+      replace: '',
+    },
+    {
+      file: 'runtime/dist/relay/redriver.js',
+      find: '            const over = await this.#handOver(letters, { delivered, stopping });\n',
+      replace: `            await removeLetters(pool, letters.map(({ id }) => id));
+            // failpoint: redrive.taken
+            const over = await this.#handOver(letters, { delivered, stopping });
+`,
+    },
+  ],
+};
+
+/** Each letter by itself would do no harm: it shows in those of one entity. */
+export const redriveReorders: Mutant = {
+  name: 'redrive-reorders',
+  about: 'of an entity the newest dead letter is handed over first',
+  sources: 'wal',
+  nats: 1,
+  kills: 4,
+  failpoints: ['redrive.taken'],
+  operated: true,
+  patches: [
+    {
+      file: 'runtime/dist/relay/redrive-letters.js',
+      find: 'c.total <= $6 order by c.place`',
+      replace: 'c.total <= $6 order by c.place desc`',
+    },
+  ],
+};
