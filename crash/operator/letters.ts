@@ -17,6 +17,12 @@ const poisonLimit = 8_192;
 /** How long it is waited for letters. Milliseconds. */
 const mostPoisonMs = 4_000;
 
+/** So long the sink may go by the limit that was, and a little more. Milliseconds. */
+const forgetMs = 1_200;
+
+/** How long it is waited until the sink has settled what may have been refused. Milliseconds. */
+const mostSettleMs = 8_000;
+
 /**
  * Makes large events poison for the stream, so that they become dead letters, and has them redriven. What the product
  * has in its tables decides only when; the verdict goes by the times that are written down here, by this machine's clock.
@@ -45,14 +51,25 @@ export class Letters {
     } finally {
       await broker.limitMessages(-1, AbortSignal.timeout(120_000));
     }
-    await sleep(restMs, undefined, { signal });
-    await this.redrive();
+    await sleep(forgetMs + restMs, undefined, { signal });
+    const { rows } = await this.#options.pool.query<{ now: string }>(
+      'select pg_current_snapshot()::text as now',
+    );
+    const until = Date.now() + mostSettleMs;
+    while (!(await this.#settled(rows[0]?.now)) && Date.now() < until)
+      await sleep(300, undefined, { signal });
+    await this.redrive(rows[0]?.now);
   }
 
-  /** All that are dead. */
-  async redrive(): Promise<void> {
+  /**
+   * All that are dead, if the sink has settled what was committed up to a snapshot: a crash would otherwise have it handed
+   * over again beside its letter.
+   *
+   * @param upTo default: everything that is committed now
+   */
+  async redrive(upTo?: string): Promise<void> {
     const { pool, sink } = this.#options;
-    if (!(await this.#some(''))) return;
+    if (!(await this.#some('')) || !(await this.#settled(upTo))) return;
     const client = await pool.connect();
     client.on('error', ignore);
     const startedAt = Date.now();
@@ -71,6 +88,18 @@ export class Letters {
   /** Whether there are several of an entity: they have an order. */
   async #enough(): Promise<boolean> {
     return await this.#some('group by tenant_id, entity_key having count(*) > 1');
+  }
+
+  async #settled(upTo: string | undefined): Promise<boolean> {
+    const { rows } = await this.#options.pool.query<{ settled: boolean }>(
+      `select not exists (
+         select from event_runtime.outbox o
+          where o.recorded_at > now() - interval '5 minutes' and not pg_visible_in_snapshot(o.tx_id, c.snapshot)
+            and pg_visible_in_snapshot(o.tx_id, coalesce($2::pg_snapshot, pg_current_snapshot()))
+       ) as settled from event_runtime.relay_checkpoint c where c.sink = $1`,
+      [this.#options.sink, upTo ?? null],
+    );
+    return rows[0]?.settled === true;
   }
 
   async #some(more: string): Promise<boolean> {

@@ -63,7 +63,7 @@ export class Operator {
       await unlessImpossible(async () => {
         if (order === 'replay') await patiently(async () => await this.#replay(), signal);
         else if (order === 'rewind') await patiently(async () => await this.#rewind(), signal);
-        else await this.#letters?.poisonAndRedrive(500 + this.#random.below(1_000), signal);
+        else await this.#letters?.poisonAndRedrive(this.#random.below(1_000), signal);
       });
     });
   }

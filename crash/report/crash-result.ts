@@ -39,7 +39,7 @@ export interface CrashResult {
   readonly twice: number;
   /** Events that replays were to bring once more, once for each replay. */
   readonly replayed: number;
-  /** Events that came into the stream late, for they had been dead letters. */
+  /** Events that came late into the stream, which had refused them, after their letters were asked for. */
   readonly redriven: number;
   readonly killsOf: Readonly<Record<Target, number>>;
   readonly failpoints: readonly FailpointCount[];

@@ -27,7 +27,7 @@ export interface WholeVerdict extends Verdict {
   readonly twice: number;
   /** Events that replays were to bring, once for each replay. */
   readonly replayed: number;
-  /** Events that came late, for they had been dead letters. */
+  /** Events that came late into the stream, which had refused them, after their letters were asked for. */
   readonly redriven: number;
 }
 
@@ -37,7 +37,7 @@ export function judgeAll(ledger: readonly LedgerEntry[], evidence: Evidence): Wh
   const { stream, forgotten } = withoutForgotten(evidence.stream);
   const all = stream === undefined ? evidence.sinks : [...evidence.sinks, stream];
   const unmarked = stream?.arrivals.filter(({ replay }) => replay === undefined) ?? [];
-  const { late, passed } = findRedriven(ledger, { arrivals: unmarked, redrives });
+  const { late, redriven, passed } = findRedriven(ledger, { arrivals: unmarked, redrives });
   const verdicts: Verdict[] = [];
   let twice = 0;
   for (const deliveries of all) {
@@ -50,7 +50,7 @@ export function judgeAll(ledger: readonly LedgerEntry[], evidence: Evidence): Wh
   if (stream !== undefined) verdicts.push(orderOfLetters(stream.sink, passed));
   const replayed = replays.reduce((total, { eventIds }) => total + eventIds.length, 0);
   const sum = sumOf(verdicts);
-  return { ...sum, duplicates: sum.duplicates + forgotten, twice, replayed, redriven: late.size };
+  return { ...sum, duplicates: sum.duplicates + forgotten, twice, replayed, redriven };
 }
 
 /**

@@ -22,41 +22,54 @@ interface First {
   readonly at: number;
 }
 
+/** What came late for a good reason. */
+export interface Redriven {
+  readonly late: ReadonlySet<string>;
+  /** How many of them came after letters were asked for. */
+  readonly redriven: number;
+  readonly passed: readonly Passed[];
+}
+
 /**
- * The events that came late because they had been dead letters, and those of them that came in a wrong order.
+ * The events that came late because the stream had refused them, and letters that came in a wrong order.
  *
- * An event may come after later ones of its entity only if it is large enough to be poison, some of it was made poison
- * before the first of those came, and letters were asked for since then and before it came: every other one that is late
- * is judged as ever. Where several letters of an entity come between two requests, they were asked for together at
- * the latest: from the first of them until the last nothing may come that is newer than a letter which is still to come.
- * How soon after a request the first letter comes, and so what goes before it meanwhile, is not judged.
+ * An event may come after later ones of its entity only if it is large enough to be poison, and something was made poison
+ * before the first of those came; every other one that is late is judged as ever. It need not have been redriven: a
+ * relay that is killed before it has written down the refusal hands it over again.
+ *
+ * Letters are asked for once all is written down that was refused, and nothing is refused until events are made poison
+ * again: so what comes late between a request and that was asked for by then. From the first such letter of an entity
+ * until the last nothing may come that is newer than one which is still to come. How soon after a request the first letter
+ * comes, and so what goes before it meanwhile, is not judged.
  *
  * @param arrivals in the stream's order, none of a replay
  */
 export function findRedriven(
   ledger: readonly LedgerEntry[],
   { arrivals, redrives }: { readonly arrivals: readonly Arrival[]; readonly redrives: Redrives },
-): { readonly late: ReadonlySet<string>; readonly passed: readonly Passed[] } {
+): Redriven {
   const late = new Set<string>();
   const passed: Passed[] = [];
+  let redriven = 0;
   for (const firsts of byEntity(ledger, arrivals).values()) {
     /** Where the first letter came, by the request before it. */
     const begun = new Map<number, number>();
     for (const [place, { entry, at }] of firsts.entries()) {
       const newer = firsts.slice(0, place).find((each) => each.entry.ordinal > entry.ordinal);
-      if (newer === undefined || !excused(entry, { at, newerAt: newer.at, redrives })) continue;
+      if (newer === undefined || !mayBeLate(entry, newer, redrives)) continue;
       late.add(entry.eventId);
+      if (redrives.requests.some(({ startedAt }) => startedAt <= at)) redriven += 1;
       const request = requestBefore(at, redrives);
       if (request === undefined) continue;
-      const from = begun.get(request);
-      if (from === undefined) begun.set(request, place);
-      const before = firsts.slice(from ?? place, place).find((each) => each.entry.ordinal > entry.ordinal);
+      const from = begun.get(request) ?? place;
+      begun.set(request, from);
+      const before = firsts.slice(from, place).find((each) => each.entry.ordinal > entry.ordinal);
       if (before === undefined) continue;
       const line = `${nameOf(entry)}: a letter that was redriven came after ${nameOf(before.entry)}, which was to wait for it`;
       passed.push({ eventId: entry.eventId, line });
     }
   }
-  return { late, passed };
+  return { late, redriven, passed };
 }
 
 function byEntity(ledger: readonly LedgerEntry[], arrivals: readonly Arrival[]): Map<string, First[]> {
@@ -75,20 +88,14 @@ function byEntity(ledger: readonly LedgerEntry[], arrivals: readonly Arrival[]):
   return entities;
 }
 
-function excused(
-  entry: LedgerEntry,
-  came: { readonly at: number; readonly newerAt: number; readonly redrives: Redrives },
-): boolean {
-  const { at, newerAt, redrives } = came;
-  if (entry.bytes < poisonBytes) return false;
-  const [poisonedAt] = redrives.poisonedAt;
-  if (poisonedAt === undefined || poisonedAt > newerAt) return false;
-  return redrives.requests.some(({ startedAt }) => startedAt >= poisonedAt && startedAt <= at);
+function mayBeLate(entry: LedgerEntry, newer: First, { poisonedAt }: Redrives): boolean {
+  return entry.bytes >= poisonBytes && poisonedAt.some((at) => at <= newer.at);
 }
 
-/** Which request was settled before; undefined: another may have been made at that moment. */
-function requestBefore(at: number, { requests }: Redrives): number | undefined {
+/** Which request was settled before, with nothing made poison since; undefined: none, or another one may be under way. */
+function requestBefore(at: number, { poisonedAt, requests }: Redrives): number | undefined {
   const last = requests.findLastIndex(({ startedAt }) => startedAt <= at);
   const answeredAt = requests[last]?.answeredAt;
-  return answeredAt === undefined || answeredAt > at ? undefined : last;
+  if (answeredAt === undefined || answeredAt > at) return undefined;
+  return poisonedAt.some((each) => each >= answeredAt - 1 && each <= at) ? undefined : last;
 }
