@@ -105,7 +105,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     const marks: unknown[] = [];
     for (const replay of [one, one, two, undefined, undefined, one]) {
       const event = { ...logged.event, ...(replay === undefined ? {} : { replay }) };
-      const refused = { sink: 'picky', reasonCode: 'rejected', reason: 'too bitter' };
+      const refused = { relay: 'r', sink: 'picky', reasonCode: 'rejected', reason: 'too bitter' };
       await keepDeadLetter(fixture.pool, { ...refused, logged: { ...logged, event } });
       marks.push(...(await fixture.rows('select replay_id as of, attempts from event_runtime.dead_letter')));
     }
