@@ -97,9 +97,10 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       // As if they had been refused when they happened.
       await fixture.rows(
         `insert into event_runtime.dead_letter
-           (tenant_id, sink, event_id, event_recorded_at, seq, entity_key, event_type, event_version, reason_code, reason, attempts, payload)
-         select tenant_id, 'picky', event_id, recorded_at, seq, entity_key, event_type, event_version, 'rejected', 'r', 1, payload
+           (tenant_id, relay, sink, event_id, event_recorded_at, seq, entity_key, event_type, event_version, reason_code, reason, attempts, payload)
+         select tenant_id, $1, 'picky', event_id, recorded_at, seq, entity_key, event_type, event_version, 'rejected', 'r', 1, payload
            from event_runtime.outbox where event_type in ('thing-3', 'thing-5')`,
+        [fixture.slot],
       );
       sink.refuses = () => false;
       sink.events.length = 0;
