@@ -17,10 +17,10 @@ export const redriveRemovesEarly: Mutant = {
     },
     {
       file: 'runtime/dist/relay/redriver.js',
-      find: '            const over = await this.#handOver(letters, { delivered, stopping });\n',
-      replace: `            await removeLetters(pool, letters.map(({ id }) => id));
+      find: '            const over = await this.#handOver(letters, stopping);\n',
+      replace: `            await removeLetters(pool, letters);
             // failpoint: redrive.taken
-            const over = await this.#handOver(letters, { delivered, stopping });
+            const over = await this.#handOver(letters, stopping);
 `,
     },
   ],
@@ -38,8 +38,8 @@ export const redriveReorders: Mutant = {
   patches: [
     {
       file: 'runtime/dist/relay/redrive-letters.js',
-      find: 'c.total <= $6 order by c.place`',
-      replace: 'c.total <= $6 order by c.place desc`',
+      find: 'c.total <= $7 order by c.place`',
+      replace: 'c.total <= $7 order by c.place desc`',
     },
   ],
 };

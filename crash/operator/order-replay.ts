@@ -58,7 +58,7 @@ export async function orderReplay(
   }
 }
 
-/** Into NATS only what is never poison: a letter of a replay is redriven without its mark. */
+/** Into NATS only what is never poison: a replay's own letters are not asked for again here. */
 function choose(random: SeededRandom, sink: string): Choice {
   const [tenant, entityKey] = [random.pick(tenants), `entity-${random.below(entitiesPerTenant)}`];
   const values = [tenant, entityKey];

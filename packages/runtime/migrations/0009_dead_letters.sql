@@ -57,7 +57,7 @@ alter table event_runtime.dead_letter
   add column traceparent text;
 
 update event_runtime.dead_letter d set relay = (
-    select min(c.relay) from event_runtime.relay_checkpoint c where c.sink = d.sink
+    select c.relay from event_runtime.relay_checkpoint c where c.sink = d.sink order by c.updated_at desc, c.relay limit 1
   )
  where d.endpoint_id is null and exists (select from event_runtime.relay_checkpoint c where c.sink = d.sink);
 create unique index dead_letter_once on event_runtime.dead_letter (event_id, sink, relay, endpoint_id) nulls not distinct;

@@ -9,6 +9,9 @@ const chunkLetters = 1_000;
 /** For letters of other sinks: operators change them one after another. The bytes of "evrtdead". Per database. */
 const lockForLetters = 'select pg_advisory_xact_lock(7311156889308717412)';
 
+const lockRows = `select from event_runtime.dead_letter l where l.dead_letter_id = any ($1::uuid[])
+  order by l.dead_letter_id for update`;
+
 /** Told after each transaction: how many letters were gone through, of how many. */
 export type LettersProgress = (done: number, total: number) => void;
 
@@ -54,6 +57,8 @@ export async function* inChunks<Row extends QueryResultRow>(
   let done = 0;
   for (const { ids, letters, webhooks } of rows) {
     const changed = await locked(client, webhooks ? lockForClaim : lockForLetters, async () => {
+      // In the order in which relays remove them: two that each have what the other wants would be a deadlock.
+      await client.query(lockRows, [ids]);
       return await client.query<Row>(change.text, [ids, ...change.values]);
     });
     yield* changed.rows;

@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import { isFed } from './redrive-sql.ts';
 
 /** No more letters are looked at. */
 const obstaclesCap = 10_000;
@@ -47,10 +48,7 @@ select (select count(*)::int from older) as behind,
        array(select distinct s.name from sink s where exists (
          select from event_runtime.relay_checkpoint c where c.sink = s.name and c.relay = s.relay and c.paused_at is not null
        ) order by s.name) as paused,
-       array(select distinct s.name from sink s where not exists (
-         select from event_runtime.relay_checkpoint c join event_runtime.relay_lease r using (relay)
-          where c.sink = s.name and c.relay = s.relay and r.sink in ('*', c.sink) and r.expires_at > clock_timestamp()
-       ) order by s.name) as unfed`;
+       array(select distinct s.name from sink s where not ${isFed('s.relay', 's.name')} order by s.name) as unfed`;
 
 /** Says what the letters of a request wait for, as far as the database knows. What a sink turns away is in `/readyz`. */
 export async function redriveObstacles(

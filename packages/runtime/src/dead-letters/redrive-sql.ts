@@ -25,10 +25,25 @@ const askableFew = askableBy('offset 0');
 /** Older ones of an entity are asked for first: a transaction may be the last one. */
 export const askableOrder: string = `l.sink, l.endpoint_id, l.tenant_id, ${ordered}, l.seq, l.dead_letter_id`;
 
+/** Whether a sink of a relay is fed: whoever does it has its checkpoint under the epoch of a lease that has not expired. */
+export function isFed(relay: string, sink: string): string {
+  return `exists (
+    select from event_runtime.relay_checkpoint c join event_runtime.relay_lease r using (relay, shard, epoch)
+     where c.relay = ${relay} and c.sink = ${sink} and r.sink in ('*', c.sink) and r.expires_at > clock_timestamp())`;
+}
+
+/** Letters `l` whose relay $4 may become: of an event that it has no letter of. $5: also of a relay that does not run. */
+const takeable = `(l.endpoint_id is null and l.relay <> $4::text
+    and (not exists (select from event_runtime.relay_checkpoint c where c.relay = l.relay and c.sink = l.sink)
+      or ($5::boolean and not ${isFed('l.relay', 'l.sink')}))
+    and not exists (
+      select from event_runtime.dead_letter t
+       where t.event_id = l.event_id and t.sink = l.sink and t.relay = $4::text and t.endpoint_id is null))`;
+
 /**
- * $1 ids of letters, $2 id of the request, $3 who asks, $4 a relay: letters of one that has no such sink, or is gone, are
- * its from now on. To be run under the lock of claims, where webhooks' are among
- * them.
+ * $1 ids of letters, $2 id of the request, $3 who asks, $4 a relay: letters of one that never had such a sink are its from
+ * now on, where $5 also those of one that does not feed it now. To be run under the lock of claims, where webhooks' are
+ * among them.
  *
  * A letter of a webhook becomes a delivery again. Its id is below 0, and grows with `seq`: before all that is pending, and
  * beside other letters in their order. Of one event, 2^17 endpoints have room.
@@ -37,14 +52,16 @@ export const requestSql: string = `
 with asked as (
   update event_runtime.dead_letter as d
   set state = 'redriving', redrives = d.redrives + 1, redrive_id = $2::uuid, redrive_at = clock_timestamp(),
-      redrive_by = $3,
-      relay = case when d.endpoint_id is null and $4::text is not null and not exists (
-        select from event_runtime.relay_checkpoint c where c.relay = d.relay and c.sink = d.sink
-      ) and not exists (
-        select from event_runtime.dead_letter t
-        where t.event_id = d.event_id and t.sink = d.sink and t.relay = $4::text and t.endpoint_id is null
-      ) then $4::text else d.relay end
-  from (select l.dead_letter_id from ${askableFew} and l.dead_letter_id = any ($1::uuid[])) as c
+      redrive_by = $3, relay = case when c.takeable and c.place = 1 then $4::text else d.relay end
+  from (
+    -- Two of one event, of two relays: one of them may have room.
+    select x.dead_letter_id, x.takeable,
+           row_number() over (partition by x.event_id, x.sink, x.takeable order by x.dead_letter_id) as place
+    from (
+      select l.dead_letter_id, l.event_id, l.sink, coalesce(${takeable}, false) as takeable
+      from ${askableFew} and l.dead_letter_id = any ($1::uuid[])
+    ) as x
+  ) as c
   where d.dead_letter_id = c.dead_letter_id
   returning d.dead_letter_id, d.tenant_id, d.endpoint_id, d.event_id, d.event_recorded_at, d.seq, d.entity_key,
             d.replay_id, (d.seq - 70368744177664) * 131072 as first_id

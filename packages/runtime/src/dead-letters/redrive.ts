@@ -62,7 +62,9 @@ export async function planRedrive(client: ClientBase, selection: DeadLetterSelec
  * id, its first time and its attempts.
  *
  * @param options.by who asks, for those who look later
- * @param options.relay takes over letters whose relay is not known, or has no such sink any more; default: they stay
+ * @param options.relay takes over letters whose relay is not known, or never had such a sink; default: they stay
+ * @param options.takeOver it also takes over those of relays that do not feed the sink now: of one that was renamed, or
+ *   has no such sink any more. Default false: one may only be stopped
  * @param options.onProgress told how far the asking is: it is a while for a great many
  * @throws ER4019 an id that is no letter's · ER4020 an endpoint was removed · ER4021 an event is gone: where ids were
  *   given, or where nothing else is selected; then nothing was asked for
@@ -70,14 +72,19 @@ export async function planRedrive(client: ClientBase, selection: DeadLetterSelec
 export async function requestRedrive(
   client: ClientBase,
   selection: DeadLetterSelection,
-  options: { readonly by: string; readonly relay?: string; readonly onProgress?: LettersProgress },
+  options: {
+    readonly by: string;
+    readonly relay?: string;
+    readonly takeOver?: boolean;
+    readonly onProgress?: LettersProgress;
+  },
 ): Promise<RequestedRedrive> {
-  const { by, relay, onProgress } = options;
+  const { by, relay, takeOver = false, onProgress } = options;
   const plan = await planOf(client, selection);
   const redriveId = randomUUID();
   let letters = 0;
   const which = { selection, from: askable, order: askableOrder, onProgress };
-  const request = { text: requestSql, values: [redriveId, by, relay ?? null] };
+  const request = { text: requestSql, values: [redriveId, by, relay ?? null, takeOver] };
   for await (const asked of inChunks<{ letters: number }>(client, which, request)) letters += asked.letters;
   return { redriveId, letters, plan: { ...plan, newerEvents: null } };
 }

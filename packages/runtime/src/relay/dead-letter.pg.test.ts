@@ -117,6 +117,13 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       { of: null, attempts: 3 },
       { of: null, attempts: 3 },
     ]);
+    // While it is handed over again, what a replay brings of it is another matter.
+    await fixture.rows("update event_runtime.dead_letter set state = 'redriving', reason_code = 'waits'");
+    const replayed = { ...logged, event: { ...logged.event, replay: two } };
+    const refused = { relay: 'r', sink: 'picky', reasonCode: 'rejected', reason: 'too bitter' };
+    await keepDeadLetter(fixture.pool, { ...refused, logged: replayed });
+    const kept = await fixture.rows('select state, reason_code, attempts from event_runtime.dead_letter');
+    expect(kept).toEqual([{ state: 'redriving', reason_code: 'waits', attempts: 3 }]);
   });
 
   test('what a route threw for in a replay to the webhooks is fanned out when it is redriven, with its mark', async () => {

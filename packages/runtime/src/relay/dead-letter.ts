@@ -30,7 +30,8 @@ export async function keepDeadLetter(
         set state = 'dead', attempts = d.attempts + 1, dead_at = clock_timestamp(),
             reason_code = excluded.reason_code, reason = excluded.reason,
             replay_id = case when d.replay_id is not null then excluded.replay_id end
-      where d.state = 'redriving' or (d.replay_id is not null and d.replay_id is distinct from excluded.replay_id)`,
+      where case when d.replay_id is not distinct from excluded.replay_id then d.state = 'redriving'
+                 else d.replay_id is not null end`,
     [
       event.tenantId,
       event.ecosystem,

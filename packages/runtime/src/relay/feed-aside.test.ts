@@ -1,7 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { runtimeError } from '../errors/codes.ts';
 import type { Checkpoint } from '../log/checkpoint.ts';
-import { comparePositions } from '../log/outbox-event.ts';
+import { comparePositions, entityOf, type LoggedEvent } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink, SinkBatch } from '../sinks/sink.ts';
 import { loggedEvent } from './event-fixture.suite.ts';
 import type { FeedOptions } from './feed.ts';
@@ -151,6 +152,27 @@ test('a paused sink takes none of it; when the feed ends nobody waits for ever, 
   const handed = lost.feed.handAside([loggedEvent(100)]);
   await expect(run).rejects.toMatchObject({ code: runtimeError('ER1207').code });
   expect(await handed).toBeUndefined();
+});
+
+test('what is held back goes on once that is said, also by the very same set, with nothing left in it', async () => {
+  // Its memory is full with what is held back, and nothing else wakes it.
+  const bench = new Bench({ inHandBytes: 1, checkpointMs: 3_600_000, pollMs: 3_600_000 }, { wal: false });
+  for (let tx = 0; tx < 3; tx += 1) {
+    bench.log.begin(1);
+    bench.log.write(0, 'k');
+  }
+  bench.log.finish();
+  const held = new Set([entityOf((bench.log.events[0] as LoggedEvent).event) as string]);
+  bench.feed.holdBack(held);
+  await bench.running(async () => {
+    await bench.feed.handAside([loggedEvent(100)]);
+    for (let turn = 0; turn < 1_000; turn += 1) await nextTurn();
+    expect(bench.handed).toEqual([100]);
+    held.clear();
+    bench.feed.holdBack(held);
+    await until(() => bench.handed.length === 4);
+  });
+  expect(bench.handed).toEqual([100, 1, 2, 3]);
 });
 
 function fails(): never {

@@ -215,7 +215,8 @@ export class Feed {
    * @param entities see `entityOf`
    */
   holdBack(entities: ReadonlySet<string>): void {
-    if (entities.size === 0 && this.#behind.size === 0) return;
+    // The same set may have fewer in it than before.
+    if (entities.size === 0 && this.#behind.size === 0 && entities !== this.#behind) return;
     this.#behind = entities;
     this.#state.dispatcher.wake();
   }

@@ -272,8 +272,12 @@ export async function removeLetters(
 ): Promise<void> {
   if (letters.length === 0) return;
   await client.query(
-    `delete from event_runtime.dead_letter d using unnest($1::uuid[], $2::int[]) as x(id, attempts)
-      where d.dead_letter_id = x.id and (d.state = 'redriving' or d.attempts = x.attempts)`,
+    `with gone as materialized (
+       select d.dead_letter_id from event_runtime.dead_letter d
+         join unnest($1::uuid[], $2::int[]) as x(id, attempts) on d.dead_letter_id = x.id
+        where d.state = 'redriving' or d.attempts = x.attempts order by d.dead_letter_id for update of d
+     )
+     delete from event_runtime.dead_letter d using gone where d.dead_letter_id = gone.dead_letter_id`,
     [letters.map(({ id }) => id), letters.map(({ attempts }) => attempts)],
   );
 }

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { redriveObstacles } from '../dead-letters/obstacles.ts';
 import { requestRedrive } from '../dead-letters/redrive.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
@@ -96,6 +97,28 @@ test('what was held back for a letter goes on, though the letter is gone before 
   await held.until(() => discarded && held.entities.size === 0, pool);
 });
 
+test('a letter that was taken and could not be removed is removed later, and not handed over again', async () => {
+  await letters(1);
+  const held = new Held();
+  let handed = 0;
+  held.hand = async () => {
+    handed += 1;
+    return { type: 'delivered' };
+  };
+  let failures = 0;
+  const query = async (...values: Parameters<Pool['query']>): Promise<unknown> => {
+    const [given] = values as unknown as [unknown];
+    if (typeof given === 'string' && given.includes('delete from') && (failures += 1) < 3) {
+      throw new Error('deadlock detected');
+    }
+    return await (fixture.pool.query as (...all: unknown[]) => Promise<unknown>).apply(fixture.pool, values);
+  };
+  const pool = { query, connect: fixture.pool.connect.bind(fixture.pool) } as unknown as Pool;
+  await held.until(() => failures === 3 && held.entities.size === 0, pool);
+  expect(handed).toBe(1);
+  expect(await fixture.rows('select from event_runtime.dead_letter')).toHaveLength(0);
+});
+
 test('letters that were taken are gone, though the redrive was taken back meanwhile; one that died since stays', async () => {
   await letters(2);
   const held = new Held();
@@ -124,14 +147,37 @@ test('a relay hands over its own letters, and those of one that is gone once the
     ['second', second],
   ] as const)
     await fixture.relay([consumer.source], { name, source: 'table' }).start();
-  for (const relay of ['first', 'second', 'gone']) await letters(1, { relay, state: 'dead' });
+  for (const relay of ['first', 'second', 'gone', 'renamed']) await letters(1, { relay, state: 'dead' });
+  // Of one event, of two that are gone: one relay has room for one of them.
+  await fixture.rows(`insert into event_runtime.dead_letter
+      (tenant_id, sink, event_id, event_recorded_at, seq, event_type, reason_code, reason, attempts, payload, event_version, relay)
+    select tenant_id, sink, event_id, event_recorded_at, seq, 'of-twin', 'rejected', 'no', 1, '{}', 1, 'twin'
+      from event_runtime.dead_letter where relay = 'renamed'`);
+  // It had such a sink, and may only be stopped.
+  await fixture.rows(`insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, timeline, snapshot)
+    select name, 'picky', 1, '1', 1, '3:3:' from unnest(array['renamed', 'twin']) name`);
   const client = await fixture.pool.connect();
+  const asked = await requestRedrive(client, {}, { by: 'ops', relay: 'second' });
+  await eventually(
+    async () =>
+      await fixture.rows<{ relay: string }>('select relay from event_runtime.dead_letter order by 1'),
+    (rows) => rows.map(({ relay }) => relay).join() === 'renamed,twin',
+  );
+  expect((await redriveObstacles(client, asked.redriveId)).unfed).toEqual(['picky']);
+  await fixture.rows("update event_runtime.dead_letter set state = 'dead'");
+  await requestRedrive(client, {}, { by: 'ops', relay: 'second', takeOver: true });
+  await eventually(
+    async () => await fixture.rows('select from event_runtime.dead_letter'),
+    ({ length }) => length === 1,
+  );
   await requestRedrive(client, {}, { by: 'ops', relay: 'second' });
+  await fixture.rows("update event_runtime.dead_letter set state = 'dead'");
+  await requestRedrive(client, {}, { by: 'ops', relay: 'second', takeOver: true });
   client.release();
   await eventually(
     async () => await fixture.rows('select from event_runtime.dead_letter'),
     ({ length }) => length === 0,
   );
   expect(first.types).toEqual(['of-first']);
-  expect(second.types.toSorted()).toEqual(['of-gone', 'of-second']);
+  expect(second.types.toSorted()).toEqual(['of-gone', 'of-renamed', 'of-second', 'of-twin']);
 });

@@ -6,7 +6,8 @@ import type { SinkSource } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 import { createReplay } from './replay/replay-jobs.ts';
 
-describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
+// On 18 it runs in redriver-held-back.pg.test.ts, and while everything is killed (crash).
+describe.each(['15'] as const)('PostgreSQL %s', (major) => {
   let fixture: RelayFixture;
   let sink: Picky;
   beforeEach(async () => {

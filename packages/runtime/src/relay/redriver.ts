@@ -74,6 +74,8 @@ export class Redriver {
   #lookAt = Number.NEGATIVE_INFINITY;
   #releaseAt = Number.NEGATIVE_INFINITY;
   #released = false;
+  /** Taken by the sink, and not removed yet. */
+  readonly #taken: Letter[] = [];
   #trouble: unknown;
   readonly #begun = deferred();
   #wake = deferred();
@@ -194,7 +196,8 @@ export class Redriver {
 
   /** Hands over what is next; `ended`: the feed has. */
   async #round(stopping: AbortSignal): Promise<'done' | 'none' | 'ended'> {
-    const { pool, feed, logger } = this.#options;
+    const { pool, feed } = this.#options;
+    await this.#removeTaken();
     const except = this.#stillResting();
     if (except.length > mostResting) {
       this.#forgetOthers([]);
@@ -215,17 +218,23 @@ export class Redriver {
       if (entity !== undefined) this.#heldBack.add(entity);
     }
     feed.holdBack(this.#heldBack);
-    const delivered: Letter[] = [];
     try {
-      const over = await this.#handOver(letters, { delivered, stopping });
+      const over = await this.#handOver(letters, stopping);
       // failpoint: redrive.taken
       return over ? 'done' : 'ended';
     } finally {
-      await removeLetters(pool, delivered);
-      if (delivered.length > 0)
-        logger.info('relay.letters.redriven', { sink: this.sink, letters: delivered.length });
+      await this.#removeTaken();
       await this.#letGo(letters);
     }
+  }
+
+  /** Where that fails they are remembered: they are not to be handed over again for it. */
+  async #removeTaken(): Promise<void> {
+    const letters = this.#taken.length;
+    if (letters === 0) return;
+    await removeLetters(this.#options.pool, this.#taken);
+    this.#taken.length = 0;
+    this.#options.logger.info('relay.letters.redriven', { sink: this.sink, letters });
   }
 
   /** What waits in memory behind the last letter of its entity goes on at once, not after the letters of all others. */
@@ -254,10 +263,7 @@ export class Redriver {
   }
 
   /** Where others wait behind a letter, each of an entity only once the one before it was taken. @returns whether it came to its end */
-  async #handOver(
-    letters: readonly Letter[],
-    { delivered, stopping }: { readonly delivered: Letter[]; readonly stopping: AbortSignal },
-  ): Promise<boolean> {
+  async #handOver(letters: readonly Letter[], stopping: AbortSignal): Promise<boolean> {
     const { feed } = this.#options;
     const stuck = new Set<string>();
     for (let left = letters; left.length > 0; ) {
@@ -270,7 +276,7 @@ export class Redriver {
       if (results === undefined) return false;
       for (const [index, letter] of now.entries()) {
         const result = results[index] as DeliveryResult;
-        if (result.type === 'delivered') delivered.push(letter);
+        if (result.type === 'delivered') this.#taken.push(letter);
         else if (result.type === 'retry' || feed.parked !== undefined) stuck.add(keyOf(letter));
         await this.#settle(letter, result);
       }

@@ -1,5 +1,5 @@
 import { FaultProxy } from '@event-runtime/simulators';
-import { afterEach, describe, expect, inject, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { describeSlot } from '../replication/slot.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { Lateness } from '../testing/lateness.suite.ts';
@@ -26,6 +26,17 @@ function joinedAfter(relay: ReplicaProcess, losses: number): readonly unknown[] 
             .map((line) => line['sink']),
         ),
       ];
+}
+
+/** Both sinks; where that does not come, what the relay said last is in the error. */
+async function bothJoinedAfter(relay: ReplicaProcess, losses: number): Promise<void> {
+  await eventually(
+    async () => ({
+      sinks: joinedAfter(relay, losses),
+      said: relay.logs.slice(-15).map(({ event, error }) => ({ event, error })),
+    }),
+    ({ sinks }) => sinks.length === 2,
+  );
 }
 
 /** A slot loses what it keeps after so little that a test can write it. */
@@ -80,17 +91,17 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   }
 
   test('the slot is dropped under load, again and again: it is said, the table serves within 5 s, a new one is made, nothing lost, order kept', async () => {
-    const fleet = await fleetOn(inject('postgres')[major]);
+    // Not that of all tests: a slot is made once all transactions of its server are over.
+    const server = await ownServer(packages[major], settings);
+    stack.push(server);
+    const fleet = await fleetOn(server.url);
     const { fixture } = fleet;
     const relay = await fleet.start();
     await fleet.load();
     using lateness = new Lateness();
     const takeoversMs: number[] = [];
     for (let drops = 1; drops <= 3; drops += 1) {
-      await eventually(
-        async () => joinedAfter(relay, drops - 1),
-        (sinks) => sinks.length === 2,
-      );
+      await bothJoinedAfter(relay, drops - 1);
       await fixture.seizeSlot();
       const droppedAt = process.hrtime.bigint();
       const [committed] = await write(fixture.sql);
@@ -101,10 +112,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       takeoversMs.push(Math.round(Number((next?.at ?? 0n) - droppedAt) / 1e6));
       // The new slot sends nothing that was committed before it was there.
       expect(next).toMatchObject({ from: 'table' });
-      await eventually(
-        async () => joinedAfter(relay, drops),
-        (sinks) => sinks.length === 2,
-      );
+      await bothJoinedAfter(relay, drops);
     }
     const dropped = { level: 'error', reason: 'it was dropped' };
     expect(relay.logs.filter(isLost)).toMatchObject([dropped, dropped, dropped]);

@@ -23,6 +23,7 @@ interface GivenForChange extends Given {
   readonly all: boolean;
   readonly dryRun: boolean;
   readonly wait?: boolean;
+  readonly takeOver?: boolean;
   readonly yes?: boolean;
   readonly reason?: string;
   readonly quiet?: boolean;
@@ -41,14 +42,8 @@ export function addDeadLetterCommands(root: Command, { composition, run }: Wirin
     .option('--after <id>', 'with --all: those behind this one, as the page before ended')
     .action(async (given: GivenForList) => {
       const { all, limit, after, json } = given;
-      await run(composition.deadLettersList, {
-        ...givenSettings(given),
-        ...chosen(given),
-        all,
-        limit,
-        after,
-        json,
-      });
+      const which = { ...chosen(given), all, limit, after };
+      await run(composition.deadLettersList, { ...givenSettings(given), ...which, json });
     });
   described(letters.command('show <id>'), 'show one letter, with its payload').action(
     async (id: string, given: Given) =>
@@ -56,10 +51,12 @@ export function addDeadLetterCommands(root: Command, { composition, run }: Wirin
   );
   changing(letters.command('redrive [ids...]'), 'hand letters over again, older ones of an entity first')
     .option('--wait', 'show how far it is, until it is over', false)
+    .option('--take-over', 'also letters of relays that do not run: they are of this one from now on', false)
     .option(...quietFlag)
     .action(async (ids: readonly string[], given: GivenForChange) => {
-      const { all, dryRun, wait = false, quiet, json } = given;
-      const asked = { ...givenSettings(given), ...chosen(given), ids, all, dryRun, wait, quiet, json };
+      const { all, dryRun, wait = false, takeOver = false, quiet, json } = given;
+      const which = { ...chosen(given), ids, all, takeOver };
+      const asked = { ...givenSettings(given), ...which, dryRun, wait, quiet, json };
       await run(composition.deadLettersRedrive, asked);
     });
   changing(

@@ -27,6 +27,8 @@ export interface DeadLettersRedriveOptions extends GivenSettings, GivenSelection
   readonly dryRun: boolean;
   /** Show how far it is, until it is over. */
   readonly wait: boolean;
+  /** Also letters of relays that do not run, or have no such sink any more: they are this relay's from now on. */
+  readonly takeOver: boolean;
 }
 
 /** Milliseconds between two looks. */
@@ -56,7 +58,13 @@ export async function deadLettersRedriveCommand(
     return exitCode.ok;
   }
   const asked = await metered(context, 'asked for', async (onProgress) => {
-    return await requestRedrive(client, selection, { by: operator(), relay: site.relay, onProgress });
+    const { takeOver } = options;
+    return await requestRedrive(client, selection, {
+      by: operator(),
+      relay: site.relay,
+      takeOver,
+      onProgress,
+    });
   });
   if (asked === undefined) return exitCode.failed;
   const text = askedText(asked);
@@ -155,7 +163,7 @@ function obstacleLines(obstacles: RedriveObstacles): string[] {
     ...paused.map((sink) => `Sink ${visibleText(sink)} is paused: its letters wait until it is resumed.`),
     ...unfed.map(
       (sink) =>
-        `The relay of sink ${visibleText(sink)} does not run, or has no such sink now: its letters wait for it.`,
+        `The relay of sink ${visibleText(sink)} does not run, or has no such sink now: its letters wait for it. If it is gone for good, --take-over gives them to the relay that you ask.`,
     ),
   ];
 }

@@ -225,6 +225,20 @@ test.each([
   expect(sent.reduce((sum, each) => sum + each, 0)).toBe(count);
 });
 
+test('one without an entity that waits holds back no other one', async () => {
+  const publisher = publisherOf({
+    publish: async (one) =>
+      idOf(one) === 'null/0'
+        ? { type: 'refused', code: 403, description: 'not allowed' }
+        : { type: 'stored', duplicate: false },
+    publishAtomically: async () => ({ type: 'refused', code: 403, description: 'not allowed' }),
+  });
+  const messages = [0, 1, 2, 3].map((n) => message(null, n));
+  const options = { publisher, atomicLimit: 2, atomicFrom: 2, signal, valid, isPoison };
+  const outcomes = await publishInOrder(messages, options);
+  expect(outcomes.map(({ type }) => type)).toEqual(['refused', 'stored', 'stored', 'stored']);
+});
+
 test('without the lease, and once it is aborted, nothing more is sent', async () => {
   let left = 2;
   const calls: string[] = [];

@@ -168,7 +168,10 @@ class Round {
       const outcome = await answer.promise;
       if (outcome.type === 'refused') await this.#sideBySide(this.#lanesOf(batch));
       else for (const place of batch) this.outcomes[place] = outcome;
-      for (const place of batch) if (this.#holds(place)) waiting.add(this.#message(place).entity);
+      for (const place of batch) {
+        const { entity } = this.#message(place);
+        if (entity !== undefined && this.#holds(place)) waiting.add(entity);
+      }
     }
   }
 

@@ -183,7 +183,10 @@ export class Publisher {
     const now = performance.now();
     for (const [id, waiting] of this.#waiting) {
       const { since } = waiting;
-      const bytes = messagesOf(waiting).reduce((sum, { payload }) => sum + payload.length, 0);
+      const bytes = messagesOf(waiting).reduce(
+        (sum, one) => sum + one.headers.length + one.payload.length,
+        0,
+      );
       const waitMs = this.#ackMs + (bytes / slowestBytesPerSecond) * 1_000;
       if (now - Math.max(since, this.#answeredAt) < waitMs) continue;
       const error = runtimeError('ER4016', { detail: `No answer within ${Math.round(waitMs)} ms.` });
