@@ -63,6 +63,8 @@ export class SlotKeeper {
   /** Why the slot can be read no more, although the server does not call it lost. */
   #condemned: string | undefined;
   readonly #dispute: SlotDispute;
+  /** Whether we have opened the slot that is there, or was. */
+  #opened = false;
   /** What somebody has to mend before the slot can be opened. */
   #unmended: EventRuntimeError | undefined;
 
@@ -94,6 +96,7 @@ export class SlotKeeper {
     try {
       const reader = await this.#read(signal, timeline);
       this.#unmended = undefined;
+      this.#opened = true;
       this.#publication = publication;
       const { changedBy } = publication;
       return { log: { reader, barrier: undefined }, confirmed: state.confirmedFlushLsn, changedBy };
@@ -122,22 +125,28 @@ export class SlotKeeper {
       signal.throwIfAborted();
       const state = await this.#mended('relay.slot.foreign', () => this.#look(signal), signal);
       if (state === undefined) {
-        if (!made && ours({ confirmed: zeroLsn, changedBy: 0n })) {
+        // No checkpoint may say that it was ours: those of the first second are of the table.
+        if (!made && (this.#opened || ours({ confirmed: zeroLsn, changedBy: 0n }))) {
           logger.error('relay.slot.lost', { reason: 'it was dropped' });
         }
         made = true;
+        this.#opened = false;
         this.#condemned = undefined;
         const barrier = await this.#create(signal);
         const reader = barrier === undefined ? undefined : await this.#readUnlessTaken(signal, timeline);
-        if (reader !== undefined) return { reader, barrier };
+        if (reader === undefined) continue;
+        this.#opened = true;
+        return { reader, barrier };
       } else if (isLost(state)) {
         logger.error('relay.slot.lost', { reason: state.invalidationReason ?? 'its WAL was removed' });
         made = true;
+        this.#opened = false;
         this.#condemned = undefined;
         await dropSlot(pool, { slot, onlyIfLost: true, terminateReader: true, signal });
       } else if (this.#condemned !== undefined) {
         if (!made) logger.error('relay.slot.lost', { reason: this.#condemned });
         made = true;
+        this.#opened = false;
         const onlyAt = state.restartLsn ?? undefined;
         const dropped = await dropSlot(pool, { slot, onlyAt, terminateReader: true, signal });
         if (dropped) this.#condemned = undefined;
@@ -150,6 +159,7 @@ export class SlotKeeper {
       } else {
         const reader = await this.#readUnlessTaken(signal, timeline);
         if (reader === undefined) continue;
+        this.#opened = true;
         const known = !made && ours({ confirmed: state.confirmedFlushLsn ?? zeroLsn, changedBy });
         return { reader, barrier: known ? undefined : await this.#strangersBarrier(signal) };
       }
