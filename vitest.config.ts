@@ -58,7 +58,6 @@ export default defineConfig({
           name: 'e2e',
           include: ['packages/*/src/**/*.e2e.test.ts', 'crash/**/*.e2e.test.ts'],
           // After the others: these have whole services and PostgreSQL clusters each.
-          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

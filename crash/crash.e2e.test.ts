@@ -5,7 +5,6 @@ import { findService } from '../scripts/services/services.ts';
 import { mutants } from './mutants/all.ts';
 import type { Mutant } from './mutants/mutant.ts';
 import { natsResendsOutOfOrder } from './mutants/nats.ts';
-import { redriveRemovesEarly } from './mutants/redrive.ts';
 import { replaySavesEarly } from './mutants/replay-saves-early.ts';
 import { retryReorders } from './mutants/retry-reorders.ts';
 import { xminGateOff } from './mutants/table-reader.ts';
@@ -90,10 +89,11 @@ test
     },
   );
 
-test.skipIf(natsServer === undefined).concurrent.each([
-  { mutant: natsResendsOutOfOrder, found: 'reordered', said: 'came first after' },
-  { mutant: redriveRemovesEarly, found: 'lost', said: 'never came' },
-] as const)(
+test
+  .skipIf(natsServer === undefined)
+  .concurrent.each([
+    { mutant: natsResendsOutOfOrder, found: 'reordered', said: 'came first after' },
+  ] as const)(
   'the mutant $mutant.name is convicted of what is $found [needs nats-server]',
   { timeout: 320_000 },
   async ({ mutant, found, said }) => {
