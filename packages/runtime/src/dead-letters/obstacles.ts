@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
-import { isFed } from './redrive-sql.ts';
+import { isFed } from '../log/fed-sql.ts';
+import { letterEntity } from '../log/letters-sql.ts';
 
 /** No more letters are looked at. */
 const obstaclesCap = 10_000;
@@ -21,9 +22,6 @@ export interface RedriveObstacles {
   readonly unfed: readonly string[];
 }
 
-const hash = (letter: string): string =>
-  `hashtextextended(${letter}.entity_key, hashtextextended(${letter}.tenant_id, 0))`;
-
 /** $1 id of the request, $2 most letters. */
 const obstaclesSql = `
 with asked as materialized (
@@ -34,8 +32,8 @@ with asked as materialized (
   from asked a cross join lateral (
     select d.dead_letter_id, d.seq from event_runtime.dead_letter d
     where d.endpoint_id is null and d.sink = a.sink and d.relay = a.relay and d.state = 'dead' and d.entity_key is not null
-      and ${hash('d')} = ${hash('a')} and d.tenant_id = a.tenant_id and d.entity_key = a.entity_key and d.seq < a.seq
-    order by d.sink, d.relay, ${hash('d')}, d.seq limit 1
+      and ${letterEntity('d')} = ${letterEntity('a')} and d.tenant_id = a.tenant_id and d.entity_key = a.entity_key and d.seq < a.seq
+    order by d.sink, d.relay, ${letterEntity('d')}, d.seq limit 1
   ) h
   where a.endpoint_id is null and a.entity_key is not null
 ), sink as materialized (
@@ -48,7 +46,7 @@ select (select count(*)::int from older) as behind,
        array(select distinct s.name from sink s where exists (
          select from event_runtime.relay_checkpoint c where c.sink = s.name and c.relay = s.relay and c.paused_at is not null
        ) order by s.name) as paused,
-       array(select distinct s.name from sink s where not ${isFed('s.relay', 's.name')} order by s.name) as unfed`;
+       array(select distinct s.name from sink s where not ${isFed({ relay: 's.relay', sink: 's.name' })} order by s.name) as unfed`;
 
 /** Says what the letters of a request wait for, as far as the database knows. What a sink turns away is in `/readyz`. */
 export async function redriveObstacles(

@@ -1,3 +1,4 @@
+import { isFed } from '../log/fed-sql.ts';
 import { selected } from './selection.ts';
 
 /** A letter of a webhook that is not in the queue already. */
@@ -25,17 +26,10 @@ const askableFew = askableBy('offset 0');
 /** Older ones of an entity are asked for first: a transaction may be the last one. */
 export const askableOrder: string = `l.sink, l.endpoint_id, l.tenant_id, ${ordered}, l.seq, l.dead_letter_id`;
 
-/** Whether a sink of a relay is fed: whoever does it has its checkpoint under the epoch of a lease that has not expired. */
-export function isFed(relay: string, sink: string): string {
-  return `exists (
-    select from event_runtime.relay_checkpoint c join event_runtime.relay_lease r using (relay, shard, epoch)
-     where c.relay = ${relay} and c.sink = ${sink} and r.sink in ('*', c.sink) and r.expires_at > clock_timestamp())`;
-}
-
 /** Letters `l` whose relay $4 may become: of an event that it has no letter of. $5: also of a relay that does not run. */
 const takeable = `(l.endpoint_id is null and l.relay <> $4::text
     and (not exists (select from event_runtime.relay_checkpoint c where c.relay = l.relay and c.sink = l.sink)
-      or ($5::boolean and not ${isFed('l.relay', 'l.sink')}))
+      or ($5::boolean and not ${isFed({ relay: 'l.relay', sink: 'l.sink' })}))
     and not exists (
       select from event_runtime.dead_letter t
        where t.event_id = l.event_id and t.sink = l.sink and t.relay = $4::text and t.endpoint_id is null))`;

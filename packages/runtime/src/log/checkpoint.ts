@@ -2,6 +2,7 @@ import { isEventRuntimeError } from '@event-runtime/outbox';
 import type { ClientBase, Pool } from 'pg';
 import { runtimeError } from '../errors/codes.ts';
 import { formatLsn, parseLsn } from '../replication/lsn.ts';
+import { letterEntity } from './letters-sql.ts';
 import type { Position } from './outbox-event.ts';
 import { Snapshot } from './snapshot.ts';
 import { checkTimeline, timelineSql } from './timeline.ts';
@@ -228,8 +229,6 @@ function ofThisCluster(table: string): string {
   return `(${table}.rewind_cluster = ${table}.system_identifier or ${table}.rewind_snapshot::text = '3:3:')`;
 }
 
-const letterHash = 'hashtextextended(d.entity_key, hashtextextended(d.tenant_id, 0))';
-
 /** What operators want of a relay's sinks, those without a checkpoint left out. */
 export async function sinkOrders(
   client: Queryable,
@@ -245,7 +244,7 @@ export async function sinkOrders(
             -- In an order that an index has: letters of webhooks may be most of what is being redriven.
             (select true from event_runtime.dead_letter d
               where d.sink = c.sink and d.relay = c.relay and d.endpoint_id is null and d.state = 'redriving'
-              order by d.sink, d.relay, ${letterHash} limit 1) is not null as redriving
+              order by d.sink, d.relay, ${letterEntity('d')} limit 1) is not null as redriving
        from event_runtime.relay_checkpoint c where c.relay = $1 and c.shard = $2`,
     [owner.relay, owner.shard],
   );

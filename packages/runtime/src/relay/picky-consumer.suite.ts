@@ -1,4 +1,4 @@
-import { Consumer } from './relay-fixture.suite.ts';
+import { Consumer, type RelayFixture } from './relay-fixture.suite.ts';
 
 /** Refuses for good what `refuses` says, and turns away what the gate throws for. */
 export class Picky extends Consumer {
@@ -27,4 +27,11 @@ export class Picky extends Consumer {
       },
     });
   }
+}
+
+/** Asks for dead letters as the command does. */
+export async function redriveLetters(fixture: RelayFixture, where = 'true'): Promise<void> {
+  await fixture.rows(
+    `update event_runtime.dead_letter set state = 'redriving', redrives = redrives + 1 where ${where}`,
+  );
 }

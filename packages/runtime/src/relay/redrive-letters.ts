@@ -1,4 +1,5 @@
 import type { ClientBase, Pool, QueryResultRow } from 'pg';
+import { letterEntity } from '../log/letters-sql.ts';
 import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
 import { inShard, type Shard } from '../log/table-page.ts';
 import { type TableRow, toLoggedEvent } from '../log/table-row.ts';
@@ -44,22 +45,18 @@ const asked = (shard: Shard | undefined): string => `${ofSink(shard)} and o.stat
 const waiting = (shard: Shard | undefined): string =>
   `${ofSink(shard)} and o.state = 'dead' and o.reason_code = 'waits'`;
 
-/** Of the entity of the letter `o`: the texts may be too long for an index. */
-const hash = (letter: string): string =>
-  `hashtextextended(${letter}.entity_key, hashtextextended(${letter}.tenant_id, 0))`;
-
 /** Older dead letters `h` of the entity of the letter `o`. */
 const olderDead = `event_runtime.dead_letter h
   where h.endpoint_id is null and h.sink = o.sink and h.relay = o.relay and h.state = 'dead' and h.entity_key is not null
-    and ${hash('h')} = ${hash('o')} and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key and h.seq < o.seq`;
+    and ${letterEntity('h')} = ${letterEntity('o')} and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key and h.seq < o.seq`;
 
 /** By name, the hashes of the entities that have such letters `o`: one step in an index for each, however many letters it has. */
 function entitiesBy(name: string, letters: string): string {
-  const first = `${hash('o')} as hash from event_runtime.dead_letter o where ${letters} and o.entity_key is not null`;
+  const first = `${letterEntity('o')} as hash from event_runtime.dead_letter o where ${letters} and o.entity_key is not null`;
   return `${name}(hash) as (
     (select ${first} order by o.sink, o.relay, 1 limit 1)
     union all
-    select (select ${first} and ${hash('o')} > e.hash order by o.sink, o.relay, 1 limit 1) from ${name} e where e.hash is not null
+    select (select ${first} and ${letterEntity('o')} > e.hash order by o.sink, o.relay, 1 limit 1) from ${name} e where e.hash is not null
   )`;
 }
 
@@ -68,7 +65,7 @@ const released = (shard: Shard | undefined): string => `${entitiesBy('waiting', 
   oldest as materialized (
     select o.dead_letter_id from waiting e cross join lateral (
       select o.dead_letter_id, o.sink, o.relay, o.tenant_id, o.entity_key, o.seq from event_runtime.dead_letter o
-       where ${waiting(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
+       where ${waiting(shard)} and o.entity_key is not null and ${letterEntity('o')} = e.hash
        order by o.seq limit ${runLetters}
     ) o where not exists (select from ${olderDead} and h.reason_code <> 'waits') limit ${releaseAtOnce}
   ), released as (
@@ -146,7 +143,7 @@ export async function entitiesWithLetters(pool: Pool, of: LettersOf): Promise<En
 /** A letter of the entity `x`. */
 const letterOf = `select from event_runtime.dead_letter o
   where o.sink = $1 and o.relay = $2 and o.endpoint_id is null and o.entity_key is not null
-    and ${hash('o')} = ${hash('x')}
+    and ${letterEntity('o')} = ${letterEntity('x')}
     and o.tenant_id = x.tenant_id and o.entity_key = x.entity_key`;
 
 /** Of the entities of these letters those that have others which hold back what is fed. */
@@ -203,11 +200,11 @@ const firstOfEach = ({
   shard,
   waits,
 }: LettersOf): string => `select c.dead_letter_id, c.seq, c.bytes from asked e cross join lateral (
-         ${chosen} ${asked(shard)} and o.entity_key is not null and ${hash('o')} = e.hash
+         ${chosen} ${asked(shard)} and o.entity_key is not null and ${letterEntity('o')} = e.hash
            ${waits ? `and not exists (select from ${olderDead})` : ''}
-         order by o.sink, o.relay, ${hash('o')}, o.seq limit ${waits ? runLetters : '$6'}
+         order by o.sink, o.relay, ${letterEntity('o')}, o.seq limit ${waits ? runLetters : '$6'}
        ) c
-        where e.hash <> all (array(select ${hash('x')} from unnest($4::text[], $5::text[]) as x(tenant_id, entity_key)))
+        where e.hash <> all (array(select ${letterEntity('x')} from unnest($4::text[], $5::text[]) as x(tenant_id, entity_key)))
        union all
        (${chosen} ${asked(shard)} and o.entity_key is null and o.dead_letter_id <> all ($3::uuid[]) order by o.seq limit $6)
        limit $6`;

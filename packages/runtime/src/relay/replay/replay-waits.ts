@@ -1,3 +1,5 @@
+import { isFed } from '../../log/fed-sql.ts';
+
 /**
  * What keeps a running replay from being handed over. `relay`: none runs. `feed`: the relay that runs does not feed its
  * sink, which is not in its configuration, or it is only about to. `resume`: its sink is paused. `replay`: an older one
@@ -17,11 +19,8 @@ export const replayWaitSql: string = `case
        where l.relay = r.relay and l.expires_at > clock_timestamp() and l.sink !~ '^@?#') then 'relay'
     when exists (
       select from event_runtime.replay_part o
-       where o.replay_id = r.replay_id and o.finished_at is null and not exists (
-         select from event_runtime.relay_checkpoint c
-           join event_runtime.relay_lease l on l.relay = c.relay and l.shard = c.shard and l.epoch = c.epoch
-          where c.relay = r.relay and c.sink = r.sink and c.shard = o.shard
-            and l.sink in ('*', c.sink) and l.expires_at > clock_timestamp())) then 'feed'
+       where o.replay_id = r.replay_id and o.finished_at is null
+         and not ${isFed({ relay: 'r.relay', sink: 'r.sink', shard: 'o.shard' })}) then 'feed'
     when exists (
       select from event_runtime.relay_checkpoint c
        where c.relay = r.relay and c.sink = r.sink and c.shard < r.shards and c.paused_at is not null) then 'resume'
