@@ -11,7 +11,8 @@ export const natsIgnoresAcks: Mutant = {
     {
       file: 'runtime/dist/sinks/nats/publisher.js',
       find: 'this.#waiting.set(id, waiting);',
-      replace: "queueMicrotask(() => waiting.onAnswer({ type: 'stored', duplicate: false }));",
+      replace: `this.#waiting.set(id, { ...waiting, onAnswer() { } });
+        queueMicrotask(() => waiting.onAnswer({ type: 'stored', duplicate: false }));`,
     },
   ],
 };
@@ -41,7 +42,7 @@ export const natsResendsOutOfOrder: Mutant = {
     },
     {
       file: 'runtime/dist/sinks/nats/publish-in-order.js',
-      find: 'const key = this.#messages[place]?.entity ?? place;',
+      find: 'const key = message.entity ?? place;',
       replace: 'const key = place;',
     },
   ],

@@ -84,10 +84,24 @@ async function linkModules(root: string, folder: string): Promise<void> {
 }
 
 async function applyAll(folder: string, patches: readonly Patch[]): Promise<void> {
+  for (const [file, text] of await patchedTexts(folder, patches)) await writeFile(file, text);
+}
+
+/**
+ * What patches make of the files of a built checkout, by path; nothing is written.
+ *
+ * @throws Error when a patch does not apply exactly once
+ */
+export async function patchedTexts(
+  root: string,
+  patches: readonly Patch[],
+): Promise<ReadonlyMap<string, string>> {
+  const texts = new Map<string, string>();
   for (const patch of patches) {
-    const file = join(folder, 'packages', patch.file);
-    await writeFile(file, applyPatch(await readFile(file, 'utf8'), patch));
+    const file = join(root, 'packages', patch.file);
+    texts.set(file, applyPatch(texts.get(file) ?? (await readFile(file, 'utf8')), patch));
   }
+  return texts;
 }
 
 /** @returns the names, sorted, each once */

@@ -17,7 +17,7 @@ export interface Limits {
 /** What a PUB line may take beside its subject: the reply, two lengths. The server's limit is 4,096 bytes. */
 const maxSubjectBytes = 3_900;
 /** JetStream's (err_code 10097). */
-const maxHeaderBytes = 65_535;
+export const mostHeaderBytes = 65_535;
 /** `Nats-Batch-Id`, `Nats-Batch-Sequence` and `Nats-Batch-Commit`. */
 const atomicHeaderBytes = 120;
 
@@ -39,8 +39,8 @@ export function tooLarge(size: Size, { server, stream }: Limits): string | undef
   if (size.subject > maxSubjectBytes) {
     return `its subject has ${size.subject} bytes, a server takes at most ${maxSubjectBytes}`;
   }
-  if (size.headers > maxHeaderBytes) {
-    return `its headers have ${size.headers} bytes, JetStream takes at most ${maxHeaderBytes}`;
+  if (size.headers > mostHeaderBytes) {
+    return `its headers have ${size.headers} bytes, JetStream takes at most ${mostHeaderBytes}`;
   }
   const limit = Math.min(server ?? Number.POSITIVE_INFINITY, stream ?? Number.POSITIVE_INFINITY);
   if (size.all <= limit) return undefined;

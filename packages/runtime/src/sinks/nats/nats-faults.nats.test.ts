@@ -107,13 +107,14 @@ describe.skipIf(program === undefined)('what changes meanwhile [needs nats-serve
     expect(await stored(server)).toBe(6);
   });
 
-  test('a stream that takes no atomic batches any more gets none, and that it is slow is said', async () => {
+  test('a stream that takes no batches any more gets none, and that it is slow is said', async () => {
     await using server = await NatsServer.start({ program: program! });
     const said: string[] = [];
     await using sink = sinkTo(server, { onConcern: ({ property }) => void said.push(property) });
     const make = new ConformanceEvents();
     await handOver(sink, make.many(6, { entities: 2 }), { signal, batch: 6 });
-    await withStreams(server, (streams) => streams.update('EVENTS', { allow_atomic: false }));
+    const noBatches = { allow_atomic: false, allow_batched: false };
+    await withStreams(server, (streams) => streams.update('EVENTS', noBatches));
     for (let round = 0; round < 2; round += 1) {
       const results = await sink.deliver(batchOf(make.many(6, { entities: 2 })), { signal });
       expect(results.every(({ type }) => type === 'delivered')).toBe(true);

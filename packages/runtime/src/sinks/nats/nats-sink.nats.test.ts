@@ -1,5 +1,5 @@
 import { FaultProxy } from '@event-runtime/simulators';
-import { jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
+import type { StreamConfig } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { NatsServer } from '../../testing/nats-server.ts';
@@ -25,30 +25,20 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
     await site?.[Symbol.asyncDispose]();
   });
 
-  async function withStreams<T>(
-    use: (streams: Awaited<ReturnType<typeof jetstreamManager>>['streams']) => Promise<T>,
-  ): Promise<T> {
-    const connection = await connect({ servers: site.server.url });
-    try {
-      return await use((await jetstreamManager(connection)).streams);
-    } finally {
-      await connection.close();
-    }
-  }
-
-  test('the stream that is made is durable, deduplicates, and takes atomic batches', async () => {
+  test('the stream that is made is durable, deduplicates, and takes batches', async () => {
     await using sink = site.sink({
       stream: { name: 'EVENTS', duplicateWindowMs: 300_000, maxAgeMs: 86_400_000 },
       subject: 'events.<ecosystem>.<tenant>.<type>',
     });
     await handOver(sink, [make.make()], options);
-    const { config } = await withStreams((streams) => streams.info('EVENTS'));
+    const { config } = await site.withStreams((streams) => streams.info('EVENTS'));
     expect(config).toMatchObject({
       subjects: ['events.*.*.>'],
       storage: 'file',
       duplicate_window: 300_000_000_000,
       max_age: 86_400_000_000_000,
       allow_atomic: true,
+      allow_batched: true,
       num_replicas: 1,
     });
   });
@@ -86,13 +76,13 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
 
   test('a message above the limit of the stream is rejected, by what we know and by what the server says', async () => {
     const config = { name: 'EVENTS', subjects: ['events.>'], max_msg_size: 2_000 };
-    await withStreams((streams) => streams.add(config));
+    await site.withStreams((streams) => streams.add(config));
     await using sink = site.sink();
     const [small, large] = [make.make(), make.make({ payload: Buffer.alloc(1_900, '1') })];
     const first = await handOver(sink, [large, small], options);
     expect([...first.rejected.values()]).toEqual([expect.stringMatching(/the stream takes at most 2000$/)]);
     // Made smaller behind our back: the connection that is there does not know.
-    await withStreams((streams) => streams.update('EVENTS', { max_msg_size: 500 }));
+    await site.withStreams((streams) => streams.update('EVENTS', { max_msg_size: 500 }));
     const [next, other] = [make.make({ payload: Buffer.alloc(600, '1') }), make.make()];
     const second = await sink.deliver(batchOf([next, other]), { signal });
     expect(second[0]).toMatchObject({ type: 'rejected', reason: expect.stringContaining('10054') });
@@ -110,14 +100,15 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
   ])(
     'a stream that %s: ER4015, and it goes on by itself once that is mended',
     async (_what, config, detail) => {
-      if (config !== undefined) await withStreams((streams) => streams.add({ name: 'EVENTS', ...config }));
+      if (config !== undefined)
+        await site.withStreams((streams) => streams.add({ name: 'EVENTS', ...config }));
       await using sink = site.sink({ stream: { name: 'EVENTS', create: false } });
       const events = make.many(3, { entities: 1 });
       await expect(sink.deliver(batchOf(events), { signal })).rejects.toMatchObject({
         code: 'ER4015',
         message: expect.stringMatching(detail),
       });
-      await withStreams(async (streams) => {
+      await site.withStreams(async (streams) => {
         if (config !== undefined) await streams.delete('EVENTS');
         await streams.add({ name: 'EVENTS', subjects: ['events.>'] });
       });
@@ -131,9 +122,10 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
     [{ ...loose, allow_atomic: true }, ['storage memory', 'duplicate_window 1000 ms', 'discard old']],
     [{ retention: 'interest', allow_atomic: true }, ['retention interest']],
     [{ retention: 'workqueue', max_msgs: 10, allow_atomic: true }, ['discard old', 'retention workqueue']],
+    [{ allow_batched: true }, []],
     [{}, ['allow_atomic false']],
   ])('by which properties of the stream events may be lost or slow is said: %j', async (config, said) => {
-    await withStreams((streams) => streams.add({ name: 'EVENTS', subjects: ['events.>'], ...config }));
+    await site.withStreams((streams) => streams.add({ name: 'EVENTS', subjects: ['events.>'], ...config }));
     const concerns: StreamConcern[] = [];
     const onConcern = (concern: StreamConcern): void => void concerns.push(concern);
     for (const replicas of [1, 3]) {
@@ -147,13 +139,13 @@ describe.skipIf(program === undefined)('into a real server [needs nats-server]',
 
   test('a full stream that takes no more: what is refused waits, and comes in order once there is room', async () => {
     const config = { name: 'EVENTS', subjects: ['events.>'], max_msgs: 10, discard: 'new' as const };
-    await withStreams((streams) => streams.add(config));
+    await site.withStreams((streams) => streams.add(config));
     await using sink = site.sink();
     const events = make.many(30, { entities: 3 });
     const results = await sink.deliver(batchOf(events), { signal });
     expect(results.filter(({ type }) => type === 'delivered')).toHaveLength(10);
     expect(results.find(({ type }) => type === 'retry')).toMatchObject({ error: { code: 'ER4016' } });
-    await withStreams((streams) => streams.update('EVENTS', { max_msgs: 100 }));
+    await site.withStreams((streams) => streams.update('EVENTS', { max_msgs: 100 }));
     await handOver(sink, events, options);
     checkReceived(await site.received(), { events, features: sink.features });
   });

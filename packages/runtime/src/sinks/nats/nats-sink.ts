@@ -1,13 +1,13 @@
 import { runtimeError } from '../../errors/codes.ts';
 import { aborted, orAborted } from '../../internal/or-aborted.ts';
-import { entityOf } from '../../log/outbox-event.ts';
-import type { DeliverOptions, DeliveryResult, HandedEvent, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
-import { type Care, Doubts } from './doubts.ts';
+import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
+import { Doubts } from './doubts.ts';
 import { HeaderWriter } from './header-writer.ts';
-import { inAtomicBatch, type Limits, type Size, sizeOf, tooLarge } from './message-size.ts';
+import type { Limits } from './message-size.ts';
 import type { NatsConnectionOptions } from './nats-connection.ts';
-import { messageId, natsHeaders } from './nats-envelope.ts';
+import { messageId } from './nats-envelope.ts';
 import { inspectStream, openSession, type Session, type SessionOptions } from './nats-session.ts';
+import { PreparedBatch } from './prepared-batch.ts';
 import { type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
 import type { Ack } from './publisher.ts';
 import type { StreamConcern, StreamOptions } from './stream.ts';
@@ -38,15 +38,6 @@ const poisonCodes: ReadonlySet<number> = new Set([10_054, 10_097]);
 const limitsHoldMs = 1_000;
 
 const delivered: DeliveryResult = { type: 'delivered' };
-
-/** A batch, made ready for a session. */
-interface Prepared {
-  /** In the batch's places; undefined: it is sent. */
-  readonly results: ReadonlyArray<DeliveryResult | undefined>;
-  readonly messages: readonly Ordered[];
-  readonly ids: readonly string[];
-  readonly tooLarge: boolean;
-}
 
 /**
  * Events into a JetStream stream: one message each, the envelope in its headers, delivered when the stream has
@@ -82,28 +73,31 @@ export class NatsSink implements Sink {
     signal.throwIfAborted();
     if (batch.events.length === 0) return [];
     let session = await this.#opened(signal);
-    let prepared = this.#prepare(batch, session);
-    if (prepared.tooLarge && performance.now() - session.openedAt > limitsHoldMs) {
+    let prepared = this.#prepared(batch, session);
+    if (prepared.tooLarge() && performance.now() - session.openedAt > limitsHoldMs) {
       // The server keeps to the limits that it had when a connection began.
       this.#leave(session);
       session = await this.#opened(signal);
-      prepared = this.#prepare(batch, session);
+      prepared = this.#prepared(batch, session);
     }
     if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${this.name}.` });
-    const { messages, ids, results } = prepared;
-    const { publisher, stream } = session;
-    const { atomicLimit } = stream;
-    const outcomes = await publishInOrder(messages, { publisher, atomicLimit, signal, valid, isPoison });
+    const { publisher } = session;
+    const { batches } = prepared;
+    const outcomes = await publishInOrder(prepared, { publisher, batches, signal, valid, isPoison });
     const ending = session.ending();
-    outcomes.forEach((outcome, at) => this.#doubts.note(ids[at] as string, outcome, ending));
     // The server may be gone without a word, and another of its cluster may be there.
     const left = outcomes.some(({ type }) => type === 'unknown') || publisher.streamChanged;
     if (left) this.#leave(session);
-    let next = 0;
-    return results.map((known, at) => {
-      const result = known ?? this.#resultOf(outcomes[next] as Outcome, messages[next] as Ordered);
-      if (known === undefined) next += 1;
-      if (result.type === 'rejected') this.#doubts.forget(messageId((batch.events[at] as HandedEvent).event));
+    return batch.events.map(({ event }, place) => {
+      const id = messageId(event);
+      const message = prepared.at(place);
+      const outcome = outcomes[place] as Outcome;
+      if (message !== undefined) this.#doubts.note(id, outcome, ending);
+      const result =
+        message === undefined
+          ? (prepared.resultAt(place) as DeliveryResult)
+          : this.#resultOf(outcome, message);
+      if (result.type === 'rejected') this.#doubts.forget(id);
       return result;
     });
   }
@@ -180,42 +174,16 @@ export class NatsSink implements Sink {
     return all.filter((one) => !all.some((other) => other !== one && covers(other, one)));
   }
 
-  #prepare({ events }: SinkBatch, session: Session): Prepared {
-    const results: Array<DeliveryResult | undefined> = [];
-    const messages: Ordered[] = [];
-    const ids: string[] = [];
-    let large = false;
-    const limits = limitsOf(session);
-    const to = { stream: this.#options.stream.name, writer: this.#writer };
-    for (const { event, subject } of events) {
-      const template = subject === undefined ? this.#subject : this.#template(subject);
-      const message = {
-        subject: template.of(event),
-        headers: natsHeaders(event, to),
-        payload: event.payload,
-      };
-      const size = sizeOf(message);
-      const excess = tooLarge(size, limits);
-      const id = messageId(event);
-      const reason = excess ?? this.#doubts.poisonOf(id);
-      large ||= excess !== undefined;
-      results.push(reason === undefined ? undefined : { type: 'rejected', reason });
-      if (reason !== undefined) continue;
-      ids.push(id);
-      messages.push({
-        ...message,
-        entity: entityOf(event),
-        care: this.#careOf(id, { size, limits }),
-        endings: this.#doubts.endingsOf(id),
-      });
-    }
-    return { results, messages, ids, tooLarge: large };
-  }
-
-  #careOf(id: string, { size, limits }: { readonly size: Size; readonly limits: Limits }): Care {
-    const care = this.#doubts.careOf(id);
-    if (care !== 'free') return care;
-    return tooLarge(inAtomicBatch(size), limits) === undefined ? 'free' : 'one by one';
+  #prepared({ events }: SinkBatch, session: Session): PreparedBatch {
+    return new PreparedBatch(events, {
+      stream: this.#options.stream.name,
+      limits: limitsOf(session),
+      batches: session.stream.batches,
+      writer: this.#writer,
+      doubts: this.#doubts,
+      subjectOf: (event, template) =>
+        (template === undefined ? this.#subject : this.#template(template)).of(event),
+    });
   }
 
   #resultOf(outcome: Outcome, message: Ordered): DeliveryResult {

@@ -1,3 +1,5 @@
+import { jetstreamManager, type StreamAPI, type StreamConfig } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { NatsServer } from '../../testing/nats-server.ts';
 import { type ReceivedMessage, readNatsStream } from '../../testing/read-nats-stream.ts';
@@ -19,8 +21,24 @@ export class NatsSite implements SinkSite {
     };
   }
 
-  static async create(program: string): Promise<NatsSite> {
-    return new NatsSite(await NatsServer.start({ program }));
+  /** @param stream undefined: the sink makes it */
+  static async create(program: string, stream?: Partial<StreamConfig>): Promise<NatsSite> {
+    const site = new NatsSite(await NatsServer.start({ program }));
+    if (stream !== undefined) {
+      await site.withStreams(
+        async (streams) => await streams.add({ name: 'EVENTS', subjects: ['events.>'], ...stream }),
+      );
+    }
+    return site;
+  }
+
+  async withStreams<T>(use: (streams: StreamAPI) => Promise<T>): Promise<T> {
+    const connection = await connect({ servers: this.server.url });
+    try {
+      return await use((await jetstreamManager(connection)).streams);
+    } finally {
+      await connection.close();
+    }
   }
 
   sink(options: Partial<NatsSinkOptions> = {}): NatsSink {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { BatchKind } from './batch-writer.ts';
 import { Doubts } from './doubts.ts';
-import { type Ordered, publishInOrder } from './publish-in-order.ts';
+import { type Batches, type Ordered, publishInOrder } from './publish-in-order.ts';
 import type { Ack, Answer, OnAnswer, Outgoing, Publisher } from './publisher.ts';
 
 /** What becomes of one call: stored and said so; stored, and the answer is lost; lost on the way; refused; poison. */
@@ -24,7 +25,7 @@ class ModelStream {
   get publisher(): Publisher {
     return publisherOf({
       publish: async (one) => await this.#one(one),
-      publishAtomically: async (all) => await this.#all(all),
+      publishBatch: async (all, kind) => await (kind === 'atomic' ? this.#all(all) : this.#fast(all)),
     });
   }
 
@@ -50,6 +51,15 @@ class ModelStream {
       for (const one of messages) this.#store(one);
       return { type: 'stored', duplicate: false };
     });
+  }
+
+  /** As far as it comes: half of it where it is not stored. What is there is passed over. */
+  async #fast(messages: readonly Outgoing[]): Promise<Ack> {
+    await turns(3);
+    const fate = this.#fate();
+    const whole = fate === 'stored' || fate === 'answer lost';
+    for (const one of whole ? messages : messages.slice(0, messages.length / 2)) this.#store(one);
+    return this.#take(fate === 'poison' ? 'refused' : fate, () => ({ type: 'stored', duplicate: false }));
   }
 
   #take(fate: Fate, store: () => Ack): Ack {
@@ -86,16 +96,31 @@ class ModelStream {
 /** A publisher by what becomes of what it is given; what is thrown is that there was no answer. */
 function publisherOf(calls: {
   readonly publish?: (one: Outgoing) => Promise<Ack>;
-  readonly publishAtomically?: (all: readonly Outgoing[]) => Promise<Ack>;
+  readonly publishBatch?: (all: readonly Outgoing[], kind: BatchKind) => Promise<Ack>;
 }): Publisher {
-  const call =
-    <T>(what: ((given: T) => Promise<Ack>) | undefined) =>
-    (given: T, onAnswer: OnAnswer): void => {
-      const failed = (error: Error): Answer => ({ type: 'unknown', error });
-      void what?.(given).catch(failed).then(onAnswer);
-    };
-  const { publish, publishAtomically } = calls;
-  return { publish: call(publish), publishAtomically: call(publishAtomically) } as unknown as Publisher;
+  const told = (answer: Promise<Ack> | undefined, onAnswer: OnAnswer): void => {
+    const failed = (error: Error): Answer => ({ type: 'unknown', error });
+    void answer?.catch(failed).then(onAnswer);
+  };
+  const publisher: Pick<Publisher, 'publish' | 'beginBatch'> = {
+    publish: (one, onAnswer) => told(calls.publish?.(one), onAnswer),
+    beginBatch: (kind, onAnswer) => {
+      const all: Outgoing[] = [];
+      return {
+        add: (one) => void all.push(one),
+        end: () => told(calls.publishBatch?.(all, kind), onAnswer),
+      };
+    },
+  };
+  return publisher as Publisher;
+}
+
+/** Batches of at most so many; with `all` whatever the entities are. */
+function batchesOf(
+  limit: number,
+  { kind = 'fast', all = false }: { readonly kind?: BatchKind; readonly all?: boolean } = {},
+): Batches {
+  return { kind, limit, all };
 }
 
 function idOf({ headers }: Outgoing): string {
@@ -126,15 +151,18 @@ const fates = fc.array(
 );
 const entities = fc.array(fc.option(fc.integer({ min: 0, max: 3 }), { nil: null }), { maxLength: 30 });
 
-test.each([
-  [0, 1],
-  [4, 500],
-  [4, 3],
-  [1_000, 500],
-  [1_000, 10],
+test.each<[limit: number, kind: BatchKind, all: boolean]>([
+  [0, 'atomic', false],
+  [4, 'atomic', false],
+  [4, 'atomic', true],
+  [1_000, 'atomic', true],
+  [4, 'fast', false],
+  [4, 'fast', true],
+  [1_000, 'fast', false],
+  [1_000, 'fast', true],
 ])(
-  'handed over until all is done, each entity is stored in order, whatever is lost; atomic batches of %i, for all from %i messages on',
-  async (atomicLimit, atomicFrom) => {
+  'handed over until all is done, each entity is stored in order, whatever is lost; batches of %i, %s, for all %s',
+  async (limit, kind, everything) => {
     await fc.assert(
       fc.asyncProperty(entities, fates, async (of, plan) => {
         const all = of.map(message);
@@ -149,7 +177,8 @@ test.each([
             care: doubts.careOf(idOf(one)),
             endings: doubts.endingsOf(idOf(one)),
           }));
-          const options = { publisher: model.publisher, atomicLimit, atomicFrom, signal, valid, isPoison };
+          const batches = limit === 0 ? undefined : batchesOf(limit, { kind, all: everything });
+          const options = { publisher: model.publisher, batches, signal, valid, isPoison };
           const outcomes = await publishInOrder(left, options);
           const waiting = new Set<string>();
           const again: Ordered[] = [];
@@ -181,7 +210,7 @@ test.each([
   },
 );
 
-test('entities that are there once go side by side; what is there more often goes as one atomic batch', async () => {
+test('entities that are there once go side by side; what is there more often goes as one batch', async () => {
   const calls: string[] = [];
   const answer = async (call: string): Promise<Ack> => {
     calls.push(call);
@@ -191,38 +220,86 @@ test('entities that are there once go side by side; what is there more often goe
   };
   const publisher = publisherOf({
     publish: async (one) => await answer(idOf(one)),
-    publishAtomically: async (all) => await answer(all.map(idOf).join(' ')),
+    publishBatch: async (all) => await answer(all.map(idOf).join(' ')),
   });
   const messages = [message(0, 1), message(1, 2), message(0, 3), message(null, 4)];
-  await publishInOrder(messages, { publisher, atomicLimit: 1_000, signal, valid, isPoison });
+  await publishInOrder(messages, { publisher, batches: batchesOf(1_000), signal, valid, isPoison });
   expect(calls.slice(0, 3)).toEqual(['1/2', 'null/4', '0/1 0/3']);
   expect(calls).toHaveLength(6);
 });
 
 test.each([
-  ['fewer than that go side by side', { count: 499, bytes: 2, calls: 499 }],
-  ['as many go in one atomic batch', { count: 500, bytes: 2, calls: 1 }],
-  ['more in as many as it takes', { count: 1_001, bytes: 2, calls: 2 }],
-  ['but not where they are so large that batches would be small', { count: 500, bytes: 2_100, calls: 500 }],
-])('500 messages of an entity each: %s', async (_, { count, bytes, calls }) => {
+  ['as many go in one batch', { count: 1_000, calls: 1 }],
+  ['more in as many as it takes', { count: 1_001, calls: 2 }],
+])('messages of an entity each, all in batches: %s', async (_, { count, calls }) => {
   const sent: number[] = [];
-  const answer = async (messages: number): Promise<Ack> => {
-    sent.push(messages);
-    return { type: 'stored', duplicate: false };
-  };
   const publisher = publisherOf({
-    publish: async () => await answer(1),
-    publishAtomically: async (all) => await answer(all.length),
+    publishBatch: async (all) => {
+      sent.push(all.length);
+      return { type: 'stored', duplicate: false };
+    },
   });
-  const messages = Array.from({ length: count }, (_each, n) => ({
-    ...message(n, 0),
-    payload: Buffer.alloc(bytes),
-  }));
-  const options = { publisher, atomicLimit: 1_000, signal, valid, isPoison };
-  const outcomes = await publishInOrder(messages, options);
+  const messages = Array.from({ length: count }, (_each, n) => message(n, 0));
+  const batches = batchesOf(1_000, { all: true });
+  const outcomes = await publishInOrder(messages, { publisher, batches, signal, valid, isPoison });
   expect(outcomes.every(({ type }) => type === 'stored')).toBe(true);
   expect(sent).toHaveLength(calls);
   expect(sent.reduce((sum, each) => sum + each, 0)).toBe(count);
+});
+
+test('what may not go in a batch goes behind it, with what is later of its entity; what there is nothing to be sent for is left out', async () => {
+  const calls: string[] = [];
+  const answer = async (call: string): Promise<Ack> => {
+    calls.push(call);
+    await turns(3);
+    return { type: 'stored', duplicate: false };
+  };
+  const publisher = publisherOf({
+    publish: async (one) => await answer(idOf(one)),
+    publishBatch: async (all) => await answer(all.map(idOf).join(' ')),
+  });
+  const messages = [
+    message(0, 1),
+    message(1, 2),
+    { ...message(0, 3), care: 'one by one' as const },
+    undefined,
+    message(0, 5),
+    message(1, 6),
+  ];
+  const given = { length: messages.length, at: (place: number) => messages[place] };
+  const batches = batchesOf(1_000, { all: true });
+  const outcomes = await publishInOrder(given, { publisher, batches, signal, valid, isPoison });
+  expect(calls).toEqual(['0/1 1/2 1/6', '0/3', '0/5']);
+  expect(outcomes.map(({ type }) => type)).toEqual([
+    'stored',
+    'stored',
+    'stored',
+    'unsent',
+    'stored',
+    'stored',
+  ]);
+});
+
+test('behind a message of a batch whose fate is unknown nothing more of its entity goes', async () => {
+  const calls: string[] = [];
+  const publisher = publisherOf({
+    publish: async (one) => {
+      calls.push(idOf(one));
+      return { type: 'stored', duplicate: false };
+    },
+    publishBatch: async () => {
+      throw new Error('connection lost');
+    },
+  });
+  const messages = [
+    message(0, 1),
+    { ...message(0, 2), care: 'one by one' as const },
+    { ...message(1, 3), care: 'one by one' as const },
+  ];
+  const batches = batchesOf(1_000, { all: true });
+  const outcomes = await publishInOrder(messages, { publisher, batches, signal, valid, isPoison });
+  expect(calls).toEqual(['1/3']);
+  expect(outcomes.map(({ type }) => type)).toEqual(['unknown', 'unsent', 'stored']);
 });
 
 test('one without an entity that waits holds back no other one', async () => {
@@ -231,10 +308,10 @@ test('one without an entity that waits holds back no other one', async () => {
       idOf(one) === 'null/0'
         ? { type: 'refused', code: 403, description: 'not allowed' }
         : { type: 'stored', duplicate: false },
-    publishAtomically: async () => ({ type: 'refused', code: 403, description: 'not allowed' }),
+    publishBatch: async () => ({ type: 'refused', code: 403, description: 'not allowed' }),
   });
   const messages = [0, 1, 2, 3].map((n) => message(null, n));
-  const options = { publisher, atomicLimit: 2, atomicFrom: 2, signal, valid, isPoison };
+  const options = { publisher, batches: batchesOf(2, { all: true }), signal, valid, isPoison };
   const outcomes = await publishInOrder(messages, options);
   expect(outcomes.map(({ type }) => type)).toEqual(['refused', 'stored', 'stored', 'stored']);
 });
@@ -252,29 +329,29 @@ test('without the lease, and once it is aborted, nothing more is sent', async ()
   const held = (): boolean => (left -= 1) >= 0;
   const outcomes = await publishInOrder(messages, {
     publisher,
-    atomicLimit: 0,
+    batches: undefined,
     signal,
     valid: held,
     isPoison,
   });
   expect(outcomes.map(({ type }) => type)).toEqual(['stored', 'stored', 'unsent', 'unsent']);
   const aborted = AbortSignal.abort(new Error('let go'));
-  const options = { publisher, atomicLimit: 0, signal: aborted, valid, isPoison };
+  const options = { publisher, batches: undefined, signal: aborted, valid, isPoison };
   await expect(publishInOrder(messages, options)).rejects.toThrow('let go');
   expect(calls).toHaveLength(2);
 });
 
-test('an atomic batch has at most 1 MiB; a larger message goes in one of its own', async () => {
+test('a batch has at most 1 MiB; a larger message goes in one of its own', async () => {
   const calls: number[] = [];
   const publisher = publisherOf({
-    publishAtomically: async (all) => {
+    publishBatch: async (all) => {
       calls.push(all.length);
       return { type: 'stored', duplicate: false };
     },
   });
   const sizes = [400_000, 400_000, 400_000, 2_000_000, 10, 10];
   const messages = sizes.map((size, n) => ({ ...message(0, n), payload: Buffer.alloc(size) }));
-  const options = { publisher, atomicLimit: 1_000, signal, valid, isPoison };
+  const options = { publisher, batches: batchesOf(1_000), signal, valid, isPoison };
   const outcomes = await publishInOrder(messages, options);
   expect(outcomes.every(({ type }) => type === 'stored')).toBe(true);
   expect(calls).toEqual([2, 1, 1, 2]);
@@ -300,7 +377,7 @@ test('in doubt: one by one within the entity; alone, the most doubtful last, and
     message(0, 2),
     message(1, 1),
   ];
-  const options = { publisher, atomicLimit: 1_000, signal, valid, isPoison };
+  const options = { publisher, batches: batchesOf(1_000), signal, valid, isPoison };
   const outcomes = await publishInOrder(messages, options);
   expect(calls.slice(0, 2)).toEqual(['0/1', '1/1']);
   expect(calls.slice(2, 6).filter((call) => call.includes('0/'))).toEqual([

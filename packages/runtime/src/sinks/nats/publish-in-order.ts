@@ -1,7 +1,8 @@
 import { deferred } from '../../internal/deferred.ts';
 import { orAborted } from '../../internal/or-aborted.ts';
+import type { BatchKind } from './batch-writer.ts';
 import type { Care } from './doubts.ts';
-import type { Ack, Answer, Outgoing, Publisher } from './publisher.ts';
+import type { Ack, Answer, OpenBatch, Outgoing, Publisher } from './publisher.ts';
 
 /** A message and what its order is kept by. */
 export interface Ordered extends Outgoing {
@@ -19,15 +20,25 @@ export type Outcome =
   /** It was not sent, because of an earlier one of its entity, or because there was no time left. */
   | { readonly type: 'unsent' };
 
+/** Messages in their order. An array is one; another one may make each when it is asked for. */
+export interface Messages {
+  readonly length: number;
+  /** Each is asked for in order the first time. Undefined: there is nothing to be sent for it. */
+  at(place: number): Ordered | undefined;
+}
+
+export interface Batches {
+  readonly kind: BatchKind;
+  /** Messages in one, at most. */
+  readonly limit: number;
+  /** All of them go in batches, whoever they are of: one answer for many takes less time than one for each. */
+  readonly all: boolean;
+}
+
 export interface InOrderOptions {
   readonly publisher: Publisher;
-  /** Whether the stream takes atomic batches, and so many messages in one; 0: it does not. */
-  readonly atomicLimit: number;
-  /**
-   * From so many messages on all of them go in atomic batches, whoever they are of: one answer for many takes less time than
-   * one for each. Default 500.
-   */
-  readonly atomicFrom?: number;
+  /** Undefined: the stream takes none. */
+  readonly batches: Batches | undefined;
   readonly signal: AbortSignal;
   /** Asked right before each message: false, and nothing more is sent. */
   readonly valid: () => boolean;
@@ -39,12 +50,13 @@ export interface InOrderOptions {
  * Publishes messages as many at once as their order allows: at most one unacknowledged message of an entity.
  *
  * Why: m1 lost at a leader change, m2 stored, m1 sent again would be m2, m1. Messages of entities that are there more
- * than once, and all where they are many, go as one atomic batch where the stream allows it, which is stored in order or
- * not at all. A batch that is refused (some of it was stored before, as a rule) goes message by message
- * (docs/decisions/0024).
+ * than once, or all of them, go as one batch where the stream allows it, which is stored in order as far as it is. A batch
+ * that is refused (some of it was stored before, as a rule) goes message by message (docs/decisions/0024).
+ *
+ * @returns for each of the messages; `unsent` for what there was nothing to be sent for
  */
 export async function publishInOrder(
-  messages: readonly Ordered[],
+  messages: Messages,
   options: InOrderOptions,
 ): Promise<readonly Outcome[]> {
   const round = new Round(messages, options);
@@ -53,46 +65,47 @@ export async function publishInOrder(
   return round.outcomes;
 }
 
-/** Payload in one atomic batch: it is acknowledged as a whole, also over a slow link. A larger message is one of its own. */
-const atomicBytes = 1024 * 1024;
-const defaultAtomicFrom = 500;
+/** Payload in one batch: it is acknowledged as a whole, also over a slow link. A larger message is one of its own. */
+const batchBytes = 1024 * 1024;
 
 const unsent: Outcome = { type: 'unsent' };
 
+/** A batch under way, and the places of what is in it. */
+interface OpenRun {
+  readonly batch: OpenBatch;
+  readonly answer: Promise<Answer>;
+  readonly places: number[];
+  bytes: number;
+}
+
 class Round {
   readonly outcomes: Outcome[];
-  readonly #messages: readonly Ordered[];
+  readonly #messages: Messages;
   readonly #options: InOrderOptions;
+  /** Entities of which something in a batch was not stored: nothing more of them goes. */
+  readonly #stuck = new Set<string>();
 
-  constructor(messages: readonly Ordered[], options: InOrderOptions) {
+  constructor(messages: Messages, options: InOrderOptions) {
     this.#messages = messages;
     this.#options = options;
-    this.outcomes = messages.map(() => unsent);
+    this.outcomes = Array.from({ length: messages.length }, () => unsent);
   }
 
   async run(): Promise<void> {
+    const { batches } = this.#options;
+    const everything = this.outcomes.keys();
+    const left = batches?.all === true ? await this.#inBatches(everything, batches) : everything;
     const lanes = { alone: [] as number[][], 'one by one': [] as number[][], free: [] as number[][] };
-    const atomicLane = this.#atomicLane();
-    for (const lane of this.#lanesOf(this.#messages.keys())) {
+    for (const lane of this.#lanesOf(left)) {
       const care = this.#careOf(lane);
-      lanes[care === 'free' && lane.length < atomicLane ? 'one by one' : care].push(lane);
+      const single = batches === undefined || lane.length === 1;
+      lanes[care === 'free' && single ? 'one by one' : care].push(lane);
     }
     const sideBySide = this.#sideBySide(lanes['one by one']);
-    await this.#together(lanes.free.flat());
+    const free = lanes.free.flat().toSorted((a, b) => a - b);
+    if (batches !== undefined) await this.#inBatches(free, batches);
     await sideBySide;
     await this.#alone(lanes.alone);
-  }
-
-  /** From so many messages of an entity on they go in an atomic batch. */
-  #atomicLane(): number {
-    const { atomicLimit, atomicFrom = defaultAtomicFrom } = this.#options;
-    if (atomicLimit === 0) return Number.POSITIVE_INFINITY;
-    const count = this.#messages.length;
-    if (count < atomicFrom || atomicLimit < atomicFrom) return 2;
-    // Large ones would be many small batches, each of which waits for the one before.
-    let bytes = 0;
-    for (const { payload } of this.#messages) bytes += payload.length;
-    return (bytes / count) * atomicFrom <= atomicBytes ? 1 : 2;
   }
 
   /** Of the entity: as its most doubtful message. */
@@ -120,7 +133,9 @@ class Round {
   #lanesOf(places: Iterable<number>): number[][] {
     const lanes = new Map<string | number, number[]>();
     for (const place of places) {
-      const key = this.#messages[place]?.entity ?? place;
+      const message = this.#messages.at(place);
+      if (message === undefined) continue;
+      const key = message.entity ?? place;
       const lane = lanes.get(key);
       if (lane === undefined) lanes.set(key, [place]);
       else lane.push(place);
@@ -154,42 +169,55 @@ class Round {
     });
   }
 
-  /** Of several atomic batches each waits for the one before: an entity may be in both. */
-  async #together(places: readonly number[]): Promise<void> {
-    const inOrder = places.toSorted((a, b) => a - b);
-    const waiting = new Set<string | undefined>();
-    for (const chunk of this.#chunksOf(inOrder)) {
-      const batch = chunk.filter((place) => !waiting.has(this.#message(place).entity));
-      if (batch.length === 0) continue;
-      if (this.#over) return;
-      const answer = deferred<Answer>();
-      const messages = batch.map((place) => this.#message(place));
-      this.#options.publisher.publishAtomically(messages, (told) => answer.resolve(told));
-      const outcome = await answer.promise;
-      if (outcome.type === 'refused') await this.#sideBySide(this.#lanesOf(batch));
-      else for (const place of batch) this.outcomes[place] = outcome;
-      for (const place of batch) {
-        const { entity } = this.#message(place);
-        if (entity !== undefined && this.#holds(place)) waiting.add(entity);
+  /**
+   * Each is written as soon as it is there, so that the server works while the next one is made. Of several batches each
+   * waits for the one before: an entity may be in both.
+   *
+   * @returns what may not go in a batch, and what is behind it
+   */
+  async #inBatches(places: Iterable<number>, batches: Batches): Promise<readonly number[]> {
+    const left: number[] = [];
+    const behind = new Set<string>();
+    let run: OpenRun | undefined;
+    for (const place of places) {
+      const message = this.#messages.at(place);
+      if (message === undefined) continue;
+      const { entity, care = 'free', payload } = message;
+      if (run !== undefined && !fits(run, payload.length, batches.limit)) {
+        await this.#end(run);
+        run = undefined;
       }
+      if (care !== 'free' || (entity !== undefined && behind.has(entity))) {
+        left.push(place);
+        if (entity !== undefined) behind.add(entity);
+        continue;
+      }
+      if (entity !== undefined && this.#stuck.has(entity)) continue;
+      if (run === undefined && this.#over) return [];
+      run ??= this.#begin(batches.kind);
+      run.places.push(place);
+      run.bytes += payload.length;
+      run.batch.add(message);
     }
+    if (run !== undefined) await this.#end(run);
+    return left.filter((place) => !this.#stuck.has(this.#message(place).entity ?? ''));
   }
 
-  #chunksOf(places: readonly number[]): readonly number[][] {
-    const chunks: number[][] = [];
-    let bytes = 0;
+  #begin(kind: BatchKind): OpenRun {
+    const answer = deferred<Answer>();
+    const batch = this.#options.publisher.beginBatch(kind, (told) => answer.resolve(told));
+    return { batch, answer: answer.promise, places: [], bytes: 0 };
+  }
+
+  async #end({ batch, answer, places }: OpenRun): Promise<void> {
+    batch.end();
+    const outcome = await answer;
+    if (outcome.type === 'refused') await this.#sideBySide(this.#lanesOf(places));
+    else for (const place of places) this.outcomes[place] = outcome;
     for (const place of places) {
-      const size = this.#message(place).payload.length;
-      const last = chunks.at(-1);
-      if (last === undefined || last.length >= this.#options.atomicLimit || bytes + size > atomicBytes) {
-        chunks.push([place]);
-        bytes = size;
-      } else {
-        last.push(place);
-        bytes += size;
-      }
+      const { entity } = this.#message(place);
+      if (entity !== undefined && this.#holds(place)) this.#stuck.add(entity);
     }
-    return chunks;
   }
 
   #holds(place: number): boolean {
@@ -202,6 +230,10 @@ class Round {
   }
 
   #message(place: number): Ordered {
-    return this.#messages[place] as Ordered;
+    return this.#messages.at(place) as Ordered;
   }
+}
+
+function fits({ places, bytes }: OpenRun, size: number, limit: number): boolean {
+  return places.length < limit && bytes + size <= batchBytes;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
+import type { BatchKind } from './batch-writer.ts';
 import { type Answer, type Outgoing, Publisher } from './publisher.ts';
 
 interface Sent {
@@ -55,9 +56,14 @@ async function publish(publisher: Publisher, one: Outgoing): Promise<Answer> {
   });
 }
 
-async function publishAtomically(publisher: Publisher, all: readonly Outgoing[]): Promise<Answer> {
+async function publishBatch(
+  publisher: Publisher,
+  { all, kind = 'atomic' }: { readonly all: readonly Outgoing[]; readonly kind?: BatchKind },
+): Promise<Answer> {
   return await new Promise((resolve) => {
-    publisher.publishAtomically(all, resolve);
+    const batch = publisher.beginBatch(kind, resolve);
+    for (const one of all) batch.add(one);
+    batch.end();
   });
 }
 
@@ -90,7 +96,7 @@ test.each([
 
 test('an atomic batch is stored when all of it is, under its id', async () => {
   const { connection, sent, answer } = connectionOfATest();
-  const publishing = publishAtomically(new Publisher(connection, options), [message, message]);
+  const publishing = publishBatch(new Publisher(connection, options), { all: [message, message] });
   const batch = /Nats-Batch-Id: (.*)\r\n/.exec(sent[0]!.headers)?.[1];
   const numbered = (n: number): string =>
     `NATS/1.0\r\nNats-Msg-Id: 1\r\nNats-Batch-Id: ${batch}\r\nNats-Batch-Sequence: ${n}\r\n`;
@@ -106,12 +112,52 @@ test('an atomic batch is stored when all of it is, under its id', async () => {
   expect(await stateOf(publishing)).toEqual({ type: 'stored', duplicate: false });
 });
 
-test('what may not be published is refused, alone or in an atomic batch; nothing else is', async () => {
+test('a fast batch is stored when all of it is: number, operation and that no gap is let through are in the reply subjects', async () => {
+  const { connection, sent, answer } = connectionOfATest();
+  const publishing = publishBatch(new Publisher(connection, options), {
+    all: [message, message, message],
+    kind: 'fast',
+  });
+  expect(new Set(sent.map(({ headers }) => headers))).toEqual(
+    new Set(['NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n']),
+  );
+  const [, inbox, batch] = /^(_INBOX\.\w+\.\w+)\.([\w-]{36})\./.exec(sent[0]!.reply!)!;
+  expect(sent.map(({ reply }) => reply)).toEqual(
+    ['1.0', '2.1', '3.2'].map((end) => `${inbox}.${batch}.1000.fail.${end}.$FI`),
+  );
+  // Between: how far it is, and what another one has.
+  answer('{"type":"ack","seq":2,"msgs":500}', { to: 1 });
+  answer('{"type":"gap","last_seq":2,"seq":3}', { to: 1 });
+  answer(JSON.stringify({ stream: 'EVENTS', seq: 3, batch: 'another', count: 3 }));
+  expect(await stateOf(publishing)).toBe('waiting');
+  // All of it was there before.
+  answer(JSON.stringify({ stream: 'EVENTS', seq: 0, batch, count: 3 }));
+  expect(await stateOf(publishing)).toEqual({ type: 'stored', duplicate: false });
+});
+
+test.each([
+  ['{"type":"err","seq":2,"error":{"err_code":10054,"description":"too large"}}', 10_054],
+  ['{"error":{"err_code":10208,"description":"unknown batch"},"stream":"EVENTS","seq":0}', 10_208],
+  ['{"stream":"EVENTS","seq":7,"batch":"BATCH","count":1}', 10_176],
+])('a fast batch that ended early, as %s says, is refused', async (said, code) => {
+  const { connection, sent, answer } = connectionOfATest();
+  const publishing = publishBatch(new Publisher(connection, options), {
+    all: [message, message],
+    kind: 'fast',
+  });
+  const batch = sent[0]!.reply!.split('.')[3]!;
+  answer(said.replace('BATCH', batch), { to: 0 });
+  expect(await stateOf(publishing)).toMatchObject({ type: 'refused', code });
+});
+
+test('what may not be published is refused, alone or in a batch; nothing else is', async () => {
   const { connection } = connectionOfATest();
   const publisher = new Publisher(connection, options);
   const other = publish(publisher, message);
   const denied = publish(publisher, { ...message, subject: 'events.bad' });
-  const batch = publishAtomically(publisher, [message, { ...message, subject: 'events.bad' }]);
+  const batch = publishBatch(publisher, {
+    all: [message, { ...message, subject: 'events.bad' }],
+  });
   publisher.refuse('events.bad', 'not you');
   const refused = { type: 'refused', code: 403, description: 'not you' };
   expect([await stateOf(denied), await stateOf(batch)]).toEqual([refused, refused]);
@@ -123,6 +169,7 @@ test.each([
   [10_060, true],
   [10_109, true],
   [10_174, true],
+  [10_205, true],
   [10_077, false],
 ])('after error %i the stream has changed: %s', async (code, changed) => {
   const { connection, answer } = connectionOfATest();
@@ -152,7 +199,7 @@ test('a large message has a second more for each 128 KiB: a slow link is no serv
   const publisher = new Publisher(connection, { ...options, ackMs: 100 });
   const small = publish(publisher, message);
   const large = [{ ...message, payload: Buffer.alloc(300_000) }, message];
-  const batch = publishAtomically(publisher, large);
+  const batch = publishBatch(publisher, { all: large });
   expect(await small).toMatchObject({ type: 'unknown', error: { code: 'ER4016' } });
   await sleep(300);
   expect(await stateOf(batch)).toBe('waiting');

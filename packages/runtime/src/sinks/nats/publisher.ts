@@ -1,5 +1,6 @@
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
+import { type BatchKind, BatchWriter } from './batch-writer.ts';
 
 /** One message on its way to a stream. */
 export interface Outgoing {
@@ -9,7 +10,7 @@ export interface Outgoing {
   readonly payload: Uint8Array;
 }
 
-/** What JetStream said of a message, or of an atomic batch. */
+/** What JetStream said of a message, or of a batch. */
 export type Ack =
   | { readonly type: 'stored'; readonly duplicate: boolean }
   /** `code`: JetStream's err_code; 503: nobody took it. */
@@ -24,19 +25,28 @@ export type Answer =
 /** Called once, as soon as it is known; also before the call that published it returns. */
 export type OnAnswer = (answer: Answer) => void;
 
+/** A batch that is being written. */
+export interface OpenBatch {
+  readonly add: (message: Outgoing) => void;
+  /** Nothing is added any more. */
+  readonly end: () => void;
+}
+
 interface Waiting {
   readonly onAnswer: OnAnswer;
   readonly since: number;
-  /** The message, or those of an atomic batch. */
+  /** The message, or those of a batch, which its answer counts. */
   readonly of: Outgoing | readonly Outgoing[];
-  /** What the answer to an atomic batch repeats; undefined: it is none. */
-  readonly batch: { readonly id: string; readonly count: number } | undefined;
+  /** What the answer to a batch repeats; undefined: it is none. */
+  readonly batch: { readonly kind: BatchKind; readonly id: string } | undefined;
 }
 
 const stored: Ack = { type: 'stored', duplicate: false };
 
-/** By JetStream's err_code: there is no such stream, another one took it, it is sealed, it takes no atomic batches. */
-const changedCodes: ReadonlySet<number> = new Set([10_059, 10_060, 10_109, 10_174]);
+/** By JetStream's err_code: there is no such stream, another one took it, it is sealed, it takes no atomic or fast batches. */
+const changedCodes: ReadonlySet<number> = new Set([10_059, 10_060, 10_109, 10_174, 10_205]);
+/** A fast batch that ended before its last message: JetStream has no code for it. */
+const incompleteCode = 10_176;
 /** The code of what nobody took, and of what may not be published. */
 const [nobodyCode, deniedCode] = [503, 403];
 /** The slowest link that is reckoned with. */
@@ -48,7 +58,7 @@ const slowestBytesPerSecond = 128 * 1024;
  * A publish with a reply subject below an inbox of ours, the answers matched by its end: the library's `js.publish`
  * makes a request with a timer of its own for each message, and retries it by itself, which would change the order.
  *
- * Source: NATS ADR-1 (JetStream JSON API), ADR-50 (atomic batch publish).
+ * Source: NATS ADR-1 (JetStream JSON API), ADR-50 (batch publishing).
  */
 export class Publisher {
   readonly #connection: NatsConnection;
@@ -81,7 +91,7 @@ export class Publisher {
     this.#plain = Buffer.from(`{"stream":${JSON.stringify(options.stream)},"seq":`);
     this.#ackMs = options.ackMs;
     this.#inbox = `_INBOX.${crypto.randomUUID().replaceAll('-', '')}.`;
-    connection.subscribe(`${this.#inbox}*`, {
+    connection.subscribe(`${this.#inbox}>`, {
       callback: (error, message) => {
         if (error === null) this.#onAnswer(message);
       },
@@ -103,22 +113,30 @@ export class Publisher {
     }
   }
 
-  /** Stores all of the messages, in order, or none of them. At most 1,000; the stream must allow it (server 2.12). */
-  publishAtomically(messages: readonly Outgoing[], onAnswer: OnAnswer): void {
-    const batch = { id: crypto.randomUUID(), count: messages.length };
-    const last = messages.length - 1;
-    if (last < 0) throw new TypeError('an empty batch');
-    const id = this.#wait({ onAnswer, since: performance.now(), of: messages, batch });
-    try {
-      for (const [index, message] of messages.entries()) {
-        const lines = `Nats-Batch-Id: ${batch.id}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
-        const commit = index === last ? 'Nats-Batch-Commit: 1\r\n' : '';
-        const headers = withLines(message.headers, lines + commit);
-        this.#write({ ...message, headers }, index === last ? this.#inbox + id : undefined);
+  /**
+   * Stores the messages that are added in order, see {@link BatchKind}; the stream must allow it. Stored: all of them are.
+   * Refused: of an atomic batch nothing is, of a fast one perhaps the first ones; none of the others will be.
+   */
+  beginBatch(kind: BatchKind, onAnswer: OnAnswer): OpenBatch {
+    const of: Outgoing[] = [];
+    const batch = { kind, id: crypto.randomUUID() };
+    const id = this.#wait({ onAnswer, since: performance.now(), of, batch });
+    const write = (message: Outgoing, reply: string | undefined): void => this.#write(message, reply);
+    const writer = new BatchWriter({ ...batch, reply: this.#inbox + id, write });
+    const attempt = (what: () => void): void => {
+      try {
+        if (this.#waiting.has(id)) what();
+      } catch (error) {
+        this.#settle(id, unknown(error));
       }
-    } catch (error) {
-      this.#settle(id, unknown(error));
-    }
+    };
+    return {
+      add: (message) => {
+        of.push(message);
+        attempt(() => writer.add(message));
+      },
+      end: () => attempt(() => writer.end()),
+    };
   }
 
   /** The server said that nothing may be published there: it sends no answer to what was. */
@@ -138,7 +156,7 @@ export class Publisher {
 
   /** Whoever subscribes to the subject can answer too: what is no answer of our stream is waited on. */
   #onAnswer(answer: Msg): void {
-    const id = answer.subject.slice(this.#inbox.length);
+    const [id = ''] = answer.subject.slice(this.#inbox.length).split('.', 1);
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     const { data } = answer;
@@ -146,7 +164,7 @@ export class Publisher {
     const ack =
       batch === undefined && isPlain(data, this.#plain)
         ? stored
-        : readAck(data, { headers: answer.headers, stream: this.#stream, batch });
+        : readAck(data, { headers: answer.headers, stream: this.#stream, waiting });
     if (ack === undefined) return;
     this.#answeredAt = performance.now();
     if (ack.type === 'refused' && (ack.code === nobodyCode || changedCodes.has(ack.code))) {
@@ -219,15 +237,6 @@ class Encoded {
   }
 }
 
-/** The block with more lines before its empty line. */
-function withLines(headers: Buffer, lines: string): Buffer {
-  const end = headers.length - 2;
-  const more = Buffer.allocUnsafe(headers.length + lines.length);
-  headers.copy(more, 0, 0, end);
-  more.write(`${lines}\r\n`, end, 'latin1');
-  return more;
-}
-
 /** JetStream answers with these members; what it leaves out is undefined. */
 interface PubAck {
   readonly error?: { readonly err_code?: number; readonly code?: number; readonly description?: string };
@@ -257,7 +266,7 @@ function readAck(
   wanted: {
     readonly headers: MsgHdrs | undefined;
     readonly stream: string;
-    readonly batch: Waiting['batch'];
+    readonly waiting: Waiting;
   },
 ): Ack | undefined {
   if (data.length === 0) {
@@ -271,11 +280,17 @@ function readAck(
     const code = error.err_code ?? error.code ?? 0;
     return { type: 'refused', code, description: error.description ?? 'no description' };
   }
-  if (stream !== wanted.stream || typeof seq !== 'number' || seq <= 0) return undefined;
-  if (wanted.batch !== undefined && (batch !== wanted.batch.id || count !== wanted.batch.count)) {
-    return undefined;
-  }
-  return { type: 'stored', duplicate: duplicate === true };
+  const { batch: asked } = wanted.waiting;
+  // Of a fast batch that was there before as a whole it is 0.
+  const least = asked?.kind === 'fast' ? 0 : 1;
+  if (stream !== wanted.stream || typeof seq !== 'number' || seq < least) return undefined;
+  if (asked === undefined) return { type: 'stored', duplicate: duplicate === true };
+  if (batch !== asked.id) return undefined;
+  const { length } = messagesOf(wanted.waiting);
+  if (count === length) return stored;
+  if (asked.kind === 'atomic') return undefined;
+  const description = `the batch ended after ${String(count)} of its ${length} messages`;
+  return { type: 'refused', code: incompleteCode, description };
 }
 
 function parseAnswer(data: Uint8Array): PubAck | undefined {

@@ -1,6 +1,7 @@
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
+import type { BatchKind } from './batch-writer.ts';
 import { covers } from './subject-template.ts';
 
 export interface StreamOptions {
@@ -22,8 +23,8 @@ export interface StreamOptions {
 
 /** What the sink must know of its stream. */
 export interface StreamFacts {
-  /** Messages in one atomic batch; 0: the stream takes none. */
-  readonly atomicLimit: number;
+  /** Undefined: the stream takes no batches. */
+  readonly batches: BatchKind | undefined;
   /** Bytes of headers and payload together; undefined: only the server's own limit. */
   readonly maxMessageBytes: number | undefined;
   /** What makes the stream less safe than it could be. */
@@ -43,9 +44,9 @@ interface OpenOptions extends StreamOptions {
   readonly required: readonly string[];
 }
 
-/** Messages in an atomic batch that every server of 2.12 takes by default. */
-const atomicLimit = 1_000;
 const minimumWindowMs = 120_000;
+/** The servers, 2.12 and 2.14, that take atomic and fast batches. */
+const [atomicSince, fastSince] = [12, 14];
 const nanoseconds = 1_000_000;
 
 /**
@@ -71,7 +72,7 @@ function factsOf(config: StreamConfig, options: OpenOptions): StreamFacts {
   const refusal = refusalOf(config, options.required);
   if (refusal !== undefined) throw runtimeError('ER4015', { detail: `Stream ${options.name}: ${refusal}.` });
   return {
-    atomicLimit: config.allow_atomic === true ? atomicLimit : 0,
+    batches: batchesOf(config),
     maxMessageBytes: config.max_msg_size > 0 ? config.max_msg_size : undefined,
     concerns: concernsOf(config, options),
   };
@@ -100,7 +101,8 @@ async function create(jsm: JetStreamManager, options: OpenOptions): Promise<Stre
       num_replicas: replicas,
       duplicate_window: (options.duplicateWindowMs ?? windowMs) * nanoseconds,
       ...(options.maxAgeMs === undefined ? {} : { max_age: options.maxAgeMs * nanoseconds }),
-      ...(takesAtomicBatches(connection.info?.version) ? { allow_atomic: true } : {}),
+      ...(isFrom(connection, atomicSince) ? { allow_atomic: true } : {}),
+      ...(isFrom(connection, fastSince) ? { allow_batched: true } : {}),
     });
     return config;
   } catch (cause) {
@@ -112,10 +114,16 @@ async function create(jsm: JetStreamManager, options: OpenOptions): Promise<Stre
   }
 }
 
-/** From 2.12 on. */
-function takesAtomicBatches(version: string | undefined): boolean {
-  const [major = 0, minor = 0] = (version ?? '').split('.').map(Number);
-  return major > 2 || (major === 2 && minor >= 12);
+/** Fast ones rather than atomic ones: the server does less for each message. */
+function batchesOf(config: StreamConfig): BatchKind | undefined {
+  if (config.allow_batched === true) return 'fast';
+  return config.allow_atomic === true ? 'atomic' : undefined;
+}
+
+/** Whether the server is 2.`minor` or newer. */
+function isFrom({ info }: NatsConnection, minor: number): boolean {
+  const [major = 0, has = 0] = (info?.version ?? '').split('.').map(Number);
+  return major > 2 || (major === 2 && has >= minor);
 }
 
 /** Why the stream cannot be used at all. */
@@ -167,7 +175,7 @@ function concernsOf(config: StreamConfig, options: OpenOptions): readonly Stream
       `fewer servers keep it than the ${replicas} of the sink`,
     );
   }
-  if (config.allow_atomic !== true && takesAtomicBatches(connection.info?.version)) {
+  if (batchesOf(config) === undefined && isFrom(connection, atomicSince)) {
     concern(
       'allow_atomic',
       'false',
