@@ -34,6 +34,8 @@ function take(state: FeedState, place: Place): void {
   while (place.taken < window.end && inHand.bytes < inHandBytes) {
     const first = place.taken;
     const events = window.take(place, takeEvents);
+    // More may be read meanwhile.
+    window.moved();
     for (const [index, logged] of events.entries()) {
       if (place.skip?.(logged) !== true) inHand.offer(logged, first + index);
     }

@@ -61,18 +61,25 @@ function entitiesBy(name: string, letters: string): string {
 }
 
 /** The oldest that wait of each entity, those behind a letter that only an operator can set going left out. */
-const released = (shard: Shard | undefined): string => `${entitiesBy('waiting', waiting(shard))},
+const oldestWaiting = (shard: Shard | undefined): string => `${entitiesBy('waiting', waiting(shard))},
   oldest as materialized (
     select o.dead_letter_id from waiting e cross join lateral (
       select o.dead_letter_id, o.sink, o.relay, o.tenant_id, o.entity_key, o.seq from event_runtime.dead_letter o
        where ${waiting(shard)} and o.entity_key is not null and ${letterEntity('o')} = e.hash
        order by o.seq limit ${runLetters}
     ) o where not exists (select from ${olderDead} and h.reason_code <> 'waits') limit ${releaseAtOnce}
-  ), released as (
-    update event_runtime.dead_letter o set state = 'redriving'
-     where o.dead_letter_id = any (array(select dead_letter_id from oldest)) and ${waiting(shard)}
-    returning o.dead_letter_id, o.tenant_id, o.entity_key
   )`;
+
+/**
+ * Sets going what waits of the letters with these ids. Their rows are locked in the order in which operators and other
+ * relays lock them: two that each have what the other wants would be a deadlock.
+ */
+const release = (shard: Shard | undefined, ids: string): string => `held as materialized (
+    select o.dead_letter_id from event_runtime.dead_letter o
+     where o.dead_letter_id = any (array(${ids})) and ${waiting(shard)} order by o.dead_letter_id for update
+  )
+  update event_runtime.dead_letter o set state = 'redriving'
+   where o.dead_letter_id = any (array(select h.dead_letter_id from held h))`;
 
 interface EntityRow {
   readonly tenantId: string;
@@ -85,8 +92,7 @@ const entitiesAtOnce = 5_000;
 /** What a query finds, page by page, as of one moment. */
 async function* inPages<Row extends QueryResultRow>(
   pool: Pool,
-  text: string,
-  { sink, relay }: LettersOf,
+  query: { readonly text: string; readonly values: readonly unknown[]; readonly settings?: string },
 ): AsyncGenerator<Row> {
   const client = await pool.connect();
   let whole = false;
@@ -94,7 +100,8 @@ async function* inPages<Row extends QueryResultRow>(
     await client.query(
       "begin isolation level repeatable read; set local idle_in_transaction_session_timeout = '10s'",
     );
-    await client.query(`declare letters no scroll cursor for ${text}`, [sink, relay]);
+    if (query.settings !== undefined) await client.query(query.settings);
+    await client.query(`declare letters no scroll cursor for ${query.text}`, [...query.values]);
     for (let count = entitiesAtOnce; count === entitiesAtOnce; ) {
       const { rows } = await client.query<Row>(`fetch ${entitiesAtOnce} from letters`);
       yield* rows;
@@ -107,16 +114,40 @@ async function* inPages<Row extends QueryResultRow>(
   }
 }
 
+/** The entities of letters `o`. */
+const letterEntities = `select o.tenant_id as "tenantId", o.entity_key as "entityKey" from event_runtime.dead_letter o
+  where o.entity_key is not null`;
+
 /**
  * The entities that have letters which are to be handed over again, and those whose letters only waited, as
  * {@link entityOf} says them.
  */
 export async function entitiesOfLetters(pool: Pool, of: LettersOf): Promise<Set<string>> {
-  const entities = `select o.tenant_id as "tenantId", o.entity_key as "entityKey" from event_runtime.dead_letter o
-      where o.entity_key is not null`;
-  const text = `${entities} and ${asked(of.shard)} union ${entities} and ${waiting(of.shard)}`;
+  const text = `${letterEntities} and ${asked(of.shard)} union ${letterEntities} and ${waiting(of.shard)}`;
   const found = new Set<string>();
-  for await (const row of inPages<EntityRow>(pool, text, of)) found.add(entityOf(row) as string);
+  for await (const row of inPages<EntityRow>(pool, { text, values: [of.sink, of.relay] })) {
+    found.add(entityOf(row) as string);
+  }
+  return found;
+}
+
+/**
+ * The entities with letters that were asked for lately, however many others there are.
+ *
+ * @param of `sinceMs`: so many milliseconds ago, by the database's clock, or later
+ */
+export async function entitiesAskedFor(
+  pool: Pool,
+  of: LettersOf & { readonly sinceMs: number },
+): Promise<Set<string>> {
+  const text = `${letterEntities} and ${asked(of.shard)}
+    and o.redrive_at >= statement_timestamp() - $3::float8 * interval '1 millisecond' order by o.redrive_at`;
+  // By the index that has no others, also before there are statistics.
+  const query = { text, values: [of.sink, of.relay, of.sinceMs], settings: 'set local enable_sort = off' };
+  const found = new Set<string>();
+  for await (const row of inPages<EntityRow>(pool, query)) {
+    found.add(entityOf(row) as string);
+  }
   return found;
 }
 
@@ -134,7 +165,10 @@ export async function entitiesWithLetters(pool: Pool, of: LettersOf): Promise<En
        from event_runtime.dead_letter o
       where ${ofSink(of.shard)} and o.entity_key is not null group by o.tenant_id, o.entity_key`;
   const [dead, redriving] = [new Set<string>(), new Set<string>()];
-  for await (const row of inPages<EntityRow & { readonly dead: boolean }>(pool, text, of)) {
+  for await (const row of inPages<EntityRow & { readonly dead: boolean }>(pool, {
+    text,
+    values: [of.sink, of.relay],
+  })) {
     (row.dead ? dead : redriving).add(entityOf(row) as string);
   }
   return { dead, redriving };
@@ -170,15 +204,11 @@ export async function entitiesLeft(
  * @returns whether there may be more
  */
 export async function releaseLetters(client: Queryable, of: LettersOf): Promise<boolean> {
-  const { rowCount } = of.waits
-    ? await client.query(`with recursive ${released(of.shard)} select from released`, [of.sink, of.relay])
-    : await client.query(
-        `update event_runtime.dead_letter o set state = 'redriving'
-          where o.dead_letter_id = any (array(
-            select o.dead_letter_id from event_runtime.dead_letter o where ${waiting(of.shard)} limit ${releaseAtOnce}
-          )) and ${waiting(of.shard)}`,
-        [of.sink, of.relay],
-      );
+  const { shard } = of;
+  const text = of.waits
+    ? `with recursive ${oldestWaiting(shard)}, ${release(shard, 'select dead_letter_id from oldest')}`
+    : `with ${release(shard, `select o.dead_letter_id from event_runtime.dead_letter o where ${waiting(shard)} limit ${releaseAtOnce}`)}`;
+  const { rowCount } = await client.query(text, [of.sink, of.relay]);
   return (rowCount ?? 0) > 0;
 }
 

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, inject, test, vi } from 'vitest';
 import { redriveObstacles } from '../dead-letters/obstacles.ts';
 import { requestRedrive } from '../dead-letters/redrive.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
@@ -18,6 +18,7 @@ afterAll(async () => {
   await fixture[Symbol.asyncDispose]();
 });
 afterEach(async () => {
+  vi.restoreAllMocks();
   await fixture.rows('delete from event_runtime.dead_letter');
 });
 
@@ -78,6 +79,43 @@ test('an entity goes on when its letters are taken, while those of others are st
   };
   await held.until(() => sizes.length === 3 && held.entities.size === 0);
   expect(sizes).toEqual([250, 150, 50]);
+});
+
+test('an entity is held back soon after it was asked for, though a look takes long, and many letters come first', async () => {
+  await letters(300);
+  const [late] = await fixture.rows<{ id: string; entity: string }>(
+    `update event_runtime.dead_letter set state = 'dead' where dead_letter_id = (
+       select dead_letter_id from event_runtime.dead_letter
+        order by hashtextextended(entity_key, hashtextextended(tenant_id, 0)) desc limit 1
+     ) returning dead_letter_id as id, entity_key as entity`,
+  );
+  let now = performance.now();
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
+  const held = new Held();
+  const seen: Array<{ held: boolean; handed: boolean }> = [];
+  held.hand = async (events) => {
+    seen.push({
+      held: [...held.entities].some((entity) => entity.endsWith(late!.entity)),
+      handed: events.some(({ event }) => event.entityKey === late!.entity),
+    });
+    const client = await fixture.pool.connect();
+    if (seen.length === 1) await requestRedrive(client, { ids: [late!.id] }, { by: 'ops' });
+    client.release();
+    now += 1_000;
+    return { type: 'delivered' };
+  };
+  const connect = async (): Promise<unknown> => {
+    // A look takes 20 s; the next one is due in 200.
+    if (seen.length === 0) now += 20_000;
+    return await fixture.pool.connect();
+  };
+  const pool = { query: fixture.pool.query.bind(fixture.pool), connect } as unknown as Pool;
+  await held.until(() => seen.length === 3 && held.entities.size === 0, pool);
+  expect(seen).toEqual([
+    { held: false, handed: false },
+    { held: true, handed: false },
+    { held: true, handed: true },
+  ]);
 });
 
 test('what was held back for a letter goes on, though the letter is gone before it is found', async () => {

@@ -11,6 +11,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Signals, WaitingEvent } from './dispatcher.ts';
 import type { Feed } from './feed.ts';
 import {
+  entitiesAskedFor,
   entitiesLeft,
   entitiesOfLetters,
   entitiesWithLetters,
@@ -37,6 +38,9 @@ const lookMs = 1_000;
 /** As many times as long as a look took it goes on without another. */
 const lookShare = 10;
 
+/** So long before a look a request may have begun that the look did not see: it was not committed. Milliseconds. */
+const requestMs = 10_000;
+
 /** A letter that the sink did not take, and is to be handed again. */
 interface TurnedAway extends Resting, WaitingEvent {
   /** When it is due. */
@@ -62,7 +66,7 @@ export interface RedriverOptions {
  * Invariants (redriver.pg.test.ts):
  * 1. Letters of one entity are handed over in the order of `seq`, each after the one before was taken or refused.
  * 2. Once a letter is found, nothing that is fed of its entity passes it: that waits until the letter is taken, refused
- *    or discarded, also after a crash.
+ *    or discarded, also after a crash. It is found a second or two after it was asked for, however many there are.
  * 3. A letter is removed once it is delivered, never before; one that is refused is dead again, with its history.
  */
 export class Redriver {
@@ -72,6 +76,9 @@ export class Redriver {
   /** The feed has the same. */
   #heldBack = new Set<string>();
   #lookAt = Number.NEGATIVE_INFINITY;
+  /** When it is looked for what was asked for since {@link #lookedAt}, though a whole look is not due. */
+  #newAt = Number.NEGATIVE_INFINITY;
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #releaseAt = Number.NEGATIVE_INFINITY;
   #released = false;
   /** Taken by the sink, and not removed yet. */
@@ -137,6 +144,7 @@ export class Redriver {
       let outcome: 'done' | 'none' | 'ended' = 'done';
       while (outcome === 'done' && !stopping.aborted) {
         if (performance.now() >= this.#lookAt) await this.#look();
+        else if (performance.now() >= this.#newAt) await this.#lookForNew();
         outcome = await this.#round(stopping);
       }
       if (outcome === 'ended') return;
@@ -185,8 +193,22 @@ export class Redriver {
       });
     }
     this.#holdBack(wanted);
-    // Where a great many letters are looked through, most of the time is for handing them over.
-    this.#lookAt = performance.now() + Math.max(lookMs, lookShare * (performance.now() - began));
+    this.#lookedAt = began;
+    this.#lookAt = nextLook(began);
+    this.#newAt = performance.now() + lookMs;
+  }
+
+  /** Whoever asks for a letter while a great many others are handed over must not wait for the next whole look. */
+  async #lookForNew(): Promise<void> {
+    const { pool, feed } = this.#options;
+    const began = performance.now();
+    // What waits behind a letter is kept behind it until the next whole look.
+    if (feed.parked === undefined) {
+      const sinceMs = began - this.#lookedAt + requestMs;
+      this.#holdBack([...this.#heldBack, ...(await entitiesAskedFor(pool, { ...this.#of, sinceMs }))]);
+    }
+    this.#lookedAt = began;
+    this.#newAt = nextLook(began);
   }
 
   #holdBack(entities: Iterable<string>): void {
@@ -318,6 +340,12 @@ export class Redriver {
     await orAborted(Promise.race(woken), stopping);
     timer.abort();
   }
+}
+
+/** Where a great many letters are looked through, most of the time is for handing them over. */
+function nextLook(began: number): number {
+  const now = performance.now();
+  return now + Math.max(lookMs, lookShare * (now - began));
 }
 
 /** A letter without an entity is an entity of its own. */

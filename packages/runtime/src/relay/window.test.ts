@@ -53,6 +53,27 @@ describe('1: an event stays', () => {
     expect(window.bytes).toBe(0);
   });
 
+  test('and no more is read than the fastest sink needs to go on: an eighth of the window', () => {
+    const { log, window, feed } = openWindow(80);
+    const [slow, fast] = [window.join(), window.join()];
+    commit(log, 10);
+    feed();
+    expect(window.full).toBe(false);
+    commit(log, 2);
+    feed();
+    expect(window.full).toBe(true);
+    // Taken, and not yet delivered: more may be read meanwhile.
+    expect(window.take(fast, 2)).toHaveLength(2);
+    expect(window.full).toBe(false);
+    commit(log, 5);
+    feed();
+    expect(window.full).toBe(true);
+    window.leave(fast);
+    expect(window.full).toBe(true);
+    window.leave(slow);
+    expect(window.full).toBe(false);
+  });
+
   test('unless the window is full: then a pin is void, and nobody joins behind what has left', () => {
     const { log, window, feed } = openWindow(2);
     const seen = log.snapshot();

@@ -28,6 +28,9 @@ interface Pending {
   ticket: Ticket | undefined;
 }
 
+/** So much is read ahead of the fastest sink, a few batches: more would only grow old there. In a small window, a part of it. */
+const ahead = { bytes: 4 * 1_024 * 1_024, part: 1 / 8 };
+
 /** So many transactions are remembered one by one; where pins overlap without end, they would be more and more. */
 const mostForgotten = 10_000;
 
@@ -195,7 +198,7 @@ export class Window {
     this.moved();
   }
 
-  /** A sink has delivered more. */
+  /** A sink has taken or delivered more. */
   moved(): void {
     const waiting = this.#change;
     this.#change = deferred();
@@ -219,9 +222,15 @@ export class Window {
     return fastest < cut ? [] : [...this.#places].filter((place) => place.delivered < cut);
   }
 
-  /** Whether reading should wait. */
+  /** Whether reading should wait: nothing more fits, or the fastest sink has enough to go on with. */
   get full(): boolean {
-    return this.#bytes > this.limitBytes;
+    if (this.#bytes > this.limitBytes) return true;
+    if (this.#places.size === 0) return false;
+    let taken = this.#base;
+    for (const place of this.#places) if (place.taken > taken) taken = place.taken;
+    // Of the mean size: all of them would have to be gone through else.
+    const untaken = ((this.end - taken) / this.#events.length) * this.#bytes;
+    return untaken > Math.min(ahead.bytes, this.limitBytes * ahead.part);
   }
 
   /** When the oldest event that a sink has not delivered was read, by our clock; undefined: it has everything. */

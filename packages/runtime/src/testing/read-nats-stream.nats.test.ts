@@ -4,7 +4,7 @@ import { connect, headers } from '@nats-io/transport-node';
 import { expect, inject, test } from 'vitest';
 import { NatsServer } from './nats-server.ts';
 import { NatsStreamWatch } from './nats-stream-watch.ts';
-import { readNatsStream } from './read-nats-stream.ts';
+import { limitNatsMessages, readNatsStream } from './read-nats-stream.ts';
 
 const program = inject('natsServer');
 
@@ -39,5 +39,36 @@ test.skipIf(program === undefined)(
     } finally {
       await connection.close();
     }
+  },
+);
+
+test.skipIf(program === undefined)(
+  "a stream's limit of a message's size is changed, and nothing else of it; without a stream or a server that is said [needs nats-server]",
+  async () => {
+    await using server = await NatsServer.start({ program: program! });
+    const servers = [server.url];
+    expect(await limitNatsMessages(servers, { stream: 'SMALL', bytes: 64 })).toBe(false);
+    const connection = await connect({ servers: server.url });
+    try {
+      const { streams } = await jetstreamManager(connection);
+      const { config: before } = await streams.add({
+        name: 'SMALL',
+        subjects: ['small.>'],
+        max_msgs: 10,
+        duplicate_window: 60_000_000_000,
+      });
+      const send = async (): Promise<number> =>
+        (await jetstream(connection).publish('small.a', 'x'.repeat(65))).seq;
+      expect(await limitNatsMessages(servers, { stream: 'SMALL', bytes: 64 })).toBe(true);
+      expect((await streams.info('SMALL')).config).toEqual({ ...before, max_msg_size: 64 });
+      await expect(send()).rejects.toThrow('message size exceeds maximum allowed');
+      expect(await limitNatsMessages(servers, { stream: 'SMALL', bytes: -1 })).toBe(true);
+      expect((await streams.info('SMALL')).config).toEqual(before);
+      expect(await send()).toBe(1);
+    } finally {
+      await connection.close();
+    }
+    await server.stop();
+    expect(await limitNatsMessages(servers, { stream: 'SMALL', bytes: 64 })).toBe(false);
   },
 );

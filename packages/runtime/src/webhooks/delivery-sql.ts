@@ -18,18 +18,29 @@ set local enable_mergejoin = off`;
 /** Shared: settlements and renewals go beside each other. */
 export const lockForSettlement: string = `select pg_advisory_xact_lock_shared(${lockKey})`;
 
-/** An earlier row that keeps the group: another live claimer has it, or it waits for its time. Not our own. */
-const holdsBack = `
-        b.endpoint_id = d.endpoint_id and b.delivery_id < d.delivery_id
+/** What a group is of, beside the endpoint; or the endpoint itself. */
+type GroupKey = 'entity_key' | 'endpoint_id';
+
+const ofGroup = (key: GroupKey): string => `
+        b.endpoint_id = d.endpoint_id and b.${key} = d.${key} and b.claimed_by is distinct from $1::uuid`;
+
+/**
+ * An earlier row that keeps the group: another live claimer has it, or it waits for its time. Not our own. Its place is
+ * compared together with the key, so that the primary key does not fit: with that the planner would go through the
+ * queue's front, of which a great deal may be others'.
+ */
+const holdsBack = (key: GroupKey): string => `
+      select from event_runtime.webhook_delivery as b
+      where ${ofGroup(key)}
         and b.delivery_id >= (select f.delivery_id from first as f)
-        and b.claimed_by is distinct from $1::uuid
+        and (b.${key}, b.delivery_id) < (d.${key}, d.delivery_id)
         and (b.next_attempt_at > statement_timestamp()
              or (b.claimed_by is not null and b.claimed_until > statement_timestamp()))`;
 
 /** A later row of the group in other hands: a dead letter that is redriven must not go beside it. */
-const underWay = `
-        b.endpoint_id = d.endpoint_id and b.delivery_id > d.delivery_id
-        and b.claimed_by is distinct from $1::uuid and b.claimed_until > statement_timestamp()`;
+const underWay = (key: GroupKey): string => `
+      select from event_runtime.webhook_delivery as b
+      where ${ofGroup(key)} and b.delivery_id > d.delivery_id and b.claimed_until > statement_timestamp()`;
 
 /**
  * What is known of an event, from where it is to be read: a delivery that was redriven (its id is below 0) from its dead
@@ -53,6 +64,12 @@ const payloadBytes = `case when pg_column_compression(x.payload) is null then pg
 /** So many endpoints with dead letters that are redriven are gone through one by one; with more of them, all letters are. */
 const mostRedriven = 64;
 
+/** So many deliveries more than are wanted are gone through before those are looked for endpoint by endpoint. */
+const nearby = 1_000;
+
+/** So many endpoints with deliveries are gone through one by one; with more of them, all deliveries are. */
+const mostWaiting = 1_000;
+
 /** Deliveries `d` that may be claimed now, of endpoints `e`. */
 const claimable = `
     d.claimed_by is distinct from $1::uuid
@@ -60,24 +77,16 @@ const claimable = `
     and d.next_attempt_at <= statement_timestamp()
     and case e.ordering
       when 'none' then true
-      when 'endpoint' then not exists (
-        select from event_runtime.webhook_delivery as b where ${holdsBack}
-      )
-      else not exists (
-        select from event_runtime.webhook_delivery as b where b.entity_key = d.entity_key and ${holdsBack}
-      )
+      when 'endpoint' then not exists (${holdsBack('endpoint_id')})
+      else not exists (${holdsBack('entity_key')})
     end`;
 
 /** And of those below 0. */
 const redrivable = `${claimable}
     and case e.ordering
       when 'none' then true
-      when 'endpoint' then not exists (
-        select from event_runtime.webhook_delivery as b where ${underWay}
-      )
-      else not exists (
-        select from event_runtime.webhook_delivery as b where b.entity_key = d.entity_key and ${underWay}
-      )
+      when 'endpoint' then not exists (${underWay('endpoint_id')})
+      else not exists (${underWay('entity_key')})
     end`;
 
 const open = `e.state = 'enabled' and e.endpoint_id <> all ($3::uuid[])`;
@@ -92,9 +101,10 @@ const readyColumns = 'd.delivery_id, d.endpoint_id, d.event_id, d.event_recorded
  * compressed: that needs no read of the value. What lies before the first row of the queue are rows that are gone; as
  * long as a snapshot that is held elsewhere keeps them from being cleared away they are gone through once, by `first`,
  * not again for each row that is judged. Dead letters that are redriven are before all others: those of an endpoint that
- * is disabled may be a great many, and are not gone through, as long as few endpoints have any. The lateral joins are
- * fenced by `offset 0`, so that the outbox is asked by its key for each row, in one partition, whatever the planner thinks
- * of the sizes.
+ * is disabled may be a great many, and are not gone through, as long as few endpoints have any. Nor are its others: as a rule
+ * the first deliveries of the queue are enough, `near`; where they are not, because many are of endpoints that are disabled
+ * or left out, each other endpoint is asked for its own, `far`. The lateral joins are fenced by `offset 0`, so that the
+ * outbox is asked by its key for each row, in one partition, whatever the planner thinks of the sizes.
  */
 export const claimSql: string = `
 with recursive first as materialized (
@@ -115,6 +125,38 @@ with recursive first as materialized (
   where r.endpoint_id is not null and r.place <= ${mostRedriven}
 ), many as materialized (
   select count(r.endpoint_id) > ${mostRedriven} as are from redriven as r
+), near as materialized (
+  select ${readyColumns}
+  from (
+    select x.delivery_id, x.endpoint_id, x.event_id, x.event_recorded_at, x.entity_key, x.claimed_by, x.claimed_until,
+           x.next_attempt_at
+    from event_runtime.webhook_delivery as x
+    where x.delivery_id >= (select f.delivery_id from fresh as f)
+    order by x.delivery_id
+    limit $2::bigint + ${nearby}
+  ) as d
+  join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
+  where ${open} and ${claimable}
+  order by d.delivery_id
+  limit $2
+), far as materialized (
+  select (select count(n.delivery_id) from near as n) < $2 and exists (
+    select x.delivery_id from event_runtime.webhook_delivery as x
+    where x.delivery_id >= (select f.delivery_id from fresh as f)
+    order by x.delivery_id offset $2::bigint + ${nearby} limit 1
+  ) as is
+), waiting (endpoint_id, place) as (
+  select (select x.endpoint_id from event_runtime.webhook_delivery as x
+          order by x.endpoint_id limit 1), 1
+  from far as f
+  where f.is
+  union all
+  select (select x.endpoint_id from event_runtime.webhook_delivery as x
+          where x.endpoint_id > w.endpoint_id order by x.endpoint_id limit 1), w.place + 1
+  from waiting as w
+  where w.endpoint_id is not null and w.place <= ${mostWaiting}
+), crowd as materialized (
+  select count(w.endpoint_id) > ${mostWaiting} as is from waiting as w
 ), ready as materialized (
   select r.delivery_id, r.endpoint_id, r.event_id, r.event_recorded_at
   from (
@@ -143,10 +185,30 @@ with recursive first as materialized (
     )
     union all
     (
+      select ${readyColumns} from near as d where not (select f.is from far as f)
+    )
+    union all
+    (
+      select d.delivery_id, d.endpoint_id, d.event_id, d.event_recorded_at
+      from waiting as w
+      join event_runtime.webhook_endpoint as e on e.endpoint_id = w.endpoint_id
+      cross join lateral (
+        select ${readyColumns}
+        from event_runtime.webhook_delivery as d
+        where d.endpoint_id = e.endpoint_id and d.delivery_id > 0 and ${claimable}
+        order by d.delivery_id
+        -- One more than is taken: so it is known that there are more.
+        limit $4::bigint + 1
+      ) as d
+      where ${open} and not (select c.is from crowd as c)
+    )
+    union all
+    (
       select ${readyColumns}
       from event_runtime.webhook_delivery as d
       join event_runtime.webhook_endpoint as e on e.endpoint_id = d.endpoint_id
-      where ${open} and d.delivery_id >= (select f.delivery_id from fresh as f) and ${claimable}
+      where ${open} and (select c.is from crowd as c)
+        and d.delivery_id >= (select f.delivery_id from fresh as f) and ${claimable}
       order by d.delivery_id
       limit $2
     )

@@ -5,14 +5,14 @@ import { type GivenSettings, loadConfiguration } from '../config/load-configurat
 import { suspectVariables } from '../config/suspect-variables.ts';
 import { runUntil } from './run-until.ts';
 import { createService } from './service.ts';
-import { letOldObjectsWait } from './small-heap.ts';
+import { makeRoomForWaiting } from './small-heap.ts';
 
 /** `event-runtime start`: the service, as it is configured, until it is told to stop. */
 export async function startCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
   const { env } = context;
   for (const warning of suspectVariables(env)) context.terminal.note(warning);
   const configuration = await loadConfiguration({ given, env, signal: context.signal });
-  if (configuration.sinks.some(({ type }) => type === 'nats')) letOldObjectsWait();
+  if (configuration.sinks.some(({ type }) => type === 'nats')) makeRoomForWaiting();
   const logger = createLogger({ level: configuration.log.level });
   await using service = createService({ configuration, logger, env });
   const stop = new AbortController();
