@@ -1,7 +1,7 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 
-/** Of the space for new objects, both halves, where events wait for an answer: 8 MiB in each. */
-const roomBytes = 16 * 1_024 * 1_024;
+/** Of the space for new objects, both halves, where events wait for an answer: 16 MiB in each. */
+const roomBytes = 32 * 1_024 * 1_024;
 
 /**
  * Tells V8 to keep this process small: the service holds a window of some ten megabytes, and everything else that it
@@ -34,7 +34,7 @@ export function makeRoomForWaiting(): void {
  * that factor it would grow on.
  */
 function growNewSpace(): void {
-  setFlagsFromString('--semi-space-growth-factor=8');
+  setFlagsFromString('--semi-space-growth-factor=16');
   const kept: unknown[] = [];
   // A Node that does it in another way is not waited for.
   for (let chunk = 0; chunk < 400 && newSpaceBytes() < roomBytes; chunk += 1) {
