@@ -92,7 +92,7 @@ const entitiesAtOnce = 5_000;
 /** What a query finds, page by page, as of one moment. */
 async function* inPages<Row extends QueryResultRow>(
   pool: Pool,
-  query: { readonly text: string; readonly values: readonly unknown[]; readonly settings?: string },
+  query: { readonly text: string; readonly values: () => readonly unknown[]; readonly settings?: string },
 ): AsyncGenerator<Row> {
   const client = await pool.connect();
   let whole = false;
@@ -101,7 +101,7 @@ async function* inPages<Row extends QueryResultRow>(
       "begin isolation level repeatable read; set local idle_in_transaction_session_timeout = '10s'",
     );
     if (query.settings !== undefined) await client.query(query.settings);
-    await client.query(`declare letters no scroll cursor for ${query.text}`, [...query.values]);
+    await client.query(`declare letters no scroll cursor for ${query.text}`, [...query.values()]);
     for (let count = entitiesAtOnce; count === entitiesAtOnce; ) {
       const { rows } = await client.query<Row>(`fetch ${entitiesAtOnce} from letters`);
       yield* rows;
@@ -125,7 +125,7 @@ const letterEntities = `select o.tenant_id as "tenantId", o.entity_key as "entit
 export async function entitiesOfLetters(pool: Pool, of: LettersOf): Promise<Set<string>> {
   const text = `${letterEntities} and ${asked(of.shard)} union ${letterEntities} and ${waiting(of.shard)}`;
   const found = new Set<string>();
-  for await (const row of inPages<EntityRow>(pool, { text, values: [of.sink, of.relay] })) {
+  for await (const row of inPages<EntityRow>(pool, { text, values: () => [of.sink, of.relay] })) {
     found.add(entityOf(row) as string);
   }
   return found;
@@ -134,16 +134,16 @@ export async function entitiesOfLetters(pool: Pool, of: LettersOf): Promise<Set<
 /**
  * The entities with letters that were asked for lately, however many others there are.
  *
- * @param of `sinceMs`: so many milliseconds ago, by the database's clock, or later
+ * @param of `since`: then, by `performance.now()`, or later
  */
 export async function entitiesAskedFor(
   pool: Pool,
-  of: LettersOf & { readonly sinceMs: number },
+  of: LettersOf & { readonly since: number },
 ): Promise<Set<string>> {
   const text = `${letterEntities} and ${asked(of.shard)}
     and o.redrive_at >= statement_timestamp() - $3::float8 * interval '1 millisecond' order by o.redrive_at`;
   // By the index that has no others, also before there are statistics.
-  const query = { text, values: [of.sink, of.relay, of.sinceMs], settings: 'set local enable_sort = off' };
+  const query = { text, values: () => [of.sink, of.relay, performance.now() - of.since], settings: 'set local enable_sort = off' };
   const found = new Set<string>();
   for await (const row of inPages<EntityRow>(pool, query)) {
     found.add(entityOf(row) as string);
@@ -167,7 +167,7 @@ export async function entitiesWithLetters(pool: Pool, of: LettersOf): Promise<En
   const [dead, redriving] = [new Set<string>(), new Set<string>()];
   for await (const row of inPages<EntityRow & { readonly dead: boolean }>(pool, {
     text,
-    values: [of.sink, of.relay],
+    values: () => [of.sink, of.relay],
   })) {
     (row.dead ? dead : redriving).add(entityOf(row) as string);
   }

@@ -204,8 +204,8 @@ export class Redriver {
     const began = performance.now();
     // What waits behind a letter is kept behind it until the next whole look.
     if (feed.parked === undefined) {
-      const sinceMs = began - this.#lookedAt + requestMs;
-      this.#holdBack([...this.#heldBack, ...(await entitiesAskedFor(pool, { ...this.#of, sinceMs }))]);
+      const since = this.#lookedAt - requestMs;
+      this.#holdBack([...this.#heldBack, ...(await entitiesAskedFor(pool, { ...this.#of, since }))]);
     }
     this.#lookedAt = began;
     this.#newAt = nextLook(began);

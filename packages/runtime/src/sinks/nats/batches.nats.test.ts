@@ -92,7 +92,7 @@ describe.skipIf(program === undefined)('what a server stores of a batch [needs n
       'fast',
       ['a', 'b', 'c', 'd'],
       ['a', 'b', 'c', 'd'].map((id) => message(id)),
-      all,
+      refused(10_176),
       whole,
     ],
     [

@@ -8,7 +8,7 @@ import type { NatsConnectionOptions } from './nats-connection.ts';
 import { messageId } from './nats-envelope.ts';
 import { inspectStream, openSession, type Session, type SessionOptions } from './nats-session.ts';
 import { PreparedBatch } from './prepared-batch.ts';
-import { type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
+import { type InOrderOptions, type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
 import type { Ack } from './publisher.ts';
 import type { StreamConcern, StreamOptions } from './stream.ts';
 import { covers, defaultSubject, SubjectTemplate } from './subject-template.ts';
@@ -83,7 +83,10 @@ export class NatsSink implements Sink {
     if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${this.name}.` });
     const { publisher } = session;
     const { batches } = prepared;
-    const outcomes = await publishInOrder(prepared, { publisher, batches, signal, valid, isPoison });
+    const outcomes = await this.#published(prepared, {
+      session,
+      options: { publisher, batches, signal, valid, isPoison },
+    });
     const ending = session.ending();
     // The server may be gone without a word, and another of its cluster may be there.
     const left = outcomes.some(({ type }) => type === 'unknown') || publisher.streamChanged;
@@ -184,6 +187,19 @@ export class NatsSink implements Sink {
       subjectOf: (event, template) =>
         (template === undefined ? this.#subject : this.#template(template)).of(event),
     });
+  }
+
+  /** What is on its way when it ends early, and what became of it, is not known: nothing more goes over that connection. */
+  async #published(
+    prepared: PreparedBatch,
+    { session, options }: { readonly session: Session; readonly options: InOrderOptions },
+  ): Promise<readonly Outcome[]> {
+    try {
+      return await publishInOrder(prepared, options);
+    } catch (error) {
+      this.#leave(session);
+      throw error;
+    }
   }
 
   #resultOf(outcome: Outcome, message: Ordered): DeliveryResult {

@@ -130,8 +130,7 @@ test('a fast batch is stored when all of it is: number, operation and that no ga
   answer('{"type":"gap","last_seq":2,"seq":3}', { to: 1 });
   answer(JSON.stringify({ stream: 'EVENTS', seq: 3, batch: 'another', count: 3 }));
   expect(await stateOf(publishing)).toBe('waiting');
-  // All of it was there before.
-  answer(JSON.stringify({ stream: 'EVENTS', seq: 0, batch, count: 3 }));
+  answer(JSON.stringify({ stream: 'EVENTS', seq: 3, batch, count: 3 }));
   expect(await stateOf(publishing)).toEqual({ type: 'stored', duplicate: false });
 });
 
@@ -139,7 +138,8 @@ test.each([
   ['{"type":"err","seq":2,"error":{"err_code":10054,"description":"too large"}}', 10_054],
   ['{"error":{"err_code":10208,"description":"unknown batch"},"stream":"EVENTS","seq":0}', 10_208],
   ['{"stream":"EVENTS","seq":7,"batch":"BATCH","count":1}', 10_176],
-])('a fast batch that ended early, as %s says, is refused', async (said, code) => {
+  ['{"stream":"EVENTS","seq":0,"batch":"BATCH","count":2}', 10_176],
+])('a fast batch that ended early, or has nothing new, as %s says, is refused', async (said, code) => {
   const { connection, sent, answer } = connectionOfATest();
   const publishing = publishBatch(new Publisher(connection, options), {
     all: [message, message],

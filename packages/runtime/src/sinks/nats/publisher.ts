@@ -281,11 +281,16 @@ function readAck(
     return { type: 'refused', code, description: error.description ?? 'no description' };
   }
   const { batch: asked } = wanted.waiting;
-  // Of a fast batch that was there before as a whole it is 0.
+  // Of a fast batch of which nothing is new it is 0.
   const least = asked?.kind === 'fast' ? 0 : 1;
   if (stream !== wanted.stream || typeof seq !== 'number' || seq < least) return undefined;
   if (asked === undefined) return { type: 'stored', duplicate: duplicate === true };
   if (batch !== asked.id) return undefined;
+  if (seq === 0) {
+    // What is known in a cluster may have been proposed, and not stored. Message by message the server says which.
+    const description = 'all of the batch is known, and may not be stored yet';
+    return { type: 'refused', code: incompleteCode, description };
+  }
   const { length } = messagesOf(wanted.waiting);
   if (count === length) return stored;
   if (asked.kind === 'atomic') return undefined;

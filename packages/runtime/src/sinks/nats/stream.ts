@@ -114,9 +114,12 @@ async function create(jsm: JetStreamManager, options: OpenOptions): Promise<Stre
   }
 }
 
-/** Fast ones rather than atomic ones: the server does less for each message. */
+/**
+ * Fast ones rather than atomic ones: the server does less for each message. But not where several servers have the stream: a
+ * fast batch passes over what a leader has only proposed, and may still lose.
+ */
 function batchesOf(config: StreamConfig): BatchKind | undefined {
-  if (config.allow_batched === true) return 'fast';
+  if (config.allow_batched === true && config.num_replicas === 1) return 'fast';
   return config.allow_atomic === true ? 'atomic' : undefined;
 }
 
