@@ -16,6 +16,12 @@ export interface ReceivedMessage extends ReceivedEvent {
 const attempts = 60;
 
 /**
+ * How long a consumer asks for messages at a time, in milliseconds. One that was placed on a server which has just come
+ * back may be sent nothing, no heartbeat either: after one and a half times this it is made anew. By default: 45 s.
+ */
+const expires = 4_000;
+
+/**
  * What a stream has, in its order, read by a consumer of its own that shares nothing with the sink.
  *
  * A cluster may need a moment to answer, and a consumer may be with a server that lags behind: it is read again, for
@@ -93,7 +99,7 @@ async function read(
   const found: ReceivedMessage[] = [];
   if (messages === 0) return found;
   const consumer = await client.jetstream(connection).consumers.get(stream);
-  for await (const message of await consumer.consume()) {
+  for await (const message of await consumer.consume({ expires })) {
     const attributes: Record<string, string> = {};
     for (const [name, [value = '']] of message.headers ?? []) {
       if (name.startsWith('ce-')) attributes[name.slice(3)] = decodeURIComponent(value);
