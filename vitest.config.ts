@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './scripts/test/longest-first.ts';
 
 const sources = (name: string): string => new URL(`./packages/${name}/src/`, import.meta.url).pathname;
 
@@ -19,6 +20,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Most of a test's time is waiting: for a lease, a poll, a server to start.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
@@ -57,8 +59,6 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['packages/*/src/**/*.e2e.test.ts', 'crash/**/*.e2e.test.ts'],
-          // After the others: these have whole services and PostgreSQL clusters each.
-          sequence: { groupOrder: 1 },
         },
       },
     ],
