@@ -1,16 +1,16 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { freePort } from '@event-runtime/runtime/testing';
-import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest';
 import { onPath } from '../scripts/services/on-path.ts';
 import { findService } from '../scripts/services/services.ts';
 import { Disturbed } from './measure/disturbed.ts';
 import type { Figure } from './measure/figure.ts';
 import { Product } from './relay/product.ts';
 import { productLimits } from './relay/product-limits.ts';
-import { keyCounts, openRelaySite } from './relay/site.ts';
+import { keyCounts, openRelaySite, type RelaySite } from './relay/site.ts';
 import { emitSteadily } from './relay/steady-emit.ts';
-import { relayBench } from './relay.ts';
+import { relayBench, relayReport } from './relay.ts';
 import { thisMachine } from './report/machine.ts';
 import { terminalReport } from './report/terminal.ts';
 import { deadNatsBench, stoppedSinkBench } from './stopped-sink.ts';
@@ -22,6 +22,17 @@ const timeout = 300_000;
 
 const recvlogical = await findRecvlogical();
 const natsServer = await findService('nats-server');
+
+/** Of all but those that run a benchmark as its command does, which starts one of its own. */
+let site: RelaySite;
+
+beforeAll(async () => {
+  site = await openRelaySite();
+});
+
+afterAll(async () => {
+  await site?.[Symbol.asyncDispose]();
+});
 
 beforeEach(() => {
   if (recvlogical !== undefined) vi.stubEnv('PG_RECVLOGICAL', recvlogical);
@@ -63,7 +74,7 @@ describe('npm run bench -- relay', () => {
   });
 
   test('its memory: what was written is counted, whatever came of it', { timeout }, async () => {
-    const { figures, failures, settings } = await relayBench.run({
+    const { figures, failures, settings } = await relayReport(site, {
       ...{ runs, events: 8_000, only: ['R4-hot'] },
       progress: () => undefined,
     });
@@ -87,7 +98,7 @@ describe('npm run bench -- relay', () => {
     'into JetStream, every event found there in each run [needs nats-server and pg_recvlogical]',
     { timeout },
     async () => {
-      const { figures, failures } = await relayBench.run({
+      const { figures, failures } = await relayReport(site, {
         ...{ runs, events: 20_000, only: ['R2-hot', 'R3-1000'] },
         progress: () => undefined,
       });
@@ -107,7 +118,7 @@ describe('npm run bench -- relay', () => {
   );
 
   test('what cannot be timed is said, and is no figure', { timeout }, async () => {
-    const { figures, failures } = await relayBench.run({
+    const { figures, failures } = await relayReport(site, {
       ...{ runs, events: 10, only: ['R5a-hot'] },
       progress: () => undefined,
     });
@@ -157,7 +168,7 @@ describe.skipIf(inject('natsServer') === undefined)('npm run bench -- dead-nats 
 test('a relay that loses its lease has disturbed the run: it counts from the beginning', {
   timeout,
 }, async () => {
-  await using site = await openRelaySite();
+  await site.clear();
   await using product = await Product.start({
     databaseUrl: site.url,
     port: await freePort(),
@@ -174,7 +185,6 @@ test('a relay that loses its lease has disturbed the run: it counts from the beg
 
 describe('what is printed of the run', () => {
   test('the limits are those that the product has with its configuration', { timeout }, async () => {
-    await using site = await openRelaySite();
     const at = { databaseUrl: site.url, port: 0 };
     const byDefault = await productLimits({ ...at, configuration: {} });
     const relay = { windowBytes: '2MiB', pollMs: 250 };
@@ -185,7 +195,7 @@ describe('what is printed of the run', () => {
   });
 
   test('the loads have as many entities as is printed', { timeout }, async () => {
-    await using site = await openRelaySite();
+    await site.clear();
     const entities = async (): Promise<number> => {
       const { rows } = await site.sql.query<{ keys: number }>(
         'select count(distinct entity_key)::int as keys from event_runtime.outbox',

@@ -10,7 +10,7 @@ import { productLimits } from './relay/product-limits.ts';
 import { relayExperiments, relayFigureIds } from './relay/relay-experiments.ts';
 import { measuresOn } from './relay/relay-measures.ts';
 import { relaySizes } from './relay/relay-sizes.ts';
-import { keyCounts, openRelaySite, serverSettings } from './relay/site.ts';
+import { keyCounts, openRelaySite, type RelaySite, serverSettings } from './relay/site.ts';
 import { thisMachine } from './report/machine.ts';
 import type { Bench, BenchReport, BenchRequest } from './report/report.ts';
 import { scheduleOf } from './report/schedule.ts';
@@ -21,15 +21,18 @@ export const relayBench: Bench = {
   about:
     '`event-runtime start` against pg_recvlogical and a bare publisher: throughput, delay, catch-up, polling, memory',
   ids: [...relayFigureIds, ...jetStreamFigureIds],
-  run: runRelayBench,
+  async run(request) {
+    request.progress('starting PostgreSQL');
+    await using site = await openRelaySite();
+    return await relayReport(site, request);
+  },
 };
 
-async function runRelayBench(request: BenchRequest): Promise<BenchReport> {
+/** What the benchmark answers, measured on a PostgreSQL that is there. */
+export async function relayReport(site: RelaySite, request: BenchRequest): Promise<BenchReport> {
   const { only, progress } = request;
   const machine = thisMachine();
   const sizes = relaySizes(request);
-  progress('starting PostgreSQL');
-  await using site = await openRelaySite();
   const port = await freePort();
   const nats = await natsVersion();
   const limits = await productLimits({ databaseUrl: site.url, port, configuration: {} });

@@ -143,7 +143,11 @@ export async function entitiesAskedFor(
   const text = `${letterEntities} and ${asked(of.shard)}
     and o.redrive_at >= statement_timestamp() - $3::float8 * interval '1 millisecond' order by o.redrive_at`;
   // By the index that has no others, also before there are statistics.
-  const query = { text, values: () => [of.sink, of.relay, performance.now() - of.since], settings: 'set local enable_sort = off' };
+  const query = {
+    text,
+    values: () => [of.sink, of.relay, performance.now() - of.since],
+    settings: 'set local enable_sort = off',
+  };
   const found = new Set<string>();
   for await (const row of inPages<EntityRow>(pool, query)) {
     found.add(entityOf(row) as string);
