@@ -63,7 +63,7 @@ export interface FeedState extends FeedOptions {
   delivered: ReadonlyMap<bigint, bigint>;
   /** Hands over one batch; false when there is none now, or when what is in hand must be read again. */
   step(signals: Signals): Promise<'done' | 'none' | 'given-up'>;
-  /** Writes the checkpoint when it is due; `now`: whatever the time. */
+  /** Writes the checkpoint beside the deliveries when it is due; `now`: before anything else, whatever the time. */
   save(options?: { readonly now: boolean }): Promise<void>;
 }
 
@@ -91,6 +91,9 @@ export type FeedMode = 'live' | 'catching-up' | 'paused';
 export class Feed {
   readonly #state: FeedState;
   #saving: Promise<unknown> = Promise.resolve();
+  /** Whether a checkpoint is written beside the deliveries, and what became of one that was. */
+  #savingBeside = false;
+  #failed: { readonly error: unknown } | undefined;
   #stored: Checkpoint;
   #savedAt = 0;
   #delivered = 0;
@@ -122,7 +125,10 @@ export class Feed {
       dirty: false,
       delivered: new Map(),
       step: async (signals) => await this.#step(signals),
-      save: async (how) => await this.#saveWhenDue(how?.now === true),
+      save: async (how) => {
+        if (how?.now === true) await this.#saveWhenDue(true);
+        else this.#saveBeside();
+      },
     };
   }
 
@@ -285,6 +291,7 @@ export class Feed {
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
+    if (this.#failed !== undefined) throw this.#failed.error;
     const asides = this.#asides.length > 0 && !state.paused;
     if (asides && !signals.stopping.aborted) await this.#handAside(signals);
     if (state.rewinding) return 'given-up';
@@ -302,8 +309,22 @@ export class Feed {
     if (outcome === 'done' && sink.features.ownCheckpoint && state.place === place && handed !== undefined) {
       this.#stored = handed;
     }
-    if (outcome === 'done') await this.#saveWhenDue(false);
+    if (outcome === 'done') this.#saveBeside();
     return outcome;
+  }
+
+  /** What is delivered must not wait for the disk on which the checkpoint is written. */
+  #saveBeside(): void {
+    if (this.#savingBeside) return;
+    this.#savingBeside = true;
+    void this.#saveWhenDue(false)
+      .catch((error: unknown) => {
+        this.#failed = { error };
+        this.#state.dispatcher.wake();
+      })
+      .finally(() => {
+        this.#savingBeside = false;
+      });
   }
 
   /** After everything that was to be written before. */
@@ -356,7 +377,8 @@ export class Feed {
     if (place !== undefined && checkpoint.mode === 'live') place.durable = checkpoint.position;
     // Until a snapshot is stored that sees all of it, the checkpoint can still become better.
     const joining = place !== undefined && checkpoint.mode === 'table';
-    if (!joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
+    const current = state.place === place && state.progress === progress;
+    if (current && !joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
   }
 
   /** Never rejects: what cannot be stored now is stored by {@link run}, or turned away there. */
