@@ -282,7 +282,12 @@ export class Feed {
       }
       if (signals.stopping.aborted) break;
       state.progress = new Progress(state.progress.asTable, this.#behindOf);
-      await readTable(state, signals);
+      try {
+        await readTable(state, signals);
+      } catch (error) {
+        // A look at the table was cut short: what is delivered is stored all the same.
+        if (!signals.stopping.aborted || error !== signals.stopping.reason) throw error;
+      }
       if (state.place !== undefined) state.delivered = new Map();
     }
     // Another connection may hold the row: a fan-out that waits for a lock.

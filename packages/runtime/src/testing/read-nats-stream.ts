@@ -15,6 +15,9 @@ export interface ReceivedMessage extends ReceivedEvent {
 
 const attempts = 60;
 
+/** How often {@link readWholeNatsStream} looks again, and how long it waits before. */
+const again = { times: 40, ms: 500 };
+
 /**
  * How long a consumer asks for messages at a time, in milliseconds. One that was placed on a server which has just come
  * back may be sent nothing, no heartbeat either: after one and a half times this it is made anew. By default: 45 s.
@@ -58,6 +61,22 @@ export async function countNatsMessages(servers: readonly string[], stream: stri
   } catch {
     return 0;
   }
+}
+
+/**
+ * As {@link readNatsStream}, of a cluster in which leaders have changed: a new one tells of what it has applied, and may
+ * have more to apply. Reads again until there are so many messages; after 20 s what there is.
+ */
+export async function readWholeNatsStream(
+  servers: readonly string[],
+  of: { readonly stream: string; readonly messages: number },
+): Promise<readonly ReceivedMessage[]> {
+  let found = await readNatsStream(servers, of.stream);
+  for (let time = 0; time < again.times && found.length < of.messages; time += 1) {
+    await sleep(again.ms);
+    found = await readNatsStream(servers, of.stream);
+  }
+  return found;
 }
 
 /**

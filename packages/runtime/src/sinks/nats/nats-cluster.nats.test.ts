@@ -3,7 +3,7 @@ import { FaultProxy } from '@event-runtime/simulators';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { NatsCluster } from '../../testing/nats-cluster.ts';
-import { readNatsStream } from '../../testing/read-nats-stream.ts';
+import { readWholeNatsStream } from '../../testing/read-nats-stream.ts';
 import { checkReceived } from '../../testing/sink-conformance/checks.ts';
 import { ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
 import { handOver } from '../../testing/sink-conformance/handover.ts';
@@ -105,7 +105,10 @@ describe.skipIf(program === undefined)('a cluster of three', () => {
       expect(rejected).toBe(0);
       // The next fault would be the second one of a cluster that bears one.
       await cluster.healthy();
-      const received = await readNatsStream(cluster.urls, name);
+      const received = await readWholeNatsStream(cluster.urls, {
+        stream: name,
+        messages: events.length,
+      });
       expect(received.length).toBeGreaterThan(300);
       checkReceived(received, { events, features: sink.features });
     },

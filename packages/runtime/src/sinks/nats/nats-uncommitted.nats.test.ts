@@ -2,7 +2,7 @@ import { FaultProxy } from '@event-runtime/simulators';
 import { describe, expect, inject, test } from 'vitest';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { NatsCluster } from '../../testing/nats-cluster.ts';
-import { readNatsStream } from '../../testing/read-nats-stream.ts';
+import { readWholeNatsStream } from '../../testing/read-nats-stream.ts';
 import { checkReceived } from '../../testing/sink-conformance/checks.ts';
 import { batchOf, ConformanceEvents } from '../../testing/sink-conformance/conformance-events.ts';
 import { handOver } from '../../testing/sink-conformance/handover.ts';
@@ -89,7 +89,10 @@ describe.skipIf(program === undefined)(
         for (const { proxy } of links) await proxy.accept();
         await using last = sinkTo(cluster.urls);
         await handOver(last, events, { signal, batch: 600 });
-        const received = await readNatsStream(cluster.urls, 'EVENTS');
+        const received = await readWholeNatsStream(cluster.urls, {
+          stream: 'EVENTS',
+          messages: stored.length + events.length,
+        });
         checkReceived(received, { events: [...before, ...warm, ...events], features: NatsSink.features });
         expect(received).toHaveLength(before.length + warm.length + events.length);
       },
