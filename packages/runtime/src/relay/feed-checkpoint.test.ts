@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { runtimeError } from '../errors/codes.ts';
 import { deferred } from '../internal/deferred.ts';
+import type { TableReader } from '../log/table-reader.ts';
 import type { FeedOptions } from './feed.ts';
 import { Bench, SimulatedTable, until } from './feed-bench.suite.ts';
 
@@ -75,6 +76,42 @@ describe.each([
       expect(bench.stored).toHaveLength(length);
     });
   });
+});
+
+/** A look at the table that goes on until the relay stops, once it is told to. */
+class LongLook extends SimulatedTable {
+  long = false;
+
+  override async batchEnd(
+    ...[, options]: Partial<Parameters<TableReader['batchEnd']>>
+  ): ReturnType<SimulatedTable['batchEnd']> {
+    const signal = options?.signal;
+    if (!this.long || signal === undefined) return await super.batchEnd();
+    await new Promise((resolve) => {
+      signal.addEventListener('abort', resolve, { once: true });
+    });
+    throw signal.reason as Error;
+  }
+}
+
+test('stopped in the middle of a look at the table: what is delivered is stored', async () => {
+  let table: LongLook | undefined;
+  const of = { wal: false, table: (log: Bench['log']) => (table = new LongLook(log)) };
+  const snapshots: unknown[] = [];
+  const query = async (_text: string, values: readonly unknown[]) => {
+    snapshots.push(values[8]);
+    return { rows: [{ paused: false }] };
+  };
+  const bench = new Bench({ checkpointMs, pool: { query } as unknown as FeedOptions['pool'] }, of);
+  await bench.running(async () => {
+    await until(() => (table as LongLook).looks > 2);
+    bench.log.begin(1);
+    bench.log.finish();
+    await until(() => bench.handed.length === 1);
+    (table as LongLook).long = true;
+    for (let turns = 0; turns < 10; turns += 1) await nextTurn();
+  });
+  expect(snapshots.at(-1)).toBe(bench.feed.checkpoint.snapshot.toString());
 });
 
 /** Where checkpoints are written, in the time that the test gives it. */
