@@ -59,6 +59,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['packages/*/src/**/*.e2e.test.ts', 'crash/**/*.e2e.test.ts'],
+          // After the others: these have whole services and PostgreSQL clusters each.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -2,17 +2,16 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
  * The test files that take longest, by their paths below the root: those that work beside those that wait. One that
- * begins late leaves the other workers with nothing to do at the end of a run. The benchmark comes when the crash
- * tests, which keep every core busy, are nearly over: what runs too slowly cannot be timed, and fails.
+ * begins late leaves the other workers with nothing to do at the end of a run.
  */
 export const longest: readonly string[] = [
   'crash/crash.e2e.test.ts',
   'packages/server/src/demo/demo.e2e.test.ts',
+  'bench/relay.pg.test.ts',
   'packages/runtime/src/relay/idle.pg.test.ts',
   'packages/runtime/src/relay/failover-takeover.pg.test.ts',
   'scripts/check/steps.test.ts',
   'packages/runtime/src/relay/takeover.pg.test.ts',
-  'bench/relay.pg.test.ts',
   'packages/runtime/src/schema/partitioner.pg.test.ts',
   'packages/server/src/dev/dev-command.pg.test.ts',
   'packages/server/src/demo/run-demo.pg.test.ts',

@@ -63,7 +63,7 @@ export interface FeedState extends FeedOptions {
   delivered: ReadonlyMap<bigint, bigint>;
   /** Hands over one batch; false when there is none now, or when what is in hand must be read again. */
   step(signals: Signals): Promise<'done' | 'none' | 'given-up'>;
-  /** Writes the checkpoint beside the deliveries when it is due; `now`: before anything else, whatever the time. */
+  /** Writes the checkpoint when it is due; `now`: whatever the time. */
   save(options?: { readonly now: boolean }): Promise<void>;
 }
 
@@ -91,9 +91,6 @@ export type FeedMode = 'live' | 'catching-up' | 'paused';
 export class Feed {
   readonly #state: FeedState;
   #saving: Promise<unknown> = Promise.resolve();
-  /** Whether a checkpoint is written beside the deliveries, and what became of one that was. */
-  #savingBeside = false;
-  #failed: { readonly error: unknown } | undefined;
   #stored: Checkpoint;
   #savedAt = 0;
   #delivered = 0;
@@ -125,10 +122,7 @@ export class Feed {
       dirty: false,
       delivered: new Map(),
       step: async (signals) => await this.#step(signals),
-      save: async (how) => {
-        if (how?.now === true) await this.#saveWhenDue(true);
-        else this.#saveBeside();
-      },
+      save: async (how) => await this.#saveWhenDue(how?.now === true),
     };
   }
 
@@ -285,8 +279,9 @@ export class Feed {
       try {
         await readTable(state, signals);
       } catch (error) {
-        // A look at the table was cut short: what is delivered is stored all the same.
-        if (!signals.stopping.aborted || error !== signals.stopping.reason) throw error;
+        // A stop cut a look at the table short: what is delivered is stored all the same. After a failure nothing is.
+        const stopped = signals.stopping.aborted && !signals.aborted.aborted;
+        if (!stopped || error !== signals.stopping.reason) throw error;
       }
       if (state.place !== undefined) state.delivered = new Map();
     }
@@ -296,7 +291,6 @@ export class Feed {
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
-    if (this.#failed !== undefined) throw this.#failed.error;
     const asides = this.#asides.length > 0 && !state.paused;
     if (asides && !signals.stopping.aborted) await this.#handAside(signals);
     if (state.rewinding) return 'given-up';
@@ -314,22 +308,8 @@ export class Feed {
     if (outcome === 'done' && sink.features.ownCheckpoint && state.place === place && handed !== undefined) {
       this.#stored = handed;
     }
-    if (outcome === 'done') this.#saveBeside();
+    if (outcome === 'done') await this.#saveWhenDue(false);
     return outcome;
-  }
-
-  /** What is delivered must not wait for the disk on which the checkpoint is written. */
-  #saveBeside(): void {
-    if (this.#savingBeside) return;
-    this.#savingBeside = true;
-    void this.#saveWhenDue(false)
-      .catch((error: unknown) => {
-        this.#failed = { error };
-        this.#state.dispatcher.wake();
-      })
-      .finally(() => {
-        this.#savingBeside = false;
-      });
   }
 
   /** After everything that was to be written before. */
@@ -382,8 +362,7 @@ export class Feed {
     if (place !== undefined && checkpoint.mode === 'live') place.durable = checkpoint.position;
     // Until a snapshot is stored that sees all of it, the checkpoint can still become better.
     const joining = place !== undefined && checkpoint.mode === 'table';
-    const current = state.place === place && state.progress === progress;
-    if (current && !joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
+    if (!joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
   }
 
   /** Never rejects: what cannot be stored now is stored by {@link run}, or turned away there. */
