@@ -276,13 +276,7 @@ export class Feed {
       }
       if (signals.stopping.aborted) break;
       state.progress = new Progress(state.progress.asTable, this.#behindOf);
-      try {
-        await readTable(state, signals);
-      } catch (error) {
-        // A stop cut a look at the table short: what is delivered is stored all the same. After a failure nothing is.
-        const stopped = signals.stopping.aborted && !signals.aborted.aborted;
-        if (!stopped || error !== signals.stopping.reason) throw error;
-      }
+      await readTable(state, signals);
       if (state.place !== undefined) state.delivered = new Map();
     }
     // Another connection may hold the row: a fan-out that waits for a lock.

@@ -25,6 +25,16 @@ const idleFactor = 10;
  * is in hand must be read again.
  */
 export async function readTable(state: FeedState, signals: Signals): Promise<void> {
+  try {
+    await readBatches(state, signals);
+  } catch (error) {
+    // A stop that cuts a look at the table short is no failure: what is delivered is still to be stored.
+    const stopped = signals.stopping.aborted && !signals.aborted.aborted;
+    if (!stopped || error !== signals.stopping.reason) throw error;
+  }
+}
+
+async function readBatches(state: FeedState, signals: Signals): Promise<void> {
   const { progress } = state;
   let from = progress.checkpoint;
   if (from.adoption !== null) {

@@ -46,55 +46,21 @@ describe.skipIf(program === undefined)('what a server stores of a batch [needs n
     return (await readNatsStream([site.server.url], 'EVENTS')).map(({ subject }) => subject.split('.')[1]!);
   }
 
+  const four = ['a', 'b', 'c', 'd'].map((id) => message(id));
   const [all, whole, none] = [{ type: 'stored' }, ['a', 'b', 'c', 'd'], [] as string[]];
   const refused = (code: number) => ({ type: 'refused', code });
   test.each<
     [what: string, kind: BatchKind, before: string[], sent: Outgoing[], answer: object, there: string[]]
   >([
-    ['all of it', 'atomic', [], ['a', 'b', 'c', 'd'].map((id) => message(id)), all, whole],
-    ['all of it', 'fast', [], ['a', 'b', 'c', 'd'].map((id) => message(id)), all, whole],
+    ['all of it', 'atomic', [], four, all, whole],
+    ['all of it', 'fast', [], four, all, whole],
     ['a single one', 'fast', [], [message('a')], all, ['a']],
     ['a single one that is there', 'fast', ['a'], [message('a')], all, ['a']],
-    [
-      'nothing, where one is there',
-      'atomic',
-      ['c'],
-      ['a', 'b', 'c', 'd'].map((id) => message(id)),
-      refused(10_201),
-      ['c'],
-    ],
-    [
-      'the rest, where one is there',
-      'fast',
-      ['c'],
-      ['a', 'b', 'c', 'd'].map((id) => message(id)),
-      all,
-      ['c', 'a', 'b', 'd'],
-    ],
-    [
-      'the rest, where the last is there',
-      'fast',
-      ['d'],
-      ['a', 'b', 'c', 'd'].map((id) => message(id)),
-      all,
-      ['d', 'a', 'b', 'c'],
-    ],
-    [
-      'the rest, where the first is there',
-      'fast',
-      ['a'],
-      ['a', 'b', 'c', 'd'].map((id) => message(id)),
-      all,
-      whole,
-    ],
-    [
-      'nothing more, where all of it is there',
-      'fast',
-      ['a', 'b', 'c', 'd'],
-      ['a', 'b', 'c', 'd'].map((id) => message(id)),
-      refused(10_176),
-      whole,
-    ],
+    ['nothing, where one is there', 'atomic', ['c'], four, refused(10_201), ['c']],
+    ['the rest, where one is there', 'fast', ['c'], four, all, ['c', 'a', 'b', 'd']],
+    ['the rest, where the last is there', 'fast', ['d'], four, all, ['d', 'a', 'b', 'c']],
+    ['the rest, where the first is there', 'fast', ['a'], four, all, whole],
+    ['nothing more, where all of it is there', 'fast', ['a', 'b', 'c', 'd'], four, refused(10_176), whole],
     [
       'nothing, where one is too large',
       'atomic',
@@ -152,7 +118,7 @@ describe.skipIf(program === undefined)('what a server stores of a batch [needs n
   ])('fast, and number %i is lost on its way: nothing behind it', async (lost, there) => {
     const holed = losing((reply) => reply.endsWith(`.${lost}.0.$FI`) || reply.endsWith(`.${lost}.1.$FI`));
     publisher = new Publisher(holed, { stream: 'EVENTS', ackMs: 1_000 });
-    const messages = ['a', 'b', 'c', 'd'].map((id) => message(id));
+    const messages = four;
     expect((await publish('fast', messages)).type).toBe('refused');
     expect(await stored()).toEqual(there);
     // As the sink does it: message by message.
