@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LoggedEvent } from '../log/outbox-event.ts';
+import { Snapshot } from '../log/snapshot.ts';
 import type { Moment, TablePage, TableReader } from '../log/table-reader.ts';
 import type { DeliveryResult, Sink, SinkBatch } from '../sinks/sink.ts';
 import { silentLogger } from '../telemetry/logger.ts';
@@ -75,7 +76,7 @@ export class Bench {
     more: Partial<FeedOptions> = {},
     of: { readonly wal?: boolean; readonly table?: (log: SimulatedLog) => SimulatedTable } = {},
   ) {
-    if (of.wal !== false) this.window.start(undefined);
+    if (of.wal !== false) this.window.start(Snapshot.nothing);
     const sink: Sink = {
       name: 'billing',
       features: { order: true, dedupe: false, ownCheckpoint: false },

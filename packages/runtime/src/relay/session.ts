@@ -24,8 +24,8 @@ const restTicks = 30;
 /** The WAL, opened. */
 export interface OpenedLog {
   readonly reader: WalReader;
-  /** What the slot does not send because it was there before; undefined: every snapshot sees that. */
-  readonly barrier: Snapshot | undefined;
+  /** Sees all that the slot does not send because it was there before, or is forgotten. */
+  readonly barrier: Snapshot;
 }
 
 /** Hands a sink something beside what it is fed, while operators want it. */

@@ -99,7 +99,8 @@ export class SlotKeeper {
       this.#opened = true;
       this.#publication = publication;
       const { changedBy } = publication;
-      return { log: { reader, barrier: undefined }, confirmed: state.confirmedFlushLsn, changedBy };
+      const log = await withBarrier(reader, async () => await this.#forgotten(signal));
+      return { log, confirmed: state.confirmedFlushLsn, changedBy };
     } catch (error) {
       if (isEventRuntimeError(error) && (error.code === 'ER1201' || error.code === 'ER1202'))
         return undefined;
@@ -133,7 +134,8 @@ export class SlotKeeper {
         this.#opened = false;
         this.#condemned = undefined;
         const barrier = await this.#create(signal);
-        const reader = barrier === undefined ? undefined : await this.#readUnlessTaken(signal, timeline);
+        if (barrier === undefined) continue;
+        const reader = await this.#readUnlessTaken(signal, timeline);
         if (reader === undefined) continue;
         this.#opened = true;
         return { reader, barrier };
@@ -161,7 +163,9 @@ export class SlotKeeper {
         if (reader === undefined) continue;
         this.#opened = true;
         const known = !made && ours({ confirmed: state.confirmedFlushLsn ?? zeroLsn, changedBy });
-        return { reader, barrier: known ? undefined : await this.#strangersBarrier(signal) };
+        return await withBarrier(reader, async () => {
+          return known ? await this.#forgotten(signal) : await this.#strangersBarrier(signal);
+        });
       }
     }
   }
@@ -203,7 +207,7 @@ export class SlotKeeper {
 
   /** A slot that was open at once and that none of our sinks has read from before. */
   async guarded(log: OpenedLog, signal: AbortSignal): Promise<OpenedLog> {
-    return { reader: log.reader, barrier: await this.#strangersBarrier(signal) };
+    return await withBarrier(log.reader, async () => await this.#strangersBarrier(signal));
   }
 
   async #create(signal: AbortSignal): Promise<Snapshot | undefined> {
@@ -230,6 +234,18 @@ export class SlotKeeper {
       await sleep(busyMs, undefined, { signal });
       return undefined;
     }
+  }
+
+  /**
+   * For a slot of ours that was opened: it forgot nothing that a snapshot of ours had not seen, so the present one sees
+   * all of that. An older one may not: the end of a batch that another life began, a tick.
+   */
+  async #forgotten(signal: AbortSignal): Promise<Snapshot> {
+    const { rows } = await reached(
+      this.#options.pool.query<{ seen: string }>('select pg_current_snapshot()::text as seen'),
+      signal,
+    );
+    return Snapshot.parse(rows[0]?.seen ?? '');
   }
 
   /**
@@ -276,6 +292,16 @@ export class SlotKeeper {
     } finally {
       signal.removeEventListener('abort', abort);
     }
+  }
+}
+
+/** The reader is of no use without what is asked for: its connection would hold the slot. */
+async function withBarrier(reader: WalReader, ask: () => Promise<Snapshot>): Promise<OpenedLog> {
+  try {
+    return { reader, barrier: await ask() };
+  } catch (error) {
+    await reader[Symbol.asyncDispose]();
+    throw error;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { LoggedEvent, Position } from '../log/outbox-event.ts';
+import { Snapshot } from '../log/snapshot.ts';
 import type { Ticket } from '../replication/acker.ts';
 import { loggedEvent, SimulatedLog, SimulatedReader } from './event-fixture.suite.ts';
 import { bytesOf } from './in-hand.ts';
@@ -20,7 +21,7 @@ export function openWindow(limit = 1_000): OpenedWindow {
   const log = new SimulatedLog();
   const reader = new SimulatedReader(log);
   const window = new Window(limit * size);
-  window.start(undefined);
+  window.start(Snapshot.nothing);
   const feed = (most = 1_000): Ticket[] => {
     const batch = reader.read(most);
     return window.push(batch, reader.readTo);

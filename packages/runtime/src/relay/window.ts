@@ -107,9 +107,9 @@ export class Window {
 
   /**
    * From now on it is fed.
-   * @param barrier what the slot does not send because it was there before: a sink must have it from the table
+   * @param barrier sees what the slot does not send because it was there before: a sink must have it from the table
    */
-  start(barrier: Snapshot | undefined): void {
+  start(barrier: Snapshot): void {
     this.#start = barrier;
     this.#open = true;
     this.moved();
