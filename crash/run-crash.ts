@@ -9,7 +9,7 @@ import { findService } from '../scripts/services/services.ts';
 import { awaitArrivals } from './await-arrivals.ts';
 import type { CrashOptions } from './crash-options.ts';
 import { killPlan } from './kill/kill-plan.ts';
-import { countKills, failpointTable, shortOf } from './kill/kill-record.ts';
+import { countKills, failpointTable, type KillRecord, shortOf } from './kill/kill-record.ts';
 import { Killer } from './kill/killer.ts';
 import { failpointsToHit } from './kill/provocation.ts';
 import { Operator, type Order } from './operator/operator.ts';
@@ -222,10 +222,10 @@ class Run {
     ledger: readonly LedgerEntry[],
     inStream: readonly Arrival[] | undefined,
   ): Promise<WholeVerdict> {
-    const { site, pool, signal, log, operator } = this.#stage;
+    const { site, pool, signal, log, operator, killer } = this.#stage;
     return judgeAll(ledger, {
       sinks: [
-        { sink: 'webhooks', arrivals: log.arrivals },
+        { sink: 'webhooks', arrivals: log.arrivals, twoSenders: overlapsOf(killer.records) },
         { sink: fileSink, arrivals: await readFileArrivals(site.sinkFile, signal) },
       ],
       stream:
@@ -264,11 +264,11 @@ class Run {
   }
 
   async #traced(verdict: Verdict): Promise<Verdict> {
-    const lost = verdict.differences.filter(({ kind }) => kind === 'lost').map(({ eventId }) => eventId);
+    const lost = verdict.differences.filter(({ kind }) => kind === 'lost');
     if (lost.length === 0) return verdict;
-    const where = await whereabouts(this.#stage.pool, lost);
+    const traces = await whereabouts(this.#stage.pool, lost);
     const differences = verdict.differences.map((difference) => {
-      const trace = where.get(difference.eventId);
+      const trace = traces[lost.indexOf(difference)];
       return trace === undefined ? difference : { ...difference, line: `${difference.line}; ${trace}` };
     });
     return { ...verdict, differences };
@@ -291,6 +291,11 @@ class Run {
       `${[...parts, `${traffic.outstanding} on the way`].join(' · ')} · ${seconds} s`,
     );
   }
+}
+
+/** When a relay that was stopped had been continued, and the one in its place still ran. */
+function overlapsOf(records: readonly KillRecord[]): { readonly from: number; readonly to: number }[] {
+  return records.flatMap(({ thawedAt, at }) => (thawedAt === undefined ? [] : [{ from: thawedAt, to: at }]));
 }
 
 /** When each event came first, other than by a replay. */

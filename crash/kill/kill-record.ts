@@ -10,6 +10,8 @@ export interface KillRecord {
   readonly failpoint: string | undefined;
   /** Whether it was a replica that had taken over from one that was stopped past its lease, and runs again. */
   readonly frozen?: boolean;
+  /** When the stopped one was continued; until {@link at} both ran. */
+  readonly thawedAt?: number;
 }
 
 export interface KillCounts {

@@ -150,10 +150,12 @@ export class Killer {
       this.#restartedAt = now() + frozenMs;
       await sleep(frozenMs, undefined, { signal });
       await this.#progress(signal);
+      const thawedAt = now();
       relay.thaw();
       await sleep(besideMs, undefined, { signal });
       const at = now();
-      if (await rival.kill()) this.#record({ at, targets: ['relay'], failpoint: undefined, frozen });
+      if (await rival.kill())
+        this.#record({ at, targets: ['relay'], failpoint: undefined, frozen, thawedAt });
     } finally {
       receiver.thaw();
       relay.thaw();

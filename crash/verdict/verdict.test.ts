@@ -49,6 +49,20 @@ describe('right deliveries pass', () => {
   });
 });
 
+test('while two senders may be at work, one request of the one may stand between what the other repeats; at no other time', () => {
+  // The other one repeats from the first, when the request of the one that was stopped arrives: the third.
+  const came = [a1, a2, a1, a3, a2, a3, b1, g1].map((arrival, at) => ({ ...arrival, at }));
+  const during = (from: number, to: number): Verdict =>
+    judge(ledger, { sink: 'webhooks', arrivals: came, twoSenders: [{ from, to }] });
+  expect(during(3, 4)).toMatchObject({ ...right, duplicates: 3 });
+  expect(during(4, 5)).toMatchObject({ reordered: 1 });
+  expect(during(0, 2)).toMatchObject({ reordered: 1 });
+  // Nothing that never came before comes behind a later one.
+  const late = [a1, a3, a2, b1, g1].map((arrival, at) => ({ ...arrival, at }));
+  const options = { sink: 'webhooks', arrivals: late, twoSenders: [{ from: 0, to: 9 }] };
+  expect(judge(ledger, options)).toMatchObject({ reordered: 1 });
+});
+
 describe('each kind of fault is convicted, and named', () => {
   test.each<[string, Arrival[], Partial<Verdict>, string[]]>([
     ['one lost at the end', [a1, a2, b1, g1], { lost: 1 }, ['a3']],

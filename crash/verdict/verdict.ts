@@ -67,6 +67,12 @@ export interface Deliveries {
   readonly subjectOf?: (entry: LedgerEntry) => string;
   /** Events that came late for a good reason: their place among the others is not judged. */
   readonly late?: ReadonlySet<string>;
+  /**
+   * When two may have sent. One that was stopped between its last look at the clock and the write sends one request for
+   * each connection when it is continued, in the middle of what the other repeats: no sender can prevent that. So a
+   * repetition need not go on with the next event then. Milliseconds since 1970.
+   */
+  readonly twoSenders?: ReadonlyArray<{ readonly from: number; readonly to: number }>;
   /** What is wrong with an event that came and is not in the list. Default `was never committed`. */
   readonly unexpected?: string;
 }
@@ -80,7 +86,7 @@ const namedDifferences = 10;
  * @param ledger every committed event, in any order
  */
 export function judge(ledger: readonly LedgerEntry[], deliveries: Deliveries): Verdict {
-  const { sink, arrivals, subjectOf, late, unexpected = 'was never committed' } = deliveries;
+  const { sink, arrivals, subjectOf, late, twoSenders = [], unexpected = 'was never committed' } = deliveries;
   const committed = new Map(ledger.map((entry) => [entry.eventId, entry]));
   const differences: Difference[] = [];
   const counts = { lost: 0, phantom: 0, reordered: 0, corrupted: 0 };
@@ -107,7 +113,8 @@ export function judge(ledger: readonly LedgerEntry[], deliveries: Deliveries): V
     const place = placeOf(entry);
     const repeated = repeating.get(place);
     const before = latest.get(place);
-    if (repeated !== undefined && entry.ordinal > repeated.ordinal + 1) {
+    const alone = twoSenders.every(({ from, to }) => arrival.at < from || arrival.at > to);
+    if (alone && repeated !== undefined && entry.ordinal > repeated.ordinal + 1) {
       found('reordered', eventId, `${nameOf(entry)}: came after ${nameOf(repeated)}, which had been passed`);
     }
     if (again && before !== undefined && entry.ordinal < before.ordinal) repeating.set(place, entry);
