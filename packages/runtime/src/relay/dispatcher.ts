@@ -42,6 +42,13 @@ export interface Signals {
   readonly aborted: AbortSignal;
 }
 
+/** Events that the feed has not read and that go along with a batch, behind it. */
+export interface Along {
+  readonly events: readonly LoggedEvent[];
+  /** Told what became of them: one result for each. Not called where that is not known. */
+  readonly settle: (results: readonly DeliveryResult[]) => void;
+}
+
 /** Hands one sink its batches, one at a time, until each event is delivered or kept as a dead letter. */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -81,7 +88,8 @@ export class Dispatcher {
   /**
    * Hands over the next batch, if there is one now.
    *
-   * @param checkpointAt what is true when so many of the events that were offered are delivered
+   * @param call.checkpointAt what is true when so many of the events that were offered are delivered
+   * @param call.along handed over with the batch if there is one, once: what the feed has read is not held up by it
    * @returns `none`: there is none now; `given-up`: stopped, or interrupted by {@link wake} after a failure, before
    *   the sink said what became of the batch: what is in hand must then be read again
    * @throws ER1207 the lease is lost, by our clock or as a sink says that stores its own checkpoint
@@ -91,10 +99,12 @@ export class Dispatcher {
     call: {
       readonly checkpointAt: (passed: number) => Checkpoint;
       readonly interrupted: () => boolean;
+      readonly along?: Along | undefined;
     } & Signals,
   ): Promise<'done' | 'none' | 'given-up'> {
     if (call.stopping.aborted) return 'given-up';
-    const batch = inHand.next(performance.now(), this.#options.limit);
+    let { along } = call;
+    const batch = inHand.next(performance.now(), besides(this.#options.limit, along?.events ?? []));
     if (batch.length === 0) return 'none';
     const logged = batch.map((entry) => entry.logged);
     const routed = routeBatch(logged, this.#options.routes, this.#options.waits);
@@ -104,7 +114,9 @@ export class Dispatcher {
     );
     const checkpoint = call.checkpointAt(inHand.passedAfter(batch, open));
     const given = await this.#insist(call, async () => {
-      return await this.#handOver({ events: routed.handed, checkpoint }, call);
+      const once = along;
+      along = undefined;
+      return await this.#handOverWith(once, { events: routed.handed, checkpoint }, call);
     });
     if (given === undefined) return 'given-up';
     const results = allResults(logged, routed, given);
@@ -119,8 +131,8 @@ export class Dispatcher {
   }
 
   /**
-   * Hands over events that the feed has not read: once, as routes say, between two batches. A sink that says nothing
-   * of them has not taken them.
+   * Hands over events that the feed has not read, by themselves: once, as routes say. A sink that says nothing of them
+   * has not taken them.
    *
    * @returns one result for each; of those that were refused nothing is kept
    * @throws ER1207, ER1210
@@ -129,20 +141,14 @@ export class Dispatcher {
     events: readonly LoggedEvent[],
     call: { readonly checkpoint: Checkpoint } & Signals,
   ): Promise<readonly DeliveryResult[]> {
-    const { sink, logger, routes } = this.#options;
-    const routed = routeBatch(events, routes);
+    const given = deferred<readonly DeliveryResult[]>();
+    const along: Along = { events, settle: (results) => given.resolve(results) };
     try {
-      const given = await this.#handOver({ events: routed.handed, checkpoint: call.checkpoint }, call);
-      const results = allResults(events, routed, given);
-      this.#sayRetries(events, results);
-      return results;
+      await this.#handOverWith(along, { events: [], checkpoint: call.checkpoint }, call);
     } catch (error) {
       if (isTurnedAway(error)) throw error;
-      const afterMs = backoffDelay(asideAttempt);
-      logger.warn('relay.sink.retry', { sink: sink.name, error, delayMs: afterMs, events: events.length });
-      const reason = error instanceof Error ? error : new Error(String(error));
-      return events.map(() => ({ type: 'retry', afterMs, error: reason }));
     }
+    return await given.promise;
   }
 
   /** Waits for {@link wake}, for a repetition that is due, or for so many milliseconds. */
@@ -162,6 +168,33 @@ export class Dispatcher {
     await orAborted(Promise.race(woken), options.stopping);
     timer.abort();
     this.#wake = deferred();
+  }
+
+  /** @returns the results of the batch alone */
+  async #handOverWith(
+    along: Along | undefined,
+    batch: SinkBatch,
+    call: Signals,
+  ): Promise<readonly DeliveryResult[]> {
+    if (along === undefined) return await this.#handOver(batch, call);
+    const { events, settle } = along;
+    const routed = routeBatch(events, this.#options.routes);
+    const own = batch.events.length;
+    try {
+      const given = await this.#handOver({ ...batch, events: [...batch.events, ...routed.handed] }, call);
+      const results = allResults(events, routed, given.slice(own));
+      this.#sayRetries(events, results);
+      settle(results);
+      return given.slice(0, own);
+    } catch (error) {
+      if (isTurnedAway(error)) throw error;
+      const afterMs = backoffDelay(asideAttempt);
+      const { sink, logger } = this.#options;
+      logger.warn('relay.sink.retry', { sink: sink.name, error, delayMs: afterMs, events: events.length });
+      const reason = error instanceof Error ? error : new Error(String(error));
+      settle(events.map(() => ({ type: 'retry', afterMs, error: reason })));
+      throw error;
+    }
   }
 
   async #handOver(batch: SinkBatch, call: Signals): Promise<readonly DeliveryResult[]> {
@@ -245,4 +278,15 @@ export class Dispatcher {
       events: results.filter(({ type }) => type === 'retry').length,
     });
   }
+}
+
+/** What is left of a batch's limit beside these events; room for one is always. */
+function besides(limit: BatchLimit, events: readonly LoggedEvent[]): BatchLimit {
+  if (events.length === 0) return limit;
+  const bytes = events.reduce((sum, { event }) => sum + event.payload.length, 0);
+  return {
+    ...limit,
+    events: Math.max(1, limit.events - events.length),
+    bytes: Math.max(1, limit.bytes - bytes),
+  };
 }

@@ -1,4 +1,3 @@
-import { type Deferred, deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import {
   applyRewind,
@@ -12,6 +11,7 @@ import { comparePositions, type LoggedEvent } from '../log/outbox-event.ts';
 import type { TableReader } from '../log/table-reader.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { type Aside, Asides } from './asides.ts';
 import { Dispatcher, type Signals, type WaitingEvent } from './dispatcher.ts';
 import type { BatchLimit } from './in-hand.ts';
 import { readLive } from './live-phase.ts';
@@ -67,13 +67,6 @@ export interface FeedState extends FeedOptions {
   save(options?: { readonly now: boolean }): Promise<void>;
 }
 
-/** Events that are handed over between two batches of what the feed reads. */
-interface Aside {
-  readonly events: readonly LoggedEvent[];
-  /** Undefined: the feed ended before. */
-  readonly results: Deferred<readonly DeliveryResult[] | undefined>;
-}
-
 /** Where a sink is, for operators. */
 export type FeedMode = 'live' | 'catching-up' | 'paused';
 
@@ -94,12 +87,11 @@ export class Feed {
   #stored: Checkpoint;
   #savedAt = 0;
   #delivered = 0;
-  readonly #asides: Aside[] = [];
+  readonly #asides = new Asides(() => this.wake());
   #behind: ReadonlySet<string> = new Set();
   /** Where later events of an entity wait behind a dead letter of it; undefined: they go on. */
   readonly parked: Parked | undefined;
   readonly #behindOf = (): ReadonlySet<string> => this.#behind;
-  #over = false;
 
   constructor(options: FeedOptions) {
     const { stored, resume, window, limit } = options;
@@ -172,11 +164,11 @@ export class Feed {
   }
 
   /**
-   * Hands events over beside what is read: a replay, letters that are redriven. Between two batches, so that nothing
-   * else is on its way to the sink meanwhile; not while the sink is paused. Whoever wants more must ask again: each time
-   * what the feed has read comes between.
+   * Hands events over beside what is read: a replay, letters that are redriven. Behind a batch of what is read, with it,
+   * or between two where the sink stores its own checkpoint: nothing else is on its way to the sink meanwhile. Not while
+   * the sink is paused. Whoever wants more must ask again: each time what the feed has read comes between.
    *
-   * @param events few: what is read waits for them
+   * @param events few: what is read goes with them, or waits for them
    * @param signal takes them back, as long as they are not on their way to the sink
    * @returns one result for each; of what was refused nothing is kept. Undefined: they were taken back, or the feed
    *   ended, and it is not known what became of them
@@ -185,22 +177,7 @@ export class Feed {
     events: readonly LoggedEvent[],
     signal?: AbortSignal,
   ): Promise<readonly DeliveryResult[] | undefined> {
-    if (this.#over || signal?.aborted === true) return undefined;
-    const aside: Aside = { events, results: deferred() };
-    const takeBack = (): void => {
-      const at = this.#asides.indexOf(aside);
-      if (at === -1) return;
-      this.#asides.splice(at, 1);
-      aside.results.resolve(undefined);
-    };
-    this.#asides.push(aside);
-    signal?.addEventListener('abort', takeBack, { once: true });
-    this.#state.dispatcher.wake();
-    try {
-      return await aside.results.promise;
-    } finally {
-      signal?.removeEventListener('abort', takeBack);
-    }
+    return await this.#asides.hand(events, signal);
   }
 
   /** What is true of the table: everything up to here is delivered. */
@@ -258,8 +235,7 @@ export class Feed {
     try {
       await this.#run(signals);
     } finally {
-      this.#over = true;
-      for (const { results } of this.#asides) results.resolve(undefined);
+      this.#asides.end();
     }
   }
 
@@ -285,8 +261,24 @@ export class Feed {
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
-    const asides = this.#asides.length > 0 && !state.paused;
-    if (asides && !signals.stopping.aborted) await this.#handAside(signals);
+    const { sink } = state;
+    const aside = state.paused || signals.stopping.aborted ? undefined : this.#asides.take();
+    if (aside === undefined) return await this.#stepWith(undefined, signals);
+    try {
+      // A sink that stores its checkpoint with its work is given what belongs together.
+      if (sink.features.ownCheckpoint) await this.#handAside(aside, signals);
+      const along = sink.features.ownCheckpoint ? undefined : aside;
+      const outcome = await this.#stepWith(along, signals);
+      if (outcome === 'none' && along !== undefined) await this.#handAside(aside, signals);
+      return outcome;
+    } finally {
+      // Nothing, where it has its results.
+      aside.results.resolve(undefined);
+    }
+  }
+
+  async #stepWith(along: Aside | undefined, signals: Signals): Promise<'done' | 'none' | 'given-up'> {
+    const state = this.#state;
     if (state.rewinding) return 'given-up';
     const { progress, place, sink } = state;
     const before = progress.inHand.passed;
@@ -296,6 +288,7 @@ export class Feed {
       checkpointAt: (passed) => (handed = progress.at(passed)),
       // The window has let go of what a sink holds that has left.
       interrupted: () => state.paused || state.rewinding || state.place !== place,
+      along: along && { events: along.events, settle: (results) => along.results.resolve(results) },
     });
     this.#delivered += progress.inHand.passed - before;
     if (progress.inHand.passed > before) state.dirty = true;
@@ -323,20 +316,14 @@ export class Feed {
     logger.info('relay.sink.rewound', { sink: sink.name, snapshot: checkpoint.snapshot.toString() });
   }
 
-  async #handAside(signals: Signals): Promise<void> {
+  async #handAside({ events, results }: Aside, signals: Signals): Promise<void> {
     const state = this.#state;
-    const aside = this.#asides.shift() as Aside;
     const { progress, place, sink } = state;
     const checkpoint = place === undefined ? progress.asTable : progress.checkpoint;
-    try {
-      const results = await state.dispatcher.aside(aside.events, { ...signals, checkpoint });
-      const stored = sink.features.ownCheckpoint && results.every(({ type }) => type !== 'retry');
-      if (stored && state.place === place) this.#stored = checkpoint;
-      aside.results.resolve(results);
-    } finally {
-      // Nothing, where it has its results.
-      aside.results.resolve(undefined);
-    }
+    const given = await state.dispatcher.aside(events, { ...signals, checkpoint });
+    const stored = sink.features.ownCheckpoint && given.every(({ type }) => type !== 'retry');
+    if (stored && state.place === place) this.#stored = checkpoint;
+    results.resolve(given);
   }
 
   async #saveWhenDue(now: boolean): Promise<void> {

@@ -23,7 +23,7 @@ import {
   removeLetters,
 } from './redrive-letters.ts';
 
-/** What is handed over at a time: what the sink is fed live waits for it. */
+/** What is handed over at a time: what the sink is fed live has it along, or waits for it. */
 const handLimits = { events: 100, bytes: 1_024 * 1_024 };
 
 /** So many entities that wait for their repetition are gone past; where there are more, it is the sink's trouble. */

@@ -32,10 +32,11 @@ export interface HandedEvent extends LoggedEvent {
 }
 
 /**
- * Events in log order, and the checkpoint that is true when all of them are delivered. All are of one replay
- * (`event.replay`), or of none; what a replay brings was most often delivered before, and is to arrive again.
- * Events in log order, and the checkpoint that is true when all of them are delivered. Without events only for a sink
- * with `features.ownCheckpoint`, which stores the checkpoint also where no event is for it; the answer is `[]`.
+ * Events in log order, and the checkpoint that is true when all of them are delivered. Behind them may come a few that
+ * are handed over again: of one replay (`event.replay`), most often delivered before and to arrive once more; or dead
+ * letters that are redriven. A sink with `features.ownCheckpoint` gets those in batches of their own, in which all are of
+ * one replay or none is. Without events only for such a sink, which stores the checkpoint also where no event is for it;
+ * the answer is `[]`.
  */
 export interface SinkBatch {
   readonly events: readonly HandedEvent[];

@@ -13,7 +13,7 @@ import type { Feed } from '../feed.ts';
 import { ReplayBook } from './replay-book.ts';
 import { markMisfits, nextReplayPart, type ReplayPart, readReplayPage } from './replay-part.ts';
 
-/** What is handed over at a time: what the sink is fed live waits for it. */
+/** What is handed over at a time: what the sink is fed live has it along, or waits for it. */
 const handLimits = { events: 100, bytes: 1_024 * 1_024 };
 
 /** So many times a second something is handed over, where the rate allows it. */
@@ -45,7 +45,7 @@ export interface ReplayerOptions {
  * 1. Each event of a replay is handed over, and counted once, whatever is killed; again is handed over no more than what
  *    was not yet written down.
  * 2. Within a replay an event is handed over only after every earlier one of its entity was taken or refused.
- * 3. What is fed live waits for one small batch at most.
+ * 3. What is fed live has a few events along with it at most, or waits for one small batch.
  */
 export class Replayer {
   readonly #options: ReplayerOptions;

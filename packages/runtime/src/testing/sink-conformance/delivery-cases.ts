@@ -122,8 +122,15 @@ async function replays(run: CaseRun): Promise<void> {
   const replayed = events.map((logged) => ({ ...logged, event: { ...logged.event, replay } }));
   await run.site.prepare?.(events);
   const sink = await run.open();
-  await run.handOver(sink, events, 20);
-  await run.handOver(sink, replayed, 20);
+  if (run.options.features.ownCheckpoint) {
+    await run.handOver(sink, events, 20);
+    await run.handOver(sink, replayed, 20);
+  } else {
+    await run.handOver(sink, events.slice(0, 10), 10);
+    // A part of the replay goes along with what is fed, behind it.
+    await run.handOver(sink, [...events.slice(10), ...replayed.slice(0, 15)], 25);
+    await run.handOver(sink, replayed.slice(15), 5);
+  }
   const before = await run.received();
   // The answer was lost.
   await run.handOver(sink, replayed, 20);
