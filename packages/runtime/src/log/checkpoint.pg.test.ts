@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
 import {
   adoptCluster,
+  applyRewind,
   type Checkpoint,
   type CheckpointOwner,
   claimCheckpoints,
@@ -69,6 +71,29 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await expect(claimCheckpoints(client, { sinks: ['sink'], owner })).rejects.toMatchObject({
       code: 'ER1207',
     });
+  });
+
+  test('a later session of the same lease turns an earlier one away, its rewind too: ER1207; one without a claim is known by its epoch', async () => {
+    const [earlier, later] = [randomUUID(), randomUUID()].map((claim) => ({ ...owner, claim }));
+    await claimCheckpoints(client, { sinks: ['sink'], owner: earlier as CheckpointOwner });
+    await saveCheckpoint(client, { sink: 'sink', owner: earlier as CheckpointOwner, checkpoint: delivered });
+    await claimCheckpoints(client, { sinks: ['sink'], owner: later as CheckpointOwner });
+    await admin.query(
+      "update event_runtime.relay_checkpoint set rewind_snapshot = '500:500:', rewind_cluster = system_identifier",
+    );
+    const saving = saveCheckpoint(client, {
+      sink: 'sink',
+      owner: earlier as CheckpointOwner,
+      checkpoint: delivered,
+    });
+    await expect(saving).rejects.toMatchObject({ code: 'ER1207' });
+    expect(await applyRewind(client, { sink: 'sink', owner: earlier as CheckpointOwner })).toBeUndefined();
+    expect(await stored()).toMatchObject({ mode: 'live', snapshot: '900:900:' });
+    expect(await applyRewind(client, { sink: 'sink', owner: later as CheckpointOwner })).toMatchObject({
+      mode: 'table',
+    });
+    await saveCheckpoint(client, { sink: 'sink', owner, checkpoint: delivered });
+    expect(await stored()).toMatchObject({ mode: 'live' });
   });
 
   test('who claims is told on which timeline, and when, the checkpoint was written', async () => {

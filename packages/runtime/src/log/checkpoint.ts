@@ -14,6 +14,8 @@ export interface CheckpointOwner {
   readonly shard: number;
   /** From the lease; a lower one is turned away (ER1207). */
   readonly epoch: bigint;
+  /** A UUID of this session: one that began later turns it away (ER1207), under the same epoch too. Default: the epoch alone counts. */
+  readonly claim?: string;
   /** `system_identifier` of the cluster: positions and snapshots mean nothing in another one. */
   readonly systemIdentifier: string;
   /** Of the server that the checkpoints were read from: on another one nothing is written (ER1210). */
@@ -102,17 +104,22 @@ export async function claimCheckpoints(
   const { rows } = await client.query<CheckpointRow & Pick<ClaimedCheckpoint, 'timeline' | 'updatedAt'>>(
     // What stands in RETURNING is read as it was before the statement.
     `insert into event_runtime.relay_checkpoint as c
-       (relay, sink, shard, epoch, system_identifier, timeline, snapshot, floor_seq, adopting_snapshot, adopting_since)
-     select $1, s.sink, $3, $4, $5, $6, '3:3:', k.floor_seq,
+       (relay, sink, shard, epoch, claim, system_identifier, timeline, snapshot, floor_seq, adopting_snapshot,
+        adopting_since)
+     select $1, s.sink, $3, $4, $7, $5, $6, '3:3:', k.floor_seq,
             case when k.floor_seq > 0 then '3:3:'::pg_snapshot end,
             case when k.floor_seq > 0 then '-infinity'::timestamptz end
        from unnest($2::text[]) as s(sink), event_runtime.relay_cluster k
-     on conflict (relay, sink, shard) do update set epoch = excluded.epoch, timeline = excluded.timeline
+     on conflict (relay, sink, shard) do update
+       set epoch = excluded.epoch, claim = excluded.claim, timeline = excluded.timeline
        where c.epoch <= excluded.epoch
      returning ${columns}, ${writtenAt} as "updatedAt",
        coalesce((select b.timeline from event_runtime.relay_checkpoint b
                   where (b.relay, b.sink, b.shard) = (c.relay, c.sink, c.shard)), c.timeline) as timeline`,
-    [owner.relay, sinks, owner.shard, owner.epoch.toString(), owner.systemIdentifier, owner.timeline],
+    [
+      ...[owner.relay, sinks, owner.shard, owner.epoch.toString(), owner.systemIdentifier, owner.timeline],
+      owner.claim ?? null,
+    ],
   );
   const claimed = new Map<string, ClaimedCheckpoint>();
   for (const row of rows) {
@@ -147,7 +154,7 @@ export async function saveCheckpoint(
         set mode = $6, lsn = $7, ordinal = $8, snapshot = $9, batch_snapshot = $10, batch_seq = $11,
             floor_seq = $12, adopting_snapshot = $13, adopting_since = $14, updated_at = clock_timestamp()
       where relay = $1 and sink = $2 and shard = $3 and epoch = $4 and system_identifier = $5
-        and ${timelineSql} = $15
+        and ${timelineSql} = $15 and ($16::uuid is null or claim = $16)
       returning paused_at is not null as paused`,
     [
       owner.relay,
@@ -165,6 +172,7 @@ export async function saveCheckpoint(
       adoption?.snapshot.toString() ?? null,
       adoption?.since ?? null,
       owner.timeline,
+      owner.claim ?? null,
     ],
   );
   const row = rows[0];
@@ -271,8 +279,12 @@ export async function applyRewind(
               rewind_snapshot = null, updated_at = clock_timestamp()
         where relay = $1 and sink = $2 and shard = $3 and system_identifier = $5 and epoch = $4
           and rewind_snapshot is not null and ${ofThisCluster('relay_checkpoint')} and ${timelineSql} = $6
+          and ($7::uuid is null or claim = $7)
         returning ${columns}`,
-    [owner.relay, sink, owner.shard, owner.epoch.toString(), owner.systemIdentifier, owner.timeline],
+    [
+      ...[owner.relay, sink, owner.shard, owner.epoch.toString(), owner.systemIdentifier, owner.timeline],
+      owner.claim ?? null,
+    ],
   );
   return rows[0] === undefined ? undefined : toCheckpoint(rows[0]);
 }

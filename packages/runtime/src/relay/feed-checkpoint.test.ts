@@ -1,6 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { runtimeError } from '../errors/codes.ts';
+import { deferred } from '../internal/deferred.ts';
 import type { TableReader } from '../log/table-reader.ts';
+import type { Sink } from '../sinks/sink.ts';
 import type { FeedOptions } from './feed.ts';
 import { Bench, SimulatedTable, until } from './feed-bench.suite.ts';
 
@@ -72,6 +75,108 @@ describe.each([
         await turn();
       }
       expect(bench.stored).toHaveLength(length);
+    });
+  });
+});
+
+/** Where checkpoints are written, in the time that the test gives it. */
+function slowPool(write: () => Promise<void>): FeedOptions['pool'] {
+  const query = async () => {
+    await write();
+    return { rows: [{ paused: false }] };
+  };
+  return { query } as unknown as FeedOptions['pool'];
+}
+
+describe('while a checkpoint is written', () => {
+  test('what comes is handed over; another one is written only after it', async () => {
+    const written = deferred();
+    let writes = 0;
+    const pool = slowPool(async () => {
+      writes += 1;
+      if (writes === 1) await written.promise;
+    });
+    const bench = new Bench({ checkpointMs, pool });
+    await bench.running(async () => {
+      for (let batch = 1; batch <= 20; batch += 1) {
+        bench.log.begin(1);
+        bench.log.finish();
+        bench.push();
+        bench.tick();
+        await until(() => bench.handed.length === batch);
+        clock += checkpointMs;
+        if (batch < 10) continue;
+        if (batch === 10) expect(writes).toBe(1);
+        written.resolve();
+      }
+      expect(writes).toBeGreaterThan(1);
+    });
+  });
+
+  test('and it is turned away: the feed ends, with nothing handed over after it was told', async () => {
+    const answered = deferred();
+    const pool = slowPool(async () => {
+      await answered.promise;
+      throw runtimeError('ER1207');
+    });
+    const bench = new Bench({ checkpointMs, pool });
+    const commit = async (): Promise<void> => {
+      bench.log.begin(1);
+      bench.log.finish();
+      bench.push();
+      bench.tick();
+      for (let turns = 0; turns < 10; turns += 1) await nextTurn();
+      clock += checkpointMs;
+    };
+    const running = bench.running(async () => {
+      for (let batch = 1; batch <= 3; batch += 1) await commit();
+      answered.resolve();
+      for (let turns = 0; turns < 10; turns += 1) await nextTurn();
+      const { length } = bench.handed;
+      for (let batch = 1; batch <= 3; batch += 1) await commit();
+      expect(bench.handed).toHaveLength(length);
+    });
+    await expect(running).rejects.toMatchObject({ code: 'ER1207' });
+  });
+
+  test('a sink that stores it with its own work is given nothing: what is written would take that back', async () => {
+    const written = deferred();
+    let [slow, writes] = [false, 0];
+    const pool = slowPool(async () => {
+      if (!slow) return;
+      writes += 1;
+      await written.promise;
+    });
+    const handed: number[] = [];
+    const sink: Sink = {
+      name: 'own',
+      features: { order: true, dedupe: true, ownCheckpoint: true },
+      deliver: async ({ events }) => {
+        for (const { event } of events) handed.push(Number(event.seq));
+        return events.map(() => ({ type: 'delivered' }));
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+    const bench = new Bench({ checkpointMs, pool, sink });
+    const commit = async (): Promise<void> => {
+      bench.log.begin(1);
+      bench.log.finish();
+      bench.push();
+      for (let turns = 0; turns < 10; turns += 1) await nextTurn();
+    };
+    await bench.running(async () => {
+      await until(() => bench.feed.mode === 'live');
+      await commit();
+      expect(handed).toEqual([1]);
+      // A later snapshot is known, which the sink has not stored.
+      slow = true;
+      clock += checkpointMs;
+      bench.tick();
+      await until(() => writes === 1);
+      await commit();
+      expect(handed).toEqual([1]);
+      written.resolve();
+      await until(() => handed.length === 2);
     });
   });
 });

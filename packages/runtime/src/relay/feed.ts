@@ -1,17 +1,16 @@
 import { orAborted } from '../internal/or-aborted.ts';
 import {
-  applyRewind,
   type Checkpoint,
   type CheckpointOwner,
   isTurnedAway,
   type StoredCheckpoint,
-  saveCheckpoint,
 } from '../log/checkpoint.ts';
-import { comparePositions, type LoggedEvent } from '../log/outbox-event.ts';
+import type { LoggedEvent } from '../log/outbox-event.ts';
 import type { TableReader } from '../log/table-reader.ts';
 import type { DeliveryResult, Sink } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type Aside, Asides } from './asides.ts';
+import { CheckpointWriter, type CheckpointWriterOptions, same } from './checkpoint-writer.ts';
 import { Dispatcher, type Signals, type WaitingEvent } from './dispatcher.ts';
 import type { BatchLimit } from './in-hand.ts';
 import { readLive } from './live-phase.ts';
@@ -32,7 +31,7 @@ export interface FeedOptions {
   readonly window: Window;
   readonly reader: TableReader;
   /** Where checkpoints are written. */
-  readonly pool: Parameters<typeof saveCheckpoint>[0];
+  readonly pool: CheckpointWriterOptions['pool'];
   readonly logger: Logger;
   /** Whether the lease still holds: nothing is handed over without. */
   readonly valid: () => boolean;
@@ -63,7 +62,7 @@ export interface FeedState extends FeedOptions {
   delivered: ReadonlyMap<bigint, bigint>;
   /** Hands over one batch; false when there is none now, or when what is in hand must be read again. */
   step(signals: Signals): Promise<'done' | 'none' | 'given-up'>;
-  /** Writes the checkpoint when it is due; `now`: whatever the time. */
+  /** Writes the checkpoint when it is due, beside the deliveries; `now`: before anything else, whatever the time. */
   save(options?: { readonly now: boolean }): Promise<void>;
 }
 
@@ -83,10 +82,11 @@ export type FeedMode = 'live' | 'catching-up' | 'paused';
  */
 export class Feed {
   readonly #state: FeedState;
-  #saving: Promise<unknown> = Promise.resolve();
-  #stored: Checkpoint;
-  #savedAt = 0;
+  readonly #writer: CheckpointWriter;
   #delivered = 0;
+  /** Whether a checkpoint is written beside the deliveries, and why one that was could not be. */
+  #savingBeside = false;
+  #failed: { readonly error: unknown } | undefined;
   readonly #asides = new Asides(() => this.wake());
   #behind: ReadonlySet<string> = new Set();
   /** Where later events of an entity wait behind a dead letter of it; undefined: they go on. */
@@ -98,7 +98,7 @@ export class Feed {
     const parked = options.afterDeadLetter === 'wait' ? new Parked() : undefined;
     this.parked = parked;
     const checkpoint: Checkpoint = resume ? stored.checkpoint : { ...stored.checkpoint, mode: 'table' };
-    this.#stored = checkpoint;
+    this.#writer = new CheckpointWriter(options, checkpoint);
     this.#state = {
       ...options,
       dispatcher: new Dispatcher({
@@ -114,7 +114,7 @@ export class Feed {
       dirty: false,
       delivered: new Map(),
       step: async (signals) => await this.#step(signals),
-      save: async (how) => await this.#saveWhenDue(how?.now === true),
+      save: async (how) => await (how?.now === true ? this.#saveWhenDue(true) : this.#saveDue()),
     };
   }
 
@@ -248,7 +248,7 @@ export class Feed {
         // What the sink took in the meantime need not be read again.
         state.delivered = state.progress.delivered;
         if (state.place !== undefined && !signals.stopping.aborted) this.leave('paused');
-        await orAborted(this.#saving, signals.aborted);
+        await orAborted(this.#writer.settled, signals.aborted);
       }
       if (signals.stopping.aborted) break;
       state.progress = new Progress(state.progress.asTable, this.#behindOf);
@@ -261,6 +261,7 @@ export class Feed {
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
+    if (this.#failed !== undefined) throw this.#failed.error;
     const { sink } = state;
     const aside = state.paused || signals.stopping.aborted ? undefined : this.#asides.take();
     if (aside === undefined) return await this.#stepWith(undefined, signals);
@@ -293,23 +294,38 @@ export class Feed {
     this.#delivered += progress.inHand.passed - before;
     if (progress.inHand.passed > before) state.dirty = true;
     if (outcome === 'done' && sink.features.ownCheckpoint && state.place === place && handed !== undefined) {
-      this.#stored = handed;
+      this.#writer.note(handed);
     }
-    if (outcome === 'done') await this.#saveWhenDue(false);
+    if (outcome === 'done') await this.#saveDue();
     return outcome;
+  }
+
+  /**
+   * What is delivered does not wait for the disk on which the checkpoint is written. But to a sink that stores it with
+   * its work: what is written here would take that back.
+   */
+  async #saveDue(): Promise<void> {
+    if (this.sink.features.ownCheckpoint) await this.#saveWhenDue(false);
+    if (this.sink.features.ownCheckpoint || this.#savingBeside) return;
+    this.#savingBeside = true;
+    void this.#saveWhenDue(false)
+      .catch((error: unknown) => {
+        this.#failed = { error };
+        this.#state.dispatcher.wake();
+      })
+      .finally(() => {
+        this.#savingBeside = false;
+      });
   }
 
   /** After everything that was to be written before. */
   async #rewind(): Promise<void> {
     const state = this.#state;
-    const { pool, owner, sink, logger } = state;
-    const applying = this.#saving.then(async () => await applyRewind(pool, { sink: sink.name, owner }));
-    this.#saving = applying.catch(() => undefined);
-    const checkpoint = await applying;
+    const { sink, logger } = state;
+    const checkpoint = await this.#writer.rewind();
     state.rewinding = false;
     if (checkpoint === undefined) return;
     // failpoint: rewind.applied
-    this.#stored = checkpoint;
     state.progress = new Progress(checkpoint, this.#behindOf);
     state.delivered = new Map();
     state.dirty = false;
@@ -322,7 +338,7 @@ export class Feed {
     const checkpoint = place === undefined ? progress.asTable : progress.checkpoint;
     const given = await state.dispatcher.aside(events, { ...signals, checkpoint });
     const stored = sink.features.ownCheckpoint && given.every(({ type }) => type !== 'retry');
-    if (stored && state.place === place) this.#stored = checkpoint;
+    if (stored && state.place === place) this.#writer.note(checkpoint);
     results.resolve(given);
   }
 
@@ -330,20 +346,21 @@ export class Feed {
     const state = this.#state;
     const { progress, place, sink } = state;
     if (!state.dirty) return;
-    if (!now && performance.now() - this.#savedAt < state.checkpointMs) return;
+    if (!now && performance.now() - this.#writer.at < state.checkpointMs) return;
     const checkpoint = place === undefined ? progress.asTable : progress.checkpoint;
     try {
-      if (!same(checkpoint, this.#stored)) await this.#save(checkpoint);
+      if (!this.#writer.has(checkpoint)) await this.#save(checkpoint);
     } catch (error) {
       if (isTurnedAway(error)) throw error;
       state.logger.warn('relay.checkpoint.failed', { sink: sink.name, error });
-      this.#savedAt = performance.now();
+      this.#writer.at = performance.now();
       return;
     }
     if (place !== undefined && checkpoint.mode === 'live') place.durable = checkpoint.position;
     // Until a snapshot is stored that sees all of it, the checkpoint can still become better.
     const joining = place !== undefined && checkpoint.mode === 'table';
-    if (!joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
+    const current = state.place === place && state.progress === progress;
+    if (current && !joining && !progress.unseen && same(checkpoint, progress.checkpoint)) state.dirty = false;
   }
 
   /** Never rejects: what cannot be stored now is stored by {@link run}, or turned away there. */
@@ -357,29 +374,8 @@ export class Feed {
     }
   }
 
-  /** One after another: what is written last is what was known last. */
   async #save(checkpoint: Checkpoint): Promise<void> {
-    const saving = this.#saving.then(async () => {
-      const { pool, owner, sink } = this.#state;
-      // failpoint: relay.checkpoint.before
-      const { paused } = await saveCheckpoint(pool, { sink: sink.name, owner, checkpoint });
-      // failpoint: relay.checkpoint.after
-      this.#stored = checkpoint;
-      this.#savedAt = performance.now();
-      this.setPaused(paused);
-    });
-    this.#saving = saving.catch(() => undefined);
-    await saving;
+    const { paused } = await this.#writer.write(checkpoint);
+    this.setPaused(paused);
   }
-}
-
-function same(a: Checkpoint, b: Checkpoint): boolean {
-  return (
-    a.mode === b.mode &&
-    a.snapshot === b.snapshot &&
-    comparePositions(a.position, b.position) === 0 &&
-    a.batch?.to === b.batch?.to &&
-    a.batch?.afterSeq === b.batch?.afterSeq &&
-    a.adoption?.afterSeq === b.adoption?.afterSeq
-  );
 }

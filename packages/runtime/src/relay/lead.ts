@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type EventRuntimeError, isEventRuntimeError } from '@event-runtime/outbox';
 import { runtimeError } from '../errors/codes.ts';
 import { sqlState } from '../internal/sql-state.ts';
@@ -219,7 +220,7 @@ export class Lead {
   async #owner(signal: AbortSignal): Promise<CheckpointOwner> {
     const { pools, lease, name } = this.#options;
     const server = await reached(readServerLog(pools.work), signal);
-    return { relay: name, shard: lease.unit.shard, epoch: lease.epoch, ...server };
+    return { relay: name, shard: lease.unit.shard, epoch: lease.epoch, claim: randomUUID(), ...server };
   }
 
   async #claim(owner: CheckpointOwner, signal: AbortSignal): Promise<Map<string, ClaimedCheckpoint>> {
