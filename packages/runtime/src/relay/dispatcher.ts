@@ -178,9 +178,9 @@ export class Dispatcher {
   ): Promise<readonly DeliveryResult[]> {
     if (along === undefined) return await this.#handOver(batch, call);
     const { events, settle } = along;
-    const routed = routeBatch(events, this.#options.routes);
     const own = batch.events.length;
     try {
+      const routed = routeBatch(events, this.#options.routes);
       const given = await this.#handOver({ ...batch, events: [...batch.events, ...routed.handed] }, call);
       const results = allResults(events, routed, given.slice(own));
       this.#sayRetries(events, results);

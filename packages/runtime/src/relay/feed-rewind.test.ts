@@ -72,3 +72,26 @@ test('what is handed over aside can be taken back until it is on its way', async
   });
   expect(bench.handed).toEqual([102]);
 });
+
+test('what waits to be handed over aside waits for a rewind, too: nobody is told that the feed has ended', async () => {
+  const made: { table?: BusyTable } = {};
+  const query = async (text: string) => ({
+    rows: [text.includes('rewind_snapshot = null') ? beginning : { paused: false }],
+  });
+  const table = (log: SimulatedLog): BusyTable => (made.table = new BusyTable(log));
+  const bench = new Bench({ pool: { query } as unknown as FeedOptions['pool'] }, { wal: false, table });
+  bench.log.begin(3);
+  bench.log.finish();
+  await bench.running(async () => {
+    await until(() => bench.handed.length === 3);
+    const aside = new Promise((resolve) => {
+      (made.table as BusyTable).onLook = () => {
+        (made.table as BusyTable).onLook = () => undefined;
+        resolve(bench.feed.handAside([loggedEvent(100)]));
+        bench.feed.rewind();
+      };
+    });
+    expect(await aside).toEqual([{ type: 'delivered' }]);
+    await until(() => bench.handed.filter((seq) => seq === 1).length === 2);
+  });
+});

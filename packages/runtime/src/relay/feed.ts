@@ -263,7 +263,9 @@ export class Feed {
     const state = this.#state;
     if (this.#failed !== undefined) throw this.#failed.error;
     const { sink } = state;
-    const aside = state.paused || signals.stopping.aborted ? undefined : this.#asides.take();
+    // What is taken and goes nowhere tells whoever gave it that the feed has ended: it waits for the rewind instead.
+    const waits = state.paused || state.rewinding || signals.stopping.aborted;
+    const aside = waits ? undefined : this.#asides.take();
     if (aside === undefined) return await this.#stepWith(undefined, signals);
     try {
       // A sink that stores its checkpoint with its work is given what belongs together.
