@@ -15,6 +15,9 @@ export class CheckpointWriter {
   at = 0;
   #stored: Checkpoint;
   #last: Promise<unknown> = Promise.resolve();
+  /** By `performance.now()`: since when one is written that nobody waits for, and why one could not be. */
+  #besideSince: number | undefined;
+  #failed: { readonly error: unknown } | undefined;
 
   /** @param stored what is there */
   constructor(options: CheckpointWriterOptions, stored: Checkpoint) {
@@ -25,6 +28,34 @@ export class CheckpointWriter {
   /** Resolves when nothing is being written, of what was to be written when this was asked for. */
   get settled(): Promise<unknown> {
     return this.#last;
+  }
+
+  /** For how many milliseconds {@link beside} has been at work; 0: it is not. */
+  get besideForMs(): number {
+    return this.#besideSince === undefined ? 0 : performance.now() - this.#besideSince;
+  }
+
+  /** @throws what {@link beside} failed for */
+  check(): void {
+    if (this.#failed !== undefined) throw this.#failed.error;
+  }
+
+  /**
+   * Saves while whoever asks goes on; nothing, while that is still being done.
+   *
+   * @param onFailure {@link check} tells why
+   */
+  beside(save: () => Promise<void>, onFailure: () => void): void {
+    if (this.#besideSince !== undefined) return;
+    this.#besideSince = performance.now();
+    void save()
+      .catch((error: unknown) => {
+        this.#failed = { error };
+        onFailure();
+      })
+      .finally(() => {
+        this.#besideSince = undefined;
+      });
   }
 
   /** Whether it is what is stored, as far as is known. */

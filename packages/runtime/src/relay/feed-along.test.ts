@@ -78,3 +78,33 @@ test('where the sink says nothing of such a batch, what is read goes again witho
     [1, 2, 3],
   ]);
 });
+
+test('the next ones go by themselves until some are taken: what fails for them must not fail with them', async () => {
+  // Not even a result for each: nothing can be said of a batch in which it is.
+  let poison = true;
+  const sink = new ScriptedSink(({ event: { seq } }) => (seq === 100n && poison ? 'throw' : 'delivered'));
+  const bench = new Bench({ sink });
+  const commit = (): void => {
+    bench.log.begin(1);
+    bench.log.finish();
+    bench.push();
+  };
+  const aside = async (): Promise<Results> => await bench.feed.handAside([loggedEvent(100)]);
+  await bench.running(async () => {
+    await until(() => bench.feed.mode === 'live');
+    const retry = [{ type: 'retry' }];
+    for (let time = 1; time <= 3; time += 1) {
+      commit();
+      expect(await aside()).toMatchObject(retry);
+      await until(() => sink.delivered.includes(time));
+    }
+    expect(sink.batches).toEqual([[1, 100], [1], [100], [2], [100], [3]]);
+    poison = false;
+    commit();
+    expect(await aside()).toEqual([{ type: 'delivered' }]);
+    await until(() => sink.delivered.includes(4));
+    commit();
+    expect(await aside()).toEqual([{ type: 'delivered' }]);
+  });
+  expect(sink.batches.slice(6)).toEqual([[100], [4], [5, 100]]);
+});

@@ -89,7 +89,7 @@ function slowPool(write: () => Promise<void>): FeedOptions['pool'] {
 }
 
 describe('while a checkpoint is written', () => {
-  test('what comes is handed over; another one is written only after it', async () => {
+  test('what comes is handed over, until the next one is due: it waits for this one', async () => {
     const written = deferred();
     let writes = 0;
     const pool = slowPool(async () => {
@@ -97,19 +97,33 @@ describe('while a checkpoint is written', () => {
       if (writes === 1) await written.promise;
     });
     const bench = new Bench({ checkpointMs, pool });
+    const commit = async (): Promise<void> => {
+      bench.log.begin(1);
+      bench.log.finish();
+      bench.push();
+      bench.tick();
+      for (let turns = 0; turns < 50; turns += 1) await nextTurn();
+    };
     await bench.running(async () => {
-      for (let batch = 1; batch <= 20; batch += 1) {
-        bench.log.begin(1);
-        bench.log.finish();
-        bench.push();
-        bench.tick();
-        await until(() => bench.handed.length === batch);
-        clock += checkpointMs;
-        if (batch < 10) continue;
-        if (batch === 10) expect(writes).toBe(1);
-        written.resolve();
+      await commit();
+      await until(() => writes === 1);
+      for (let batch = 2; batch <= 10; batch += 1) {
+        await commit();
+        expect(bench.handed).toHaveLength(batch);
+        clock += checkpointMs / 10;
       }
-      expect(writes).toBeGreaterThan(1);
+      clock += checkpointMs / 10;
+      // Seen only once it is handed over that the next checkpoint is due.
+      await commit();
+      expect(bench.handed).toHaveLength(11);
+      await commit();
+      expect(bench.handed).toHaveLength(11);
+      expect(writes).toBe(1);
+      written.resolve();
+      await until(() => bench.handed.length === 12);
+      clock += checkpointMs;
+      await commit();
+      await until(() => writes > 1);
     });
   });
 

@@ -84,10 +84,9 @@ export class Feed {
   readonly #state: FeedState;
   readonly #writer: CheckpointWriter;
   #delivered = 0;
-  /** Whether a checkpoint is written beside the deliveries, and why one that was could not be. */
-  #savingBeside = false;
-  #failed: { readonly error: unknown } | undefined;
   readonly #asides = new Asides(() => this.wake());
+  /** Nothing of the last ones was taken: what fails for them must not fail with them. */
+  #asidesApart = false;
   #behind: ReadonlySet<string> = new Set();
   /** Where later events of an entity wait behind a dead letter of it; undefined: they go on. */
   readonly parked: Parked | undefined;
@@ -261,7 +260,7 @@ export class Feed {
 
   async #step(signals: Signals): Promise<'done' | 'none' | 'given-up'> {
     const state = this.#state;
-    if (this.#failed !== undefined) throw this.#failed.error;
+    this.#writer.check();
     const { sink } = state;
     // What is taken and goes nowhere tells whoever gave it that the feed has ended: it waits for the rewind instead.
     const waits = state.paused || state.rewinding || signals.stopping.aborted;
@@ -269,8 +268,8 @@ export class Feed {
     if (aside === undefined) return await this.#stepWith(undefined, signals);
     try {
       // A sink that stores its checkpoint with its work is given what belongs together.
-      if (sink.features.ownCheckpoint) await this.#handAside(aside, signals);
-      const along = sink.features.ownCheckpoint ? undefined : aside;
+      const along = sink.features.ownCheckpoint || this.#asidesApart ? undefined : aside;
+      if (along === undefined) await this.#handAside(aside, signals);
       const outcome = await this.#stepWith(along, signals);
       if (outcome === 'none' && along !== undefined) await this.#handAside(aside, signals);
       return outcome;
@@ -291,14 +290,17 @@ export class Feed {
       checkpointAt: (passed) => (handed = progress.at(passed)),
       // The window has let go of what a sink holds that has left.
       interrupted: () => state.paused || state.rewinding || state.place !== place,
-      along: along && { events: along.events, settle: (results) => along.results.resolve(results) },
+      along: along && { events: along.events, settle: (results) => this.#settle(along, results) },
     });
     this.#delivered += progress.inHand.passed - before;
     if (progress.inHand.passed > before) state.dirty = true;
     if (outcome === 'done' && sink.features.ownCheckpoint && state.place === place && handed !== undefined) {
       this.#writer.note(handed);
     }
-    if (outcome === 'done') await this.#saveDue();
+    if (outcome === 'done') {
+      await this.#saveDue();
+      await this.#notTooFarAhead(signals);
+    }
     return outcome;
   }
 
@@ -307,17 +309,17 @@ export class Feed {
    * its work: what is written here would take that back.
    */
   async #saveDue(): Promise<void> {
-    if (this.sink.features.ownCheckpoint) await this.#saveWhenDue(false);
-    if (this.sink.features.ownCheckpoint || this.#savingBeside) return;
-    this.#savingBeside = true;
-    void this.#saveWhenDue(false)
-      .catch((error: unknown) => {
-        this.#failed = { error };
-        this.#state.dispatcher.wake();
-      })
-      .finally(() => {
-        this.#savingBeside = false;
-      });
+    if (this.sink.features.ownCheckpoint) return await this.#saveWhenDue(false);
+    this.#writer.beside(
+      async () => await this.#saveWhenDue(false),
+      () => this.wake(),
+    );
+  }
+
+  /** Once the next checkpoint is due while one is still written: what a crash would repeat has a limit. */
+  async #notTooFarAhead({ stopping }: Signals): Promise<void> {
+    if (this.#writer.besideForMs < this.#state.checkpointMs) return;
+    await orAborted(this.#writer.settled, stopping);
   }
 
   /** After everything that was to be written before. */
@@ -341,6 +343,11 @@ export class Feed {
     const given = await state.dispatcher.aside(events, { ...signals, checkpoint });
     const stored = sink.features.ownCheckpoint && given.every(({ type }) => type !== 'retry');
     if (stored && state.place === place) this.#writer.note(checkpoint);
+    this.#settle({ events, results }, given);
+  }
+
+  #settle({ results }: Aside, given: readonly DeliveryResult[]): void {
+    this.#asidesApart = given.every(({ type }) => type === 'retry');
     results.resolve(given);
   }
 

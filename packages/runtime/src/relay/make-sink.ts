@@ -1,18 +1,48 @@
 import { runtimeError } from '../errors/codes.ts';
 import type { CheckpointOwner } from '../log/checkpoint.ts';
-import { OpenedOnUse } from '../sinks/opened-on-use.ts';
-import type { Sink } from '../sinks/sink.ts';
+import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sinks/sink.ts';
 import type { SinkSource } from './relay.ts';
-
-/** Of a sink that could not be made at first. That the relay stores a checkpoint which it stores too does no harm. */
-const features = { order: true, dedupe: false, ownCheckpoint: false };
 
 /** Makes a sink. One that cannot be made is made again at each batch: that is its own trouble, and no other's. */
 export function makeSink(source: SinkSource, owner: CheckpointOwner): Sink {
   try {
     return make(source, owner);
   } catch {
-    return new OpenedOnUse({ name: source.name, features, open: async () => make(source, owner) });
+    return new MadeLater(source, owner);
+  }
+}
+
+class MadeLater implements Sink {
+  readonly #source: SinkSource;
+  readonly #owner: CheckpointOwner;
+  #made: Sink | undefined;
+
+  constructor(source: SinkSource, owner: CheckpointOwner) {
+    this.#source = source;
+    this.#owner = owner;
+  }
+
+  get name(): string {
+    return this.#source.name;
+  }
+
+  /** What it can do is known once it is made. */
+  get features(): SinkFeatures {
+    return this.#made?.features ?? { order: true, dedupe: false, ownCheckpoint: false };
+  }
+
+  async deliver(batch: SinkBatch, options: DeliverOptions): Promise<readonly DeliveryResult[]> {
+    if (this.#made === undefined) {
+      this.#made = make(this.#source, this.#owner);
+      // The batch may have along what such a sink is given by itself.
+      if (this.#made.features.ownCheckpoint)
+        throw new Error('the sink could be made, and is given the batch anew');
+    }
+    return await this.#made.deliver(batch, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#made?.[Symbol.asyncDispose]();
   }
 }
 

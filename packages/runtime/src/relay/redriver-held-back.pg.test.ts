@@ -37,7 +37,9 @@ async function letters(count: number, { relay = 'ours', state = 'redriving' } = 
 /** Stands in for a sink's feed: what it holds back, and what is to become of what it is handed. */
 class Held {
   entities: ReadonlySet<string> = new Set();
-  hand: (events: readonly LoggedEvent[]) => Promise<DeliveryResult> = async () => ({ type: 'delivered' });
+  hand: (events: readonly LoggedEvent[]) => Promise<DeliveryResult | undefined> = async () => ({
+    type: 'delivered',
+  });
 
   /** Runs until `over` holds. */
   async until(over: () => boolean, pool: Pick<Pool, 'query' | 'connect'> = fixture.pool): Promise<void> {
@@ -48,7 +50,7 @@ class Held {
       holdBack: (entities) => void (this.entities = new Set(entities)),
       handAside: async (events) => {
         const result = await this.hand(events);
-        return events.map(() => result);
+        return result && events.map(() => result);
       },
     };
     const redriver = new Redriver({
@@ -79,6 +81,18 @@ test('an entity goes on when its letters are taken, while those of others are st
   };
   await held.until(() => sizes.length === 3 && held.entities.size === 0);
   expect(sizes).toEqual([250, 150, 50]);
+});
+
+test('where it is not known what became of letters, they are handed over again', async () => {
+  await letters(3);
+  const held = new Held();
+  const sizes: number[] = [];
+  held.hand = async (events) => {
+    sizes.push(events.length);
+    return sizes.length === 1 ? undefined : { type: 'delivered' };
+  };
+  await held.until(() => sizes.length === 2 && held.entities.size === 0);
+  expect(sizes).toEqual([3, 3]);
 });
 
 test('an entity is held back soon after it was asked for, though a look takes long, and many letters come first', async () => {

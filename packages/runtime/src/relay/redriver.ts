@@ -141,13 +141,12 @@ export class Redriver {
     this.#trouble = undefined;
     while (!stopping.aborted) {
       const waking = this.#wake.promise;
-      let outcome: 'done' | 'none' | 'ended' = 'done';
-      while (outcome === 'done' && !stopping.aborted) {
+      let done = true;
+      while (done && !stopping.aborted) {
         if (performance.now() >= this.#lookAt) await this.#look();
         else if (performance.now() >= this.#newAt) await this.#lookForNew();
-        outcome = await this.#round(stopping);
+        done = await this.#round(stopping);
       }
-      if (outcome === 'ended') return;
       await this.#rest(waking, stopping);
       this.#wake = deferred();
     }
@@ -216,14 +215,14 @@ export class Redriver {
     this.#options.feed.holdBack(this.#heldBack);
   }
 
-  /** Hands over what is next; `ended`: the feed has. */
-  async #round(stopping: AbortSignal): Promise<'done' | 'none' | 'ended'> {
+  /** Hands over what is next. @returns whether there may be more now */
+  async #round(stopping: AbortSignal): Promise<boolean> {
     const { pool, feed } = this.#options;
     await this.#removeTaken();
     const except = this.#stillResting();
     if (except.length > mostResting) {
       this.#forgetOthers([]);
-      return 'none';
+      return false;
     }
     if (performance.now() >= this.#releaseAt) await this.#release();
     const next = { ...this.#of, except, limits: handLimits };
@@ -233,7 +232,7 @@ export class Redriver {
       letters = await nextLetters(pool, next);
     }
     if (letters.length < handLimits.events) this.#forgetOthers(letters);
-    if (letters.length === 0 || stopping.aborted) return 'none';
+    if (letters.length === 0 || stopping.aborted) return false;
     // They may have been asked for a moment ago.
     for (const { logged } of letters) {
       const entity = entityOf(logged.event);
@@ -243,7 +242,7 @@ export class Redriver {
     try {
       const over = await this.#handOver(letters, stopping);
       // failpoint: redrive.taken
-      return over ? 'done' : 'ended';
+      return over;
     } finally {
       await this.#removeTaken();
       await this.#letGo(letters);
@@ -284,7 +283,7 @@ export class Redriver {
     }
   }
 
-  /** Where others wait behind a letter, each of an entity only once the one before it was taken. @returns whether it came to its end */
+  /** Where others wait behind a letter, each of an entity only once the one before it was taken. @returns whether it is known what became of all */
   async #handOver(letters: readonly Letter[], stopping: AbortSignal): Promise<boolean> {
     const { feed } = this.#options;
     const stuck = new Set<string>();
