@@ -11,13 +11,25 @@ import type { Logger } from '../../telemetry/logger.ts';
 import type { Signals } from '../dispatcher.ts';
 import type { Feed } from '../feed.ts';
 import { ReplayBook } from './replay-book.ts';
-import { markMisfits, nextReplayPart, type ReplayPart, readReplayPage } from './replay-part.ts';
+import {
+  markMisfits,
+  nextReplayPart,
+  type ReplayPage,
+  type ReplayPart,
+  readReplayPage,
+} from './replay-part.ts';
 
 /** What is handed over at a time: what the sink is fed live has it along, or waits for it. */
 const handLimits = { events: 100, bytes: 1_024 * 1_024 };
 
-/** So many times a second something is handed over, where the rate allows it. */
-const handsPerSecond = 20;
+/**
+ * So many times a second something is handed over, where the rate allows it. Along with what is fed live a hand costs no
+ * trip of its own, and the fewer are in it, the less is what goes with them slowed down.
+ */
+const handsPerSecond = { along: 80, apart: 20 };
+
+/** So many hands are read at a time: a look at the table has its price, too. */
+const handsPerPage = 4;
 
 /** How long what was turned away rests. Milliseconds. */
 const rest = { least: 100, most: 60_000 };
@@ -131,15 +143,21 @@ export class Replayer {
   async #replay(book: ReplayBook, signal: AbortSignal): Promise<void> {
     const { pool } = this.#options;
     const { part } = book;
+    const { ownCheckpoint } = this.#options.feed.sink.features;
     const pace = new Pace(part.eventsPerSecond / part.shards);
-    const limits = { ...handLimits, events: Math.min(handLimits.events, pace.share) };
+    const share = pace.share(ownCheckpoint ? handsPerSecond.apart : handsPerSecond.along);
+    const size = Math.min(handLimits.events, share);
+    const limits = { ...handLimits, events: size * (ownCheckpoint ? 1 : handsPerPage) };
     for (let goesOn = true; goesOn; ) {
       const page = await readReplayPage(pool, { part, after: book.at, limits });
-      const handed = await this.#hand(page.events, { book, pace, signal });
-      if (handed !== undefined) book.pass(page.upTo, handed);
-      if (handed !== undefined && !book.due && !book.finished && !signal.aborted) continue;
-      // failpoint: replay.handed
-      goesOn = (await book.save()) && handed !== undefined && !signal.aborted;
+      for (const { events, upTo } of handsOf(page, size)) {
+        const handed = await this.#hand(events, { book, pace, signal });
+        if (handed !== undefined) book.pass(upTo, handed);
+        if (handed !== undefined && !book.due && !book.finished && !signal.aborted) continue;
+        // failpoint: replay.handed
+        goesOn = (await book.save()) && handed !== undefined && !signal.aborted;
+        if (!goesOn) break;
+      }
     }
   }
 
@@ -174,16 +192,30 @@ export class Replayer {
   }
 }
 
+/** A page in hands of so many events, one at least: also where there are none, it is known up to where. */
+function* handsOf({ events, upTo }: ReplayPage, size: number): Generator<ReplayPage> {
+  let from = 0;
+  for (; from + size < events.length; from += size) {
+    const hand = events.slice(from, from + size);
+    yield { events: hand, upTo: hand.at(-1)?.event.seq ?? upTo };
+  }
+  yield { events: events.slice(from), upTo };
+}
+
 /** Keeps to so many events a second; what was not used is made up for within a fifth of a second only. */
 class Pace {
-  /** How many may be handed over at a time, so that it is done evenly. At least 1. */
-  readonly share: number;
+  readonly #perSecond: number;
   readonly #perEventMs: number;
   #next = 0;
 
   constructor(perSecond: number) {
+    this.#perSecond = perSecond;
     this.#perEventMs = 1_000 / perSecond;
-    this.share = Math.max(1, Math.ceil(perSecond / handsPerSecond));
+  }
+
+  /** How many may be handed over at a time, so that it is done evenly. At least 1. */
+  share(hands: number): number {
+    return Math.max(1, Math.ceil(this.#perSecond / hands));
   }
 
   async wait(events: number, signal: AbortSignal): Promise<void> {
