@@ -149,12 +149,14 @@ function snapshotOf(transactions: readonly SimulatedTransaction[]): Snapshot {
 /** What a reader of the simulated WAL gets, some events at a time: transactions span batches as they do in life. */
 export class SimulatedReader {
   readonly #log: SimulatedLog;
-  #transaction = 0;
+  #transaction: number;
   #event = 0;
   #readTo: Lsn = zeroLsn;
 
-  constructor(log: SimulatedLog) {
+  /** @param from the first transaction that the slot sends */
+  constructor(log: SimulatedLog, from = 0) {
     this.#log = log;
+    this.#transaction = from;
   }
 
   get readTo(): Lsn {

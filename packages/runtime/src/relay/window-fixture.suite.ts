@@ -16,12 +16,19 @@ export interface OpenedWindow {
   readonly feed: (most?: number) => Ticket[];
 }
 
+/** What a process finds that begins anew: the log, and a slot that sends it from this transaction on. */
+export interface Reopened {
+  readonly log: SimulatedLog;
+  readonly from: number;
+  readonly barrier: Snapshot;
+}
+
 /** @param limit how many small events it may hold */
-export function openWindow(limit = 1_000): OpenedWindow {
-  const log = new SimulatedLog();
-  const reader = new SimulatedReader(log);
+export function openWindow(limit = 1_000, reopened?: Reopened): OpenedWindow {
+  const { log, from, barrier } = reopened ?? { log: new SimulatedLog(), from: 0, barrier: Snapshot.nothing };
+  const reader = new SimulatedReader(log, from);
   const window = new Window(limit * size);
-  window.start(Snapshot.nothing);
+  window.start(barrier);
   const feed = (most = 1_000): Ticket[] => {
     const batch = reader.read(most);
     return window.push(batch, reader.readTo);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { beginning, comparePositions } from '../log/outbox-event.ts';
+import { beginning, comparePositions, type LoggedEvent } from '../log/outbox-event.ts';
 import { Snapshot } from '../log/snapshot.ts';
 import { type SimulatedTransaction, seqs } from './event-fixture.suite.ts';
 import type { Place } from './window.ts';
@@ -20,6 +20,7 @@ const weights = {
   look: 2,
   join: 2,
   leave: 1,
+  restart: 1,
 } as const;
 
 type Step = keyof typeof weights;
@@ -54,13 +55,17 @@ class SimulatedSink {
 
 /** Sinks come and go while transactions are written, shown, read, forgotten in any order. */
 export class Play {
-  readonly #open: OpenedWindow;
+  #open: OpenedWindow;
+  /** How many events of the log are before the first one of the window. */
+  #before = 0;
+  readonly #limit: number;
   readonly #sinks = [new SimulatedSink(), new SimulatedSink(), new SimulatedSink()];
   readonly #forgotten = new Set<SimulatedTransaction>();
   /** Whether snapshots are taken only while the sink pins, as {@link Window.canJoin} asks for. */
   readonly #pinsFirst: boolean;
 
   constructor(limit: number, pinsFirst: boolean) {
+    this.#limit = limit;
     this.#open = openWindow(limit);
     this.#pinsFirst = pinsFirst;
   }
@@ -81,6 +86,7 @@ export class Play {
       look: () => this.#look(sink),
       join: () => this.#join(sink),
       leave: () => this.#leave(sink),
+      restart: () => this.#restart(),
     };
     work[op]();
     assert.ok(window.bytes >= 0);
@@ -143,7 +149,7 @@ export class Play {
   #store({ place }: SimulatedSink): void {
     const { window, log } = this.#open;
     if (place === undefined) return;
-    const delivered = seqs(log.events).length === 0 ? undefined : log.events[place.delivered - 1]?.position;
+    const delivered = log.events[this.#before + place.delivered - 1]?.position;
     if (delivered !== null && place.delivered <= window.end) store(place, delivered);
   }
 
@@ -183,5 +189,23 @@ export class Play {
     this.#open.window.leave(sink.place);
     sink.place = undefined;
     this.#look(sink);
+  }
+
+  /** The process ends at any moment, and another one goes on with what is stored. The server sends what it was not told to forget. */
+  #restart(): void {
+    const { log } = this.#open;
+    const unknown = log.wal.findIndex((each) => each.events.length > 0 && !this.#forgotten.has(each));
+    const from = unknown === -1 ? log.wal.length : unknown;
+    this.#before = log.wal.slice(0, from).reduce((sum, { events }) => sum + events.length, 0);
+    this.#open = openWindow(this.#limit, { log, from, barrier: log.snapshot() });
+    for (const sink of this.#sinks) {
+      const { durable = beginning } = sink.place ?? {};
+      const live = comparePositions(durable, beginning) > 0;
+      sink.pinned = false;
+      sink.place = live ? this.#open.window.resume(durable) : undefined;
+      const stored = ({ position, txId }: LoggedEvent): boolean =>
+        live ? position !== null && comparePositions(position, durable) <= 0 : sink.snapshot.sees(txId);
+      sink.has = new Set(seqs(log.events.filter(stored)));
+    }
   }
 }
