@@ -71,6 +71,8 @@ export class SimulatedLog {
   readonly transactions: SimulatedTransaction[] = [];
   /** Those with a commit record, in the order of the WAL. */
   readonly wal: SimulatedTransaction[] = [];
+  /** Those without one. */
+  readonly #open: SimulatedTransaction[] = [];
   #lsn = 0x1000n;
   #seq = 0;
 
@@ -95,13 +97,13 @@ export class SimulatedLog {
       ticket: { endLsn: zeroLsn },
     };
     this.transactions.push(transaction);
+    this.#open.push(transaction);
     return transaction;
   }
 
   /** Writes the commit record of the n-th of those that have none. */
   write(nth: number, entity: string | null = null): SimulatedTransaction | undefined {
-    const open = this.transactions.filter(({ lsn }) => lsn === zeroLsn);
-    const transaction = open[nth % open.length];
+    const [transaction] = this.#open.splice(nth % this.#open.length, 1);
     if (transaction === undefined) return undefined;
     const lsn = toLsn(this.#lsn);
     const { txId } = transaction;
