@@ -17,7 +17,18 @@ describe('what a run is where nothing else is asked for', () => {
   test.each(mutants)('what shows the mutant $name', ({ name, ...mutant }) => {
     const { kills, failpoints, freezes = 0, sources, nats = 0, operated = false } = mutant;
     const hits = failpoints === undefined ? 0 : 3;
-    const usual = { kills, freezes, sources, nats, hits, events: 1_000, failpoints, operated };
+    const { afterDeadLetter = 'continue' } = mutant;
+    const usual = {
+      kills,
+      freezes,
+      sources,
+      nats,
+      hits,
+      events: 1_000,
+      failpoints,
+      operated,
+      afterDeadLetter,
+    };
     expect(readCrashOptions(['--mutant', name])).toMatchObject(usual);
   });
 
@@ -37,6 +48,16 @@ test('a sink into NATS, of one server or of three', () => {
   expect(() => readCrashOptions(['--nodes', '3'])).toThrow('--nodes wants --sink nats');
   expect(() => readCrashOptions(['--sink', 'nats', '--nodes', '2'])).toThrow('--nodes is 1 or 3');
   expect(() => readCrashOptions(['--sink', 'kafka'])).toThrow('--sink is nats');
+});
+
+test('later events of an entity wait behind a letter in the stream, or go on', () => {
+  const wait = ['--after-dead-letter', 'wait'];
+  expect(readCrashOptions([]).afterDeadLetter).toBe('continue');
+  expect(readCrashOptions(['--sink', 'nats', ...wait]).afterDeadLetter).toBe('wait');
+  expect(readCrashOptions(['--mutant', 'letters-hold-nothing']).afterDeadLetter).toBe('wait');
+  expect(() => readCrashOptions(wait)).toThrow('--after-dead-letter wait wants --sink nats');
+  const wrong = ['--sink', 'nats', '--after-dead-letter', 'stop'];
+  expect(() => readCrashOptions(wrong)).toThrow('--after-dead-letter is continue or wait');
 });
 
 test('failpoints that are named are hit, of a mutant, too', () => {

@@ -22,6 +22,8 @@ export interface CrashOptions {
   readonly sources: 'wal' | 'table';
   /** Servers of a NATS sink beside the webhooks and the file; 0: there is none. */
   readonly nats: 0 | 1 | 3;
+  /** What becomes of later events of an entity that has a dead letter in the stream: they go on, or wait behind it. */
+  readonly afterDeadLetter: 'continue' | 'wait';
   /** Whether replays, redrives and rewinds are ordered meanwhile. */
   readonly operated: boolean;
   /** Undefined: the program as it is. */
@@ -45,6 +47,9 @@ export const usage = `usage: npm run crash -- [options]
                    what the relay reads (default wal, or what shows the mutant)
   --sink nats      a sink into NATS JetStream beside the webhooks and the file, its server killed like the others
   --nodes 1|3      how many servers (default 1); of three the leader is killed, and now and then all
+  --after-dead-letter continue|wait
+                   what becomes of later events of an entity with a dead letter in the stream (default continue); with
+                   wait the stream must have each entity in order, letters included
   --mutant NAME    a wrong program, which must be convicted
   --json           one object at the end
 
@@ -66,7 +71,7 @@ ${mutants.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
 
 type Usual = Pick<
   CrashOptions,
-  'kills' | 'hits' | 'failpoints' | 'freezes' | 'events' | 'sources' | 'nats' | 'operated'
+  'kills' | 'hits' | 'failpoints' | 'freezes' | 'events' | 'sources' | 'nats' | 'afterDeadLetter' | 'operated'
 >;
 
 /** What a run is where nothing else is asked for. */
@@ -77,14 +82,16 @@ const ofTheProgram: Usual = {
   events: 2_000,
   sources: 'wal',
   nats: 0,
+  afterDeadLetter: 'continue',
   operated: true,
 };
 
 /** What shows a mutant, and soon: a fault need not come at every failpoint. */
 function ofMutant(mutant: Mutant): Usual {
   const { kills, failpoints, freezes = 0, sources, nats = 0, operated = false } = mutant;
+  const { afterDeadLetter = 'continue' } = mutant;
   const hits = failpoints === undefined ? 0 : ofTheProgram.hits;
-  return { kills, hits, failpoints, freezes, events: 1_000, sources, nats, operated };
+  return { kills, hits, failpoints, freezes, events: 1_000, sources, nats, afterDeadLetter, operated };
 }
 
 /** Reads the words after the program's name. @throws TypeError saying what is wrong with them */
@@ -103,6 +110,7 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
       sources: { type: 'string' },
       sink: { type: 'string' },
       nodes: { type: 'string' },
+      'after-dead-letter': { type: 'string' },
       mutant: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
@@ -113,6 +121,12 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
   if (postgres !== '15' && postgres !== '18') throw new TypeError(`--postgres is 15 or 18, not ${postgres}`);
   if (sources !== 'wal' && sources !== 'table')
     throw new TypeError(`--sources is wal or table, not ${sources}`);
+  const afterDeadLetter = values['after-dead-letter'] ?? usual.afterDeadLetter;
+  if (afterDeadLetter !== 'continue' && afterDeadLetter !== 'wait')
+    throw new TypeError(`--after-dead-letter is continue or wait, not ${afterDeadLetter}`);
+  const nats = natsOf(values, usual.nats);
+  if (afterDeadLetter === 'wait' && nats === 0)
+    throw new TypeError('--after-dead-letter wait wants --sink nats');
   const asked = values.failpoints?.split(',');
   const hits = whole('hits', values.hits ?? (asked === undefined ? usual : ofTheProgram).hits, 0);
   if (asked !== undefined && hits === 0) throw new TypeError('--failpoints wants --hits of 1 or more');
@@ -126,7 +140,8 @@ export function readCrashOptions(args: readonly string[]): CrashOptions {
     rate: whole('rate', values.rate, 1),
     postgres,
     sources,
-    nats: natsOf(values, usual.nats),
+    nats,
+    afterDeadLetter,
     operated: usual.operated,
     mutant,
     json: values.json,

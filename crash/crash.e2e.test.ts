@@ -27,6 +27,7 @@ const small: Omit<RunCrashOptions, 'signal'> = {
   postgres: '18',
   sources: 'wal',
   nats: 0,
+  afterDeadLetter: 'continue',
   operated: true,
   mutant: undefined,
   stallMs: 30_000,

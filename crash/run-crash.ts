@@ -116,6 +116,7 @@ async function setUpAndRun(
     configFile: join(folder.path, 'event-runtime.config.json'),
     source: sources,
     natsServers: broker?.urls ?? [],
+    afterDeadLetter: options.afterDeadLetter,
     secretKey: SecretBox.newKey(),
     onFailure: (error) => failure.abort(error),
   };
@@ -231,13 +232,14 @@ class Run {
       stream:
         inStream === undefined ? undefined : { sink: natsSink, arrivals: inStream, subjectOf: natsSubjectOf },
       replays: await readReplays(pool),
-      redrives: operator?.redrives ?? { poisonedAt: [], requests: [] },
+      redrives: operator?.redrives ?? { poisonedAt: [], requests: [], letters: 0 },
+      lettersHold: this.#options.afterDeadLetter === 'wait',
     });
   }
 
   async #result(): Promise<CrashResult> {
     const { pool, relay, broker, traffic, writers, killer, failpoints, startedAt } = this.#stage;
-    const { seed, postgres, sources, nats, mutant, hits } = this.#options;
+    const { seed, postgres, sources, nats, afterDeadLetter, mutant, hits } = this.#options;
     await relay.stop();
     this.#read();
     const ledger = await readLedger(pool);
@@ -249,7 +251,7 @@ class Run {
     const table = failpointTable(killer.records, { failpoints, inFlightAt });
     const { twice, replayed, redriven, ...verdict } = await this.#judge(ledger, inStream);
     return crashResult(await this.#traced(verdict), {
-      ...{ seed, postgres, sources, nats, twice, replayed, redriven },
+      ...{ seed, postgres, sources, nats, afterDeadLetter, twice, replayed, redriven },
       ...{ mutant: mutant?.name ?? null, events: ledger.length },
       ...kills,
       killsOf: byTarget,

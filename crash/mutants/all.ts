@@ -3,7 +3,7 @@ import { checkpointFirst } from './checkpoint-first.ts';
 import type { Mutant } from './mutant.ts';
 import { natsDropsFromSubjects, natsIgnoresAcks, natsResendsOutOfOrder } from './nats.ts';
 import { noFencing } from './no-fencing.ts';
-import { redriveRemovesEarly, redriveReorders } from './redrive.ts';
+import { lettersHoldNothing, redriveRemovesEarly, redriveReorders } from './redrive.ts';
 import { relayReorders } from './relay-reorders.ts';
 import { replaySavesEarly } from './replay-saves-early.ts';
 import { retryReorders } from './retry-reorders.ts';
@@ -27,4 +27,5 @@ export const mutants: readonly Mutant[] = [
   replaySavesEarly,
   redriveRemovesEarly,
   redriveReorders,
+  lettersHoldNothing,
 ];

@@ -16,6 +16,8 @@ export interface Mutant {
   readonly freezes?: number;
   /** Where the relay is killed so that it shows, three times each. Default: nowhere, random kills show it. */
   readonly failpoints?: readonly string[];
+  /** What becomes of later events of an entity with a dead letter, where it shows. Default `continue`. */
+  readonly afterDeadLetter?: 'continue' | 'wait';
   /** Whether it shows only where replays, redrives and rewinds are ordered. Default false. */
   readonly operated?: boolean;
   /** What must go before a kill so that it shows; undefined: it shows at any. */

@@ -43,3 +43,22 @@ export const redriveReorders: Mutant = {
     },
   ],
 };
+
+/** Where later events of an entity go on behind a letter this is right. */
+export const lettersHoldNothing: Mutant = {
+  name: 'letters-hold-nothing',
+  about: 'later events of an entity pass a dead letter behind which they are to wait',
+  sources: 'wal',
+  nats: 1,
+  afterDeadLetter: 'wait',
+  kills: 4,
+  failpoints: ['redrive.taken'],
+  operated: true,
+  patches: [
+    {
+      file: 'runtime/dist/relay/feed.js',
+      find: 'waits: parked === undefined ? undefined : (logged) => parked.has(logged),',
+      replace: 'waits: undefined,',
+    },
+  ],
+};

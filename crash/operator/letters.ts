@@ -30,6 +30,7 @@ const mostSettleMs = 8_000;
 export class Letters {
   readonly #options: LettersOptions;
   readonly #poisonedAt: number[] = [];
+  #letters = 0;
   readonly #requests: { startedAt: number; answeredAt: number }[] = [];
 
   constructor(options: LettersOptions) {
@@ -37,7 +38,7 @@ export class Letters {
   }
 
   get redrives(): Redrives {
-    return { poisonedAt: this.#poisonedAt, requests: this.#requests };
+    return { poisonedAt: this.#poisonedAt, requests: this.#requests, letters: this.#letters };
   }
 
   /** @param restMs between the end of the poison and the redrive: newer events pass meanwhile */
@@ -75,7 +76,8 @@ export class Letters {
     const startedAt = Date.now();
     let broken = true;
     try {
-      await requestRedrive(client, { sink }, { by: 'crash' });
+      const { letters } = await requestRedrive(client, { sink }, { by: 'crash' });
+      this.#letters += letters;
       broken = false;
     } finally {
       // Also where the answer was cut off: from now on it is settled what became of it.

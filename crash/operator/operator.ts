@@ -45,7 +45,7 @@ export class Operator {
 
   /** When events were made poison, and their letters redriven. */
   get redrives(): Redrives {
-    return this.#letters?.redrives ?? { poisonedAt: [], requests: [] };
+    return this.#letters?.redrives ?? { poisonedAt: [], requests: [], letters: 0 };
   }
 
   /** Orders until `stopping`; what is under way then is finished. */

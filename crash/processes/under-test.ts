@@ -22,6 +22,8 @@ export interface Site {
   readonly source: 'wal' | 'table';
   /** Servers of the sink into NATS; none: there is no such sink. */
   readonly natsServers: readonly string[];
+  /** Of the sink into NATS. */
+  readonly afterDeadLetter: 'continue' | 'wait';
   readonly secretKey: string;
   readonly onFailure: (error: Error) => void;
 }
@@ -60,7 +62,9 @@ export async function prepare(site: Site, signal: AbortSignal): Promise<void> {
   const configuration = { sinks, relay: { source: site.source }, http: { port: 0 } };
   const servers = site.natsServers;
   if (servers.length > 0) {
-    sinks.push({ type: 'nats', name: natsSink, servers, stream: { name: stream, replicas: servers.length } });
+    const { afterDeadLetter } = site;
+    const into = { name: stream, replicas: servers.length };
+    sinks.push({ type: 'nats', name: natsSink, servers, stream: into, afterDeadLetter });
     Object.assign(configuration, { routes: natsRoutes(natsSink, ['webhooks', fileSink]) });
   }
   await writeFile(site.configFile, JSON.stringify(configuration));

@@ -12,6 +12,7 @@ const counts: CrashCounts = {
   killsInFlight: 2,
   freezes: 0,
   nats: 0,
+  afterDeadLetter: 'continue',
   twice: 0,
   replayed: 0,
   redriven: 0,

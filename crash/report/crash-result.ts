@@ -39,7 +39,9 @@ export interface CrashResult {
   readonly twice: number;
   /** Events that replays were to bring once more, once for each replay. */
   readonly replayed: number;
-  /** Events that came late into the stream, which had refused them, after their letters were asked for. */
+  /** Whether later events of an entity waited behind its dead letters in the stream. */
+  readonly afterDeadLetter: 'continue' | 'wait';
+  /** See {@link WholeVerdict.redriven}. */
   readonly redriven: number;
   readonly killsOf: Readonly<Record<Target, number>>;
   readonly failpoints: readonly FailpointCount[];

@@ -17,7 +17,7 @@ export function terminalReport(result: CrashResult): string {
     `${result.events} events in ${transactions.committed} transactions; ${transactions.rolledBack} rolled back, ${transactions.unknown} cut off`,
     `${result.kills} kills, ${result.killsInFlight} with work in flight: ` +
       `relay ${killsOf.relay}, PostgreSQL ${killsOf.postgres}, receiver ${killsOf.receiver}${result.nats === 0 ? '' : `, NATS ${killsOf.nats}`}; ${result.freezes} after a replica was stopped past its lease`,
-    `${result.replayed} replayed, ${result.redriven} redriven`,
+    `${result.replayed} replayed, ${result.redriven} redriven${result.afterDeadLetter === 'wait' ? ', with later events of an entity behind its letters' : ''}`,
     '',
     `lost ${result.lost}, phantom ${result.phantom}, reordered ${result.reordered}, corrupted ${result.corrupted}; ` +
       `${result.duplicates} duplicates${result.nats === 0 ? '' : `, ${result.twice} twice in the stream of ${result.nats} servers`}`,

@@ -24,7 +24,11 @@ function came(text: string): Arrival[] {
 const live = '1 2 3 4 5 6';
 
 /** A replay of 2, 4 and 5 into each of two sinks, one of them a stream. */
-function judged(inFile: string, inStream: string, requestedAt = 0): WholeVerdict {
+function judged(
+  inFile: string,
+  inStream: string,
+  { requestedAt = 0, lettersHold = false } = {},
+): WholeVerdict {
   return judgeAll(ledger, {
     sinks: [{ sink: 'file', arrivals: came(inFile) }],
     stream: { sink: 'nats', arrivals: came(inStream) },
@@ -35,7 +39,9 @@ function judged(inFile: string, inStream: string, requestedAt = 0): WholeVerdict
     redrives: {
       poisonedAt: requestedAt === 0 ? [] : [1],
       requests: requestedAt === 0 ? [] : [{ startedAt: requestedAt, answeredAt: requestedAt }],
+      letters: requestedAt === 0 ? 0 : 2,
     },
+    lettersHold,
   });
 }
 
@@ -74,16 +80,30 @@ test('a copy of what the stream has forgotten is no fault there, nor are gaps be
 test('a letter that was redriven may be late, in the stream and nowhere else', () => {
   const replayed = ['2:f 4:f 5:f', '2:n 4:n 5:n'];
   const late = '1 2 4 5 3 6';
-  expect(judged(`${live} ${replayed[0]}`, `${late} ${replayed[1]}`, 4)).toMatchObject({
+  expect(judged(`${live} ${replayed[0]}`, `${late} ${replayed[1]}`, { requestedAt: 4 })).toMatchObject({
     ...right,
     redriven: 1,
   });
-  expect(judged(`${late} ${replayed[0]}`, `${live} ${replayed[1]}`, 4)).toMatchObject({
+  expect(judged(`${late} ${replayed[0]}`, `${live} ${replayed[1]}`, { requestedAt: 4 })).toMatchObject({
     ...right,
     reordered: 1,
   });
-  expect(judged(`${live} ${replayed[0]}`, `1 2 4 5 6 ${replayed[1]}`, 4)).toMatchObject({
+  expect(judged(`${live} ${replayed[0]}`, `1 2 4 5 6 ${replayed[1]}`, { requestedAt: 4 })).toMatchObject({
     ...right,
     lost: 1,
+  });
+});
+
+test('where later events wait behind a letter, none may be late', () => {
+  const replayed = ['2:f 4:f 5:f', '2:n 4:n 5:n'];
+  const how = { requestedAt: 4, lettersHold: true };
+  expect(judged(`${live} ${replayed[0]}`, `${live} ${replayed[1]}`, how)).toMatchObject({
+    ...right,
+    redriven: 2,
+  });
+  expect(judged(`${live} ${replayed[0]}`, `1 2 4 5 3 6 ${replayed[1]}`, how)).toMatchObject({
+    ...right,
+    redriven: 2,
+    reordered: 1,
   });
 });

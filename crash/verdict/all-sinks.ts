@@ -20,6 +20,8 @@ export interface Evidence {
   readonly stream: Deliveries | undefined;
   readonly replays: readonly OrderedReplay[];
   readonly redrives: Redrives;
+  /** Later events of an entity wait behind a dead letter of it: there is no good reason to come late. */
+  readonly lettersHold: boolean;
 }
 
 export interface WholeVerdict extends Verdict {
@@ -27,7 +29,10 @@ export interface WholeVerdict extends Verdict {
   readonly twice: number;
   /** Events that replays were to bring, once for each replay. */
   readonly replayed: number;
-  /** Events that came late into the stream, which had refused them, after their letters were asked for. */
+  /**
+   * Events that came late into the stream, which had refused them, after their letters were asked for; where letters hold
+   * and none may be late, how many were asked for.
+   */
   readonly redriven: number;
 }
 
@@ -37,7 +42,9 @@ export function judgeAll(ledger: readonly LedgerEntry[], evidence: Evidence): Wh
   const { stream, forgotten } = withoutForgotten(evidence.stream);
   const all = stream === undefined ? evidence.sinks : [...evidence.sinks, stream];
   const unmarked = stream?.arrivals.filter(({ replay }) => replay === undefined) ?? [];
-  const { late, redriven, passed } = findRedriven(ledger, { arrivals: unmarked, redrives });
+  const { late, redriven, passed } = evidence.lettersHold
+    ? { late: new Set<string>(), redriven: redrives.letters, passed: [] }
+    : findRedriven(ledger, { arrivals: unmarked, redrives });
   const verdicts: Verdict[] = [];
   let twice = 0;
   for (const deliveries of all) {

@@ -29,6 +29,7 @@ const redrives: Redrives = {
     { startedAt: 20, answeredAt: 22 },
     { startedAt: 60, answeredAt: 62 },
   ],
+  letters: 0,
 };
 
 function found(
@@ -59,7 +60,11 @@ test('what was refused, and is handed over again after a crash, is late without 
 test.each([
   ['too small to be poison', 'a1@1 a3@12 a2@25', redrives],
   ['passed before anything was poison', 'a2@9 a1@25', redrives],
-  ['passed while nothing was ever poison', 'a2@12 a1@25', { poisonedAt: [], requests: redrives.requests }],
+  [
+    'passed while nothing was ever poison',
+    'a2@12 a1@25',
+    { poisonedAt: [], requests: redrives.requests, letters: 0 },
+  ],
 ] as const)('an event may not be late: %s', (_name, text, of) => {
   expect(found(text, of).late).toEqual([]);
 });

@@ -8,6 +8,8 @@ export interface Redrives {
   readonly poisonedAt: readonly number[];
   /** In order; `answeredAt`: when it was settled what became of the request. */
   readonly requests: ReadonlyArray<{ readonly startedAt: number; readonly answeredAt: number }>;
+  /** How many letters were asked for, as the product answers. */
+  readonly letters: number;
 }
 
 /** An event that passed a letter of its entity which was to come before. */
