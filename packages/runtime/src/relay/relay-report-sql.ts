@@ -1,5 +1,5 @@
 import { type SlotReaderRow, slotReaderColumns } from '../replication/slot-reader.ts';
-import { type ReplayWait, replayWaitSql } from './replay/replay-waits.ts';
+import { type ReplayWait, replayWaitSql, troubleSql } from './replay/replay-waits.ts';
 
 export interface ServerRow {
   readonly at: string;
@@ -144,7 +144,7 @@ select r.replay_id as id, r.sink, greatest(r.total - p.done, 0)::float8 as remai
        greatest(extract(epoch from clock_timestamp() - greatest(r.changed_at, p.moved_at)), 0)::float8 as still_seconds
   from running r
  cross join lateral (
-   select sum(x.delivered + x.rejected) as done, max(x.trouble) as trouble,
+   select sum(x.delivered + x.rejected) as done, ${troubleSql('x')} as trouble,
           min(x.updated_at) filter (where x.finished_at is null) as moved_at
      from event_runtime.replay_part x where x.replay_id = r.replay_id
  ) p

@@ -9,6 +9,7 @@ const waitTexts: Readonly<Record<ReplayWait, (sink: string) => string>> = {
   feed: (sink) => `the relay that runs does not feed sink ${sink} (is it in its configuration?)`,
   resume: (sink) => `sink ${sink} is paused`,
   replay: () => 'an older replay of the sink goes first',
+  sink: (sink) => `sink ${sink} has not yet had all that is as old`,
 };
 
 /** Why a running replay is not handed over; undefined: nothing is known to be in the way. */

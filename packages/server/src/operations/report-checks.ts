@@ -203,7 +203,7 @@ function replayCheck({ replays }: RelayReport, most: number): Check {
   if (first === undefined) return ok({ ...about, seen: replaysText(replays) });
   const { id, sink, stalledSeconds } = first;
   const others = still.length === 1 ? '' : `, and ${still.length - 1} more`;
-  const why = hindranceText(first) ?? 'it waits until its sink has had older events in their own turn';
+  const why = hindranceText(first) ?? 'nothing is known to be in the way';
   return warn({
     ...about,
     seen: `${id} for sink ${sink} for ${secondsText(stalledSeconds)}: ${why}${others}`,

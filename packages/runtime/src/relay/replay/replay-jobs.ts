@@ -1,7 +1,7 @@
 import type { ClientBase, Pool } from 'pg';
 import { runtimeError } from '../../errors/codes.ts';
 import { Snapshot } from '../../log/snapshot.ts';
-import { type ReplayWait, replayWaitSql } from './replay-waits.ts';
+import { type ReplayWait, replayWaitSql, troubleSql } from './replay-waits.ts';
 import { checkSelection, type ReplaySelection, type StoredSelection, selectionSql } from './selection.ts';
 
 type Queryable = Pick<ClientBase | Pool, 'query'>;
@@ -229,7 +229,7 @@ interface ReplayRow extends Omit<Replay, 'selection' | 'total' | 'delivered' | '
 const replaysSql = `select r.replay_id as id, r.relay, r.sink, r.selection,
     case when bool_and(p.finished_at is not null) then 'done' else r.state end as state, r.total::text,
     sum(p.delivered)::text as delivered, sum(p.rejected)::text as rejected,
-    r.events_per_second as "eventsPerSecond", max(p.trouble) as trouble,
+    r.events_per_second as "eventsPerSecond", ${troubleSql('p')} as trouble,
     ${replayWaitSql} as "waitsFor",
     ${iso('r.created_at')} as "createdAt", ${iso('greatest(r.changed_at, max(p.updated_at))')} as "updatedAt"
   from event_runtime.replay r join event_runtime.replay_part p using (replay_id)`;

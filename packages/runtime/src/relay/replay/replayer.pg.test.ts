@@ -165,10 +165,17 @@ describe.each([
     await fixture.emit({ payload: '2' });
     await fixture.emit({ payload: '3', entityKey: 'another' });
     const { id } = await replay({ eventsPerSecond: 1_000 });
-    await sleep(200);
-    expect(await getReplay(fixture.pool, { relay: fixture.slot, id })).toMatchObject({ delivered: 0 });
+    expect(await reaches(id, ({ waitsFor }) => waitsFor === 'sink')).toMatchObject({
+      delivered: 0,
+      trouble: null,
+    });
+    const { replays } = await relayReport(fixture.pool, { relay: fixture.slot, slot: fixture.slot });
+    expect(replays).toMatchObject([{ id, waitsFor: 'sink', trouble: null }]);
     waits.resolve();
-    expect(await reaches(id, ({ state }) => state === 'done')).toMatchObject({ delivered: 3 });
+    expect(await reaches(id, ({ state }) => state === 'done')).toMatchObject({
+      delivered: 3,
+      waitsFor: null,
+    });
     const marks = sink.events.map(
       ({ event }) => `${event.payload.toString()}${event.replay === id ? ' again' : ''}`,
     );

@@ -18,6 +18,7 @@ import {
   type ReplayPart,
   readReplayPage,
 } from './replay-part.ts';
+import { sinkIsBehind } from './replay-waits.ts';
 
 /** What is handed over at a time: what the sink is fed live has it along, or waits for it. */
 const handLimits = { events: 100, bytes: 1_024 * 1_024 };
@@ -113,7 +114,7 @@ export class Replayer {
     const signal = AbortSignal.any([stopping, over.signal]);
     const book = new ReplayBook(part, { pool, sink: this.sink, owner, saveMs });
     try {
-      if (!(await this.#turn(part, signal))) return over.signal.aborted;
+      if (!(await this.#turn(book, signal))) return over.signal.aborted;
       logger.info('relay.replay.begun', { sink: this.sink, replay: part.id });
       await this.#replay(book, signal);
       if (book.finished) logger.info('relay.replay.finished', { sink: this.sink, replay: part.id });
@@ -127,14 +128,16 @@ export class Replayer {
    * Waits until the sink has had, in their own turn, all events that are as old as those of the replay: handed over
    * aside before, they would be there too early.
    *
-   * @returns false: the signal came first
+   * @returns false: the signal came first, or it is to go on no more
    */
-  async #turn(part: ReplayPart, signal: AbortSignal): Promise<boolean> {
+  async #turn(book: ReplayBook, signal: AbortSignal): Promise<boolean> {
     const { pool, feed, saveMs } = this.#options;
+    const { part } = book;
     const shard = part.shards === 1 ? undefined : { index: part.shard, count: part.shards };
     while (!signal.aborted) {
       const oldest = await oldestUnread(pool, { state: feed.checkpoint, shard });
       if (oldest === undefined || oldest.seq > part.upToSeq) return true;
+      if (!(await book.note(sinkIsBehind))) return false;
       await sleep(saveMs, undefined, { signal }).catch(() => undefined);
     }
     return false;
