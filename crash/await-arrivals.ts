@@ -5,6 +5,7 @@ import type { Operator } from './operator/operator.ts';
 import { type Broker, stream } from './processes/broker.ts';
 import { fileSink, natsSink } from './processes/under-test.ts';
 import { readFileArrivals } from './receiver/file-arrivals.ts';
+import { readNatsArrivals } from './receiver/nats-arrivals.ts';
 import type { Traffic } from './verdict/traffic.ts';
 import { readLedger, readReplays } from './workload/ledger.ts';
 
@@ -29,17 +30,15 @@ export async function awaitArrivals(options: AwaitArrivalsOptions): Promise<void
   const replays = await readReplays(pool);
   const marked = (sink: string): string[] =>
     replays.filter((each) => each.sink === sink).flatMap(({ id, eventIds: ids }) => ids.map(keyOf(id)));
-  const wanted = {
-    file: [...eventIds, ...marked(fileSink)],
-    stream: eventIds.length + marked(natsSink).length,
-  };
+  const wanted = { file: [...eventIds, ...marked(fileSink)], stream: [...eventIds, ...marked(natsSink)] };
   let [moved, movedAt] = [0, performance.now()];
   for (;;) {
     await operator?.redriveRest();
     const file = await inFile(options);
     const inStream = await inStreamOf(options.broker);
-    const all = inStream === undefined || inStream >= wanted.stream;
-    if (all && eventIds.every((id) => traffic.has(id)) && wanted.file.every((key) => file.has(key))) break;
+    const enough = inStream === undefined || inStream >= wanted.stream.length;
+    const others = eventIds.every((id) => traffic.has(id)) && wanted.file.every((key) => file.has(key));
+    if (enough && others && (await streamHas(options.broker, wanted.stream))) break;
     const come = traffic.arrived + file.size + (inStream ?? 0);
     if (come !== moved) [moved, movedAt] = [come, performance.now()];
     if (performance.now() - movedAt > quietMs) return;
@@ -57,6 +56,14 @@ function keyOf(replay: string | undefined): (eventId: string) => string {
 async function inFile({ sinkFile, signal }: AwaitArrivalsOptions): Promise<ReadonlySet<string>> {
   const arrivals = await readFileArrivals(sinkFile, signal);
   return new Set(arrivals.map(({ eventId, replay }) => keyOf(replay)(eventId)));
+}
+
+/** Of some there may be copies, of what the stream had forgotten: their number alone does not say that all are there. */
+async function streamHas(broker: Broker | undefined, wanted: readonly string[]): Promise<boolean> {
+  if (broker === undefined) return true;
+  const arrivals = await readNatsArrivals(broker.urls, stream);
+  const there = new Set(arrivals.map(({ eventId, replay }) => keyOf(replay)(eventId)));
+  return wanted.every((key) => there.has(key));
 }
 
 /** How many messages the stream has; undefined: there is no sink into NATS. */
