@@ -5,6 +5,7 @@ import { eventually } from '../replication/stream-fixture.suite.ts';
 import { ConsumerSink } from '../sinks/consumer/consumer-sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { createMigratedDatabase, fewDays, type MigratedDatabase } from '../testing/migrated-database.ts';
+import { scramVerifier } from '../testing/scram-verifier.ts';
 import { WebhookSink } from '../webhooks/fan-out.ts';
 import { Relay, type RelayOptions, type SinkSource } from './relay.ts';
 
@@ -90,7 +91,7 @@ export class RelayFixture implements AsyncDisposable {
     const database = await createMigratedDatabase(clusterUrl, from);
     const fixture = new RelayFixture(database, await database.connect());
     await fixture.sql.query(
-      `create role relay_${database.name} login replication password 'secret' in role event_runtime_service`,
+      `create role relay_${database.name} login replication password '${scramVerifier('secret')}' in role event_runtime_service`,
     );
     return fixture;
   }

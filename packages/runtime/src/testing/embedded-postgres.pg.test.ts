@@ -24,6 +24,14 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     expect(await one(url, "select current_setting('server_encoding') as value")).toBe('UTF8');
   });
 
+  test('who has another password is refused, for all that guessing it costs little', async () => {
+    const url = new URL(inject('postgres')[major]);
+    const stored = 'select rolpassword as value from pg_authid where rolname = current_user';
+    expect(await one(url.href, stored)).toMatch(/^SCRAM-SHA-256\$1:/);
+    url.password = 'another';
+    await expect(one(url.href, stored)).rejects.toMatchObject({ code: '28P01' });
+  });
+
   test('a test database goes away with its slots', async () => {
     const url = inject('postgres')[major];
     const database = await createTestDatabase(url);

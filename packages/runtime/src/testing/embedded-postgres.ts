@@ -10,6 +10,7 @@ import { runtimeError } from '../errors/codes.ts';
 import { freePort } from '../internal/free-port.ts';
 import { BaseBackup, copyRunningCluster } from './base-backup.ts';
 import { type Account, locateBinaries, unprivilegedAccount } from './postgres-binaries.ts';
+import { scramVerifier } from './scram-verifier.ts';
 import { copyWithOwners, type StoppedCluster } from './stopped-cluster.ts';
 
 export interface EmbeddedPostgresOptions {
@@ -306,7 +307,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
   }
 
   async #initialise(passwordFile: string, password: string): Promise<void> {
-    await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
+    await writeFile(passwordFile, `${scramVerifier(password)}\n`, { mode: 0o600 });
     if (this.#account !== undefined) await chown(passwordFile, this.#account.uid, this.#account.gid);
     const initdb = this.#spawn('initdb', [
       ...['-D', this.dataDirectory, '-U', 'postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`],
