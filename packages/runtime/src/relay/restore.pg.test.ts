@@ -6,6 +6,7 @@ import { eventually } from '../replication/stream-fixture.suite.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
 import { Lateness } from '../testing/lateness.suite.ts';
 import { createMigratedDatabase } from '../testing/migrated-database.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { createTestDatabase } from '../testing/test-database.ts';
 import { createLedger, faultless, judge, type LedgerRow, readLedger, write } from './ledger.suite.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
@@ -28,7 +29,7 @@ describe.each([
     `every sink goes on in another cluster, also with what was emitted there before the relay${needs}`,
     { timeout: 180_000 },
     async () => {
-      await using source = await EmbeddedPostgres.start({ package: packages[major], settings });
+      await using source = await ownServer(packages[major], settings);
       const fixture = await RelayFixture.create(source.url);
       await using stack = new AsyncDisposableStack();
       stack.defer(async () => await fixture.stopRelays());
@@ -66,6 +67,7 @@ describe.each([
       const old = await readLedger(fixture.sql);
       await fixture.sql.end();
 
+      // A new one: it is no copy of what the source is a copy of.
       await using target = await EmbeddedPostgres.start({ package: packages[major], settings });
       await using restored = await Restored.create(target, { copy, fixture });
       // One that has emitted and stays open: it is waited for, and nobody else for longer than a moment.

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import type { StoppedCluster } from '../testing/stopped-cluster.ts';
 import { createLedger, draws, judge, readLedger, type Verdict, write } from './ledger.suite.ts';
 import type { Relay } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
@@ -12,6 +13,8 @@ import { SeamRecord, type SeamTeeth } from './seam-record.suite.ts';
 export interface SeamOptions {
   /** The npm package of the server. */
   readonly package: string;
+  /** What the server begins with. Default: it is new, and migrated. */
+  readonly copyOf?: StoppedCluster | undefined;
   /** How many joins there are to be, at least. */
   readonly joins: number;
   readonly seed: number;
@@ -49,7 +52,11 @@ const pausedSinks = ['paused one', 'paused two', 'paused three'] as const;
 export async function runSeam(options: SeamOptions): Promise<SeamResult> {
   const began = performance.now();
   const settings = { fsync: 'off', full_page_writes: 'off', max_slot_wal_keep_size: '2GB' };
-  await using server = await EmbeddedPostgres.start({ package: options.package, settings });
+  await using server = await EmbeddedPostgres.start({
+    package: options.package,
+    settings,
+    copyOf: options.copyOf,
+  });
   await using fixture = await RelayFixture.create(server.url);
   const result = await new SeamRun(fixture, options).run();
   return { ...result, seconds: Math.round((performance.now() - began) / 100) / 10 };

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { faultless } from './ledger.suite.ts';
 import { runSeam } from './seam-run.suite.ts';
 
@@ -9,7 +9,12 @@ describe.each([
 ])('PostgreSQL %s', (_major, name) => {
   test('sinks join over commits that are in the WAL and not visible: nothing lost, nothing reordered', async () => {
     const seed = Date.now() % 2 ** 31;
-    const result = await runSeam({ package: name, joins: 100, seed });
+    const result = await runSeam({
+      package: name,
+      copyOf: inject('stoppedClusters')[name],
+      joins: 100,
+      seed,
+    });
     console.log(JSON.stringify(result));
     expect(result).toMatchObject(faultless);
     expect(result.joins).toBeGreaterThanOrEqual(100);

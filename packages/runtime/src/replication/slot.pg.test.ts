@@ -1,7 +1,8 @@
 import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
-import { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../testing/embedded-postgres.ts';
+import { ownServer } from '../testing/own-server.suite.ts';
 import { createTestDatabase } from '../testing/test-database.ts';
 import { toLsn } from './lsn.ts';
 import { ReplicationConnection } from './replication-connection.ts';
@@ -178,9 +179,11 @@ describe.each(['embedded-postgres-15', 'embedded-postgres'] as const)('a cluster
   let server: EmbeddedPostgres;
 
   beforeAll(async () => {
-    server = await EmbeddedPostgres.start({
-      package: binaries,
-      settings: { fsync: 'off', max_slot_wal_keep_size: '1MB', min_wal_size: '32MB', max_wal_size: '32MB' },
+    server = await ownServer(binaries, {
+      fsync: 'off',
+      max_slot_wal_keep_size: '1MB',
+      min_wal_size: '32MB',
+      max_wal_size: '32MB',
     });
   });
 
@@ -238,17 +241,14 @@ describe.each(['embedded-postgres-15', 'embedded-postgres'] as const)('a cluster
   });
 
   test('without wal_level = logical is refused with ER1002', async () => {
-    await using plain = await EmbeddedPostgres.start({
-      package: binaries,
-      settings: { fsync: 'off', wal_level: 'replica' },
-    });
+    await using plain = await ownServer(binaries, { fsync: 'off', wal_level: 'replica' });
     await expect(
       openReplicationStream({ connectionString: plain.url, slot: 's', publication: 'p' }),
     ).rejects.toMatchObject({ code: 'ER1002' });
   });
 
   test('that crashes ends the stream with ER3004; after recovery all that was not settled comes again', async () => {
-    await using own = await EmbeddedPostgres.start({ package: binaries });
+    await using own = await ownServer(binaries);
     const database = await createTestDatabase(own.url);
     const client = new pg.Client({ connectionString: database.url });
     client.on('error', () => undefined);

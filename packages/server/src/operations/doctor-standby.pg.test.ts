@@ -1,7 +1,9 @@
 import type { Relay } from '@event-runtime/runtime';
-import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { EmbeddedPostgres } from '../../../runtime/src/testing/embedded-postgres.ts';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
+import { ownServer } from '../../../runtime/src/testing/own-server.suite.ts';
 import { eventually } from '../eventually.suite.ts';
 import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
@@ -19,17 +21,14 @@ describe.each([
 ] as const)('PostgreSQL %s', (version, binaries) => {
   let server: EmbeddedPostgres;
   beforeAll(async () => {
-    server = await EmbeddedPostgres.start({
-      package: binaries,
-      settings: { max_slot_wal_keep_size: '2GB', fsync: 'off' },
-    });
+    server = await ownServer(binaries, { max_slot_wal_keep_size: '2GB', fsync: 'off' });
   });
   afterAll(async () => {
     await server.stop();
   });
 
   test('standbys that the server waits for, from 17 on: one that is away stops the relay, and is named', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     const setting = async (names: string): Promise<void> => {
       await fixture.sql.query(`alter system set synchronized_standby_slots = '${names}'`);
       await fixture.sql.query('select pg_reload_conf()');
@@ -86,7 +85,7 @@ describe.each([
   });
 
   test('a standby without a slot, from 17 on: it cannot be waited for, and that is said', async () => {
-    await using fixture = await OperationsFixture.create(server.url);
+    await using fixture = await OperationsFixture.create(server.url, { from: fewDays });
     const parts = version === '15' ? '' : ', false, false, true';
     await fixture.sql.query(`select pg_create_logical_replication_slot($1, $2${parts})`, [
       fixture.name,

@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { allDays, createMigratedTemplate } from '../../../runtime/src/testing/migrated-database.ts';
+import type { EmbeddedPostgres } from '../../../runtime/src/testing/embedded-postgres.ts';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
+import { ownServer } from '../../../runtime/src/testing/own-server.suite.ts';
 import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 /** What stands between a command's code and its page: the text that says what to do. */
@@ -21,11 +22,11 @@ describe.each([
 ] as const)('PostgreSQL %s', (_version, binaries) => {
   let server: EmbeddedPostgres;
   beforeAll(async () => {
-    server = await EmbeddedPostgres.start({
-      package: binaries,
-      settings: { max_replication_slots: '1', max_wal_senders: '1', max_slot_wal_keep_size: '1GB' },
+    server = await ownServer(binaries, {
+      max_replication_slots: '1',
+      max_wal_senders: '1',
+      max_slot_wal_keep_size: '1GB',
     });
-    await createMigratedTemplate(server.url, allDays);
   });
   afterAll(async () => {
     await server.stop();
@@ -33,7 +34,7 @@ describe.each([
 
   /** A fixture whose commands go to a URL that was changed. */
   async function at(change: (url: URL) => void): Promise<OperationsFixture> {
-    const fixture = await OperationsFixture.create(server.url);
+    const fixture = await OperationsFixture.create(server.url, { from: fewDays });
     const url = new URL(fixture.url);
     change(url);
     fixture.url = url.href;

@@ -50,13 +50,15 @@ export class OperationsFixture implements AsyncDisposable {
     this.name = `relay_${parts.database.name}`;
   }
 
+  /** @param options `from`: the template of a migrated database */
   static async create(
     clusterUrl: string,
-    options: { readonly migrated?: boolean } = {},
+    { migrated = true, from }: { readonly migrated?: boolean; readonly from?: string } = {},
   ): Promise<OperationsFixture> {
     const stack = new AsyncDisposableStack();
-    const create = options.migrated === false ? createTestDatabase : createMigratedDatabase;
-    const database = stack.use(await create(clusterUrl));
+    const database = stack.use(
+      await (migrated ? createMigratedDatabase(clusterUrl, from) : createTestDatabase(clusterUrl)),
+    );
     const sql = new pg.Client({ connectionString: database.url });
     sql.on('error', () => undefined);
     await sql.connect();

@@ -1,8 +1,9 @@
 import { chown, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
 import pg from 'pg';
+import type { EmbeddedPostgres } from '../../../runtime/src/testing/embedded-postgres.ts';
+import { ownServer } from '../../../runtime/src/testing/own-server.suite.ts';
 
 /*
  * An authority, another one, and a server's certificate for 127.0.0.1, signed by the first; good from 2020 to 2120.
@@ -70,10 +71,7 @@ export class TlsServer implements AsyncDisposable {
 
   static async start(name: string): Promise<TlsServer> {
     const directory = await mkdtemp(join(tmpdir(), 'event-runtime-tls-'));
-    const postgres = await EmbeddedPostgres.start({
-      package: name,
-      settings: { fsync: 'off', max_slot_wal_keep_size: '1GB' },
-    });
+    const postgres = await ownServer(name, { fsync: 'off', max_slot_wal_keep_size: '1GB' });
     const server = new TlsServer(postgres, directory);
     try {
       await writeFile(server.authority, authority);
