@@ -54,8 +54,9 @@ export class LogFixture implements AsyncDisposable {
     }) as typeof this.pool.query;
   }
 
-  static async create(clusterUrl: string): Promise<LogFixture> {
-    const database = await createMigratedDatabase(clusterUrl, fewDays);
+  /** @param from the template of the database */
+  static async create(clusterUrl: string, from: string = fewDays): Promise<LogFixture> {
+    const database = await createMigratedDatabase(clusterUrl, from);
     return new LogFixture(database, await database.connect());
   }
 

@@ -13,9 +13,10 @@ export interface MigratedDatabase extends TestDatabase {
 export const allDays = 'event_runtime_migrated';
 
 /**
- * Name of a template whose tables have partitions for the next eight days, where a migration makes 37, and one for all
- * that is after them: with a fifth of the tables, most of what a test costs (making the database, each connection's
- * first look at its tables) goes away. For tests that look at events, not at partitions.
+ * Name of a template whose tables have partitions for today and tomorrow, where a migration makes 37, one for the six
+ * days behind these, and one for all that is after them, which upkeep may cut: with an eighth of the tables, most of
+ * what a test costs (making the database, each connection's first look at its tables, its plans) goes away. For tests
+ * that look at events, not at partitions.
  */
 export const fewDays = 'event_runtime_few_days';
 
@@ -36,21 +37,24 @@ export async function createMigratedTemplate(clusterUrl: string, name: string): 
   await cluster.client.query(`alter database ${name} with allow_connections false is_template true`);
 }
 
-/** The partitions of the next eight days stay, and one begins there. */
+/** The partitions of today and tomorrow stay; of the others, the last begins where upkeep still touches it. */
 async function leaveFewDays(client: pg.Client): Promise<void> {
   await client.query(
     `set role event_runtime_owner;
      do $$
      declare
-       bound constant timestamptz := date_trunc('day', now(), 'UTC') + interval '8 days';
+       today constant timestamptz := date_trunc('day', now(), 'UTC');
        root text;
        leaf text;
      begin
        foreach root in array array['${dayPartitionedTables.join("', '")}'] loop
-         for leaf in select l.name from event_runtime.partition_list(root) l where l.upper_bound > bound loop
+         for leaf in
+           select l.name from event_runtime.partition_list(root) l where l.upper_bound > today + interval '2 days'
+         loop
            execute format('drop table event_runtime.%I', leaf);
          end loop;
-         perform event_runtime.partition_create(root, bound, 'infinity');
+         perform event_runtime.partition_create(root, today + interval '2 days', today + interval '8 days');
+         perform event_runtime.partition_create(root, today + interval '8 days', 'infinity');
        end loop;
      end $$`,
   );
