@@ -72,8 +72,11 @@ export class Session {
   #log: OpenedLog | undefined;
   /** How many events had been seen at the last tick. */
   #ticked = 0;
-  /** Ticks since the checkpoints were moved over WAL without events; undefined: they were moved over the rest, too. */
-  #sinceIdle: number | undefined;
+  /**
+   * Ticks since the checkpoints were moved over WAL without events; undefined: they were moved over the rest, too. What
+   * was written before is such a rest: nobody knows of how much.
+   */
+  #sinceIdle: number | undefined = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
