@@ -1,3 +1,4 @@
+import { AssertionError } from 'node:assert';
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
@@ -79,9 +80,12 @@ async function counts(run: CaseRun): Promise<void> {
   const none = await run.deliver(sink, [], { signal });
   assert.deepEqual(none, { results: [] }, 'an empty batch');
   for (const batch of batches) {
-    const { results } = await run.deliver(sink, batch, { signal });
-    assert.ok(results !== undefined, 'a batch that nothing disturbs failed');
-    for (const { type } of results) assert.equal(type, 'delivered');
+    const answer = await run.deliver(sink, batch, { signal });
+    if (answer.results === undefined) {
+      const failed = new AssertionError({ message: 'a batch that nothing disturbs failed' });
+      throw Object.assign(failed, { cause: answer.error });
+    }
+    for (const { type } of answer.results) assert.equal(type, 'delivered');
   }
   await run.expectReceived(all);
 }

@@ -52,7 +52,7 @@ export interface SinkConformanceOptions {
   readonly without?: ReadonlyArray<Absence>;
   /**
    * Milliseconds in which a batch settles, also one that is aborted, or whose destination hangs: the sink's own time limit
-   * must be shorter here. Default 15,000.
+   * must be shorter here. Default 30,000.
    */
   readonly patienceMs?: number;
   /**
