@@ -16,8 +16,8 @@ export default defineConfig({
   test: {
     environment: 'node',
     // No measure of anything: a busy machine may take many times as long as an idle one.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     // Most of a test's time is waiting: for a lease, a poll, a server to start.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },

@@ -59,9 +59,9 @@ test.concurrent.each([
   },
 ] as const)(
   'killed again and again, at failpoints too, it loses, invents, reorders and alters nothing: $postgres, from the $sources',
-  { timeout: 320_000 },
+  { timeout: 920_000 },
   async (part) => {
-    const result = await runCrash({ ...small, ...part, hits: 1, signal: AbortSignal.timeout(300_000) });
+    const result = await runCrash({ ...small, ...part, hits: 1, signal: AbortSignal.timeout(900_000) });
     expect(result.differences).toEqual([]);
     expect(result.kills).toBeGreaterThanOrEqual(part.kills);
     expect(result.freezes).toBe(part.freezes);
@@ -78,10 +78,10 @@ test
   .skipIf(natsServer === undefined)
   .concurrent(
     'killed with the server of its NATS sink and while letters are redriven, it loses, invents, reorders and alters nothing, and the stream has no event twice [needs nats-server]',
-    { timeout: 320_000 },
+    { timeout: 920_000 },
     async () => {
       const part = { nats: 1, kills: 9, seed: 6, hits: 1, failpoints: ['redrive.taken'] } as const;
-      const result = await runCrash({ ...small, ...part, signal: AbortSignal.timeout(300_000) });
+      const result = await runCrash({ ...small, ...part, signal: AbortSignal.timeout(900_000) });
       expect(result.differences).toEqual([]);
       expect(result).toMatchObject({ outcome: 'clean', twice: 0 });
       expect(result.killsOf.nats).toBeGreaterThanOrEqual(2);
@@ -96,9 +96,9 @@ test
     { mutant: natsResendsOutOfOrder, found: 'reordered', said: 'came first after' },
   ] as const)(
   'the mutant $mutant.name is convicted of what is $found [needs nats-server]',
-  { timeout: 320_000 },
+  { timeout: 920_000 },
   async ({ mutant, found, said }) => {
-    const some = { ...few(mutant), nats: 1, signal: AbortSignal.timeout(300_000) } as const;
+    const some = { ...few(mutant), nats: 1, signal: AbortSignal.timeout(900_000) } as const;
     const result = await runCrash({ ...small, ...some });
     expect(result[found]).toBeGreaterThan(0);
     expect(terminalReport(result)).toContain(said);
@@ -113,10 +113,10 @@ describe('a mutant', () => {
     { mutant: replaySavesEarly, postgres: '15', found: 'lost', said: '(file, replay ' },
   ] as const)(
     '$mutant.name is convicted of what is $found: $postgres, from the $mutant.sources',
-    { timeout: 320_000 },
+    { timeout: 920_000 },
     async ({ mutant, postgres, found, said }) => {
       const { sources } = mutant;
-      const signal = AbortSignal.timeout(300_000);
+      const signal = AbortSignal.timeout(900_000);
       const result = await runCrash({ ...small, ...few(mutant), postgres, sources, signal });
       expect(result[found]).toBeGreaterThan(0);
       expect(result.outcome).toBe('convicted');

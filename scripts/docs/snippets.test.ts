@@ -17,7 +17,7 @@ const pages = [
 ];
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
 
-test('the programs of the pages compile as they stand', { timeout: 120_000 }, async () => {
+test('the programs of the pages compile as they stand', async () => {
   // Below packages/outbox, so that its development dependencies (pg, zod) are found.
   const directory = join(root, 'packages/outbox/.generated/pages');
   await rm(directory, { recursive: true, force: true });

@@ -205,7 +205,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
   afterAll(() => log[Symbol.asyncDispose]());
 
   test('whatever overlaps, and wherever reading stops and goes on: everything once, in order', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 15, maxLength: 60 }), async (steps) => {

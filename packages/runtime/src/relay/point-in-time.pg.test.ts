@@ -22,7 +22,7 @@ describe.each([
   test.each(major === '15' ? restores.slice(0, 1) : restores.slice(1))(
     'restored to %s (%s), the relay %s: all that the database has is delivered, in order',
     // Two clusters are made, one of them from an archive.
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (what, target, life) => {
       await using place = await PointInTime.create(name);
       const { fixture, primary, address } = place;

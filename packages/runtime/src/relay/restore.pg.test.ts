@@ -27,7 +27,7 @@ describe.each([
   // Three clusters are made and filled.
   test.skipIf(missing)(
     `every sink goes on in another cluster, also with what was emitted there before the relay${needs}`,
-    { timeout: 180_000 },
+    { timeout: 300_000 },
     async () => {
       await using source = await ownServer(packages[major], settings);
       const fixture = await RelayFixture.create(source.url);

@@ -28,7 +28,7 @@ describe.each(['15', '18'] as const)('a large transaction of other tables, Postg
 
   test.each(['none', 'one'])(
     'spilled to disk, with %s of its own events, and a short timeout: the slot gets past it, nothing lost, order kept',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (own) => {
       // As small as it can be; of the role, so that the connection that decodes has it.
       await fixture.rows(`alter role relay_${fixture.database.name} set logical_decoding_work_mem = '64kB'`);

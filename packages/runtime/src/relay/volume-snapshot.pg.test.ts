@@ -65,7 +65,7 @@ test.each([
 ])(
   "PostgreSQL %s: a volume's snapshot is put back under a running relay: nothing that it has is lost",
   {
-    timeout: 180_000,
+    timeout: 300_000,
   },
   async (major, name) => {
     const settings = { fsync: 'off', max_slot_wal_keep_size: '2GB' };

@@ -152,7 +152,7 @@ describe.each(['15', '18'] as const)('a replication stream of PostgreSQL %s', (m
       `insert into item select n, repeat(md5(n::text), 160) from generate_series(1, ${rows}) n`,
     );
     const maxBufferedBytes = 100_000;
-    const walSenderTimeoutMs = 2_000;
+    const walSenderTimeoutMs = 8_000;
     await using stream = await fixture.open({
       walSenderTimeoutMs,
       maxBufferedBytes,

@@ -237,7 +237,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     }
   }
 
-  test('the matrix: role × table × verb × tenant', { timeout: 240_000 }, async () => {
+  test('the matrix: role × table × verb × tenant', { timeout: 600_000 }, async () => {
     const lines: string[] = [];
     const wrong: string[] = [];
     for (const role of roles) {

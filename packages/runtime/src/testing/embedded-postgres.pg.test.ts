@@ -68,7 +68,7 @@ describe.each([
     await using standby = await primary.standby({ slot: 'follower' });
     await one(primary.url, 'insert into followed values (0)');
     const count = (): Promise<unknown> => one(standby.url, 'select count(*)::int as value from followed');
-    await expect.poll(count, { timeout: 20_000 }).toBe(10_001);
+    await expect.poll(count, { timeout: 60_000 }).toBe(10_001);
     expect(await one(standby.url, 'select pg_is_in_recovery() as value')).toBe(true);
     await expect(one(standby.url, 'insert into followed values (1)')).rejects.toMatchObject({
       code: '25006',

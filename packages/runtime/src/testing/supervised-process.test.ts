@@ -25,7 +25,6 @@ function supervised(script: string, options: Partial<SupervisedProcessOptions> =
     onFailure: () => undefined,
     restartDelayMs: 5,
     maxUnaskedExits: 3,
-    stopTimeoutMs: 300,
     ...options,
   });
 }
@@ -61,7 +60,8 @@ test('a stop lets it finish', async () => {
 });
 
 test('one that does not stop is killed after a time', async () => {
-  await using child = supervised(`process.on('SIGTERM', () => {}); socket.write('ready');`);
+  const script = `process.on('SIGTERM', () => {}); socket.write('ready');`;
+  await using child = supervised(script, { stopTimeoutMs: 300 });
   const connected = connection();
   await child.start();
   const socket = await connected;
@@ -93,14 +93,14 @@ test('one that ends by itself is started again; one that keeps doing so is a fai
 test('one that kills itself where that is asked of it is not started again, and not counted', async () => {
   await using child = supervised(`process.kill(process.pid, 'SIGKILL');`, { killsItself: true });
   await child.start();
-  await child.ended(AbortSignal.timeout(10_000));
+  await child.ended(AbortSignal.timeout(60_000));
   expect(child.running).toBe(false);
   expect(await child.kill()).toBe(false);
   expect(child.unaskedExits).toBe(0);
 });
 
 test('it is ready when it says so; one that ends before is an error with its output', async () => {
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(60_000);
   await using child = supervised(`console.log('here I am');`, { readyText: 'here I am' });
   await child.startReady(signal);
   expect(child.running).toBe(true);

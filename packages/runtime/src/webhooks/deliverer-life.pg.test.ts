@@ -241,8 +241,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       await held;
       return ok;
     });
-    const first = deliverer({ leaseMs: 2_000, pollMs: 10 });
-    const second = deliverer({ leaseMs: 2_000, pollMs: 10 });
+    const first = deliverer({ leaseMs: 10_000, pollMs: 10 });
+    const second = deliverer({ leaseMs: 10_000, pollMs: 10 });
     await first.start();
     await publish([{}], first);
     await receiver.until((requests) => requests.length === 1);

@@ -11,7 +11,7 @@ const features = { order: true, dedupe: true, ownCheckpoint: true };
 describe('the fan-out is a sink', () => {
   // Whose lease it is, the database says, when the checkpoint is written.
   const without = ['envelope', 'lease', 'poison'] as const;
-  test.each(sinkConformance({ create, features, without, flightMs: 100 }))('$name', async ({ run }) => {
+  test.each(sinkConformance({ create, features, without, flightMs: 200 }))('$name', async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });
 });
@@ -24,7 +24,7 @@ async function create(): Promise<SinkSite> {
   const proxy = await FaultProxy.start({ target: new URL(url) });
   const tenants = new Set<string>();
   // The time limit of a database that hangs is the pool's, as in the relay, where it is longer.
-  const limits = { connectionTimeoutMillis: 1_000, query_timeout: 1_000 };
+  const limits = { connectionTimeoutMillis: 5_000, query_timeout: 5_000 };
   const pool = new pg.Pool({ connectionString: proxy.url(url), max: 2, ...limits });
   pool.on('error', () => undefined);
   return {

@@ -47,7 +47,7 @@ async function outcomeOf(
     stallMs: waitMs,
     confirmMs: waitMs,
     quietMs: 50,
-    signal: AbortSignal.timeout(50_000),
+    signal: AbortSignal.timeout(240_000),
   });
   return {
     result: demoResult(measured),

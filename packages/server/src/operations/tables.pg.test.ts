@@ -270,7 +270,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
       );
       return ended || rows.length > 0;
     };
-    await expect.poll(waits, { timeout: 20_000, interval: 20 }).toBe(true);
+    await expect.poll(waits, { timeout: 60_000, interval: 20 }).toBe(true);
     await fixture.sql.query(insert);
     expect(await events(holder)).toBe(1);
     await holder.query('commit');

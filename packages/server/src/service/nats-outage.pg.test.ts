@@ -55,7 +55,7 @@ function byEntity(
 
 describe.skipIf(program === undefined)('while events are written [needs nats-server]', () => {
   test('nats-server gone, back at another port, the relay killed: all of it in the stream, once, in order', {
-    timeout: 60_000 + 4 * outageMs,
+    timeout: 300_000 + 4 * outageMs,
   }, async () => {
     await using database = await createMigratedDatabase(inject('postgres')['18']);
     await using stack = new AsyncDisposableStack();

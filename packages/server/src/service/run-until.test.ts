@@ -95,9 +95,7 @@ test('what onReady throws stops everything and is thrown', async () => {
   expect(part.state).toBe('stopped');
 });
 
-test('a part that does not stop in time is told as ER9002, and not waited for', {
-  timeout: 30_000,
-}, async () => {
+test('a part that does not stop in time is told as ER9002, and not waited for', async () => {
   const never = Promise.withResolvers<void>();
   const { supervisor, events, logger } = setUp(async (context) => {
     context.ready();

@@ -39,7 +39,7 @@ describe.each([
   });
 
   test(`the service works over verified TLS, and streams ${events} events of a load`, {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     await using fixture = await OperationsFixture.create(server.url);
     const role = `app_${fixture.database.name}`;

@@ -311,7 +311,7 @@ describe.each(['toTarget', 'toClient'] as const)('%s', (direction) => {
 describe('disposal', () => {
   test('ends connections in every state; no socket, server or timer holds the process', async () => {
     const script = fileURLToPath(new URL('dispose-in-every-state.suite.ts', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 30_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 120_000 });
     expect(JSON.parse(stdout)).toEqual({
       held: [],
       connections: 0,

@@ -21,7 +21,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       mapping: parseMapping(['event_type=:a', 'payload=data', 'tenant=:acme', 'event_id=id']),
     });
     let ended = false;
-    const attempt = attachTable(sql, { plan, lockTimeoutMs: 1_000, attempts: 1 })
+    const attempt = attachTable(sql, { plan, lockTimeoutMs: 5_000, attempts: 1 })
       .then(
         () => 'attached',
         (error: unknown) => error,
@@ -38,9 +38,9 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         );
         return ended || rows.length > 0;
       };
-      await expect.poll(waited, { timeout: 5_000, interval: 10 }).toBe(true);
+      await expect.poll(waited, { timeout: 60_000, interval: 10 }).toBe(true);
       // Shorter than the time for one lock; for all of them, longer than that for the statement.
-      await watcher.query('select pg_sleep(0.15)');
+      await watcher.query('select pg_sleep(0.6)');
       await holder.query(`rollback to busy_${n}`);
     }
     expect(await attempt).toMatchObject({ code: 'ER1407', cause: { code: '57014' } });

@@ -118,7 +118,7 @@ describe.skipIf(program === undefined)('rights that change meanwhile [needs nats
   test('credentials that end: the next batch goes with those that are there by then', async () => {
     const { configuration } = operator;
     await using server = await NatsServer.start({ program: program!, configuration });
-    let credentials = operator.credentials({ until: new Date(Date.now() + 2_000) });
+    let credentials = operator.credentials({ until: new Date(Date.now() + 10_000) });
     await using sink = new NatsSink({
       name: 'nats',
       servers: [server.url],

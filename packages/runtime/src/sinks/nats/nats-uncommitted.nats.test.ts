@@ -50,7 +50,6 @@ describe.skipIf(program === undefined)(
   () => {
     test.each(['the same sink, its deliver aborted', 'a sink of a relay that was started again'])(
       'what it has proposed and cannot store is not delivered when it comes again: %s',
-      { timeout: 120_000 },
       async (who) => {
         const links: Link[] = [];
         await using cluster = await startCluster(links);

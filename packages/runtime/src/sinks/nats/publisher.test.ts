@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import type { BatchKind } from './batch-writer.ts';
 import { type Answer, type Outgoing, Publisher } from './publisher.ts';
 
@@ -41,6 +40,13 @@ function connectionOfATest(): {
         headers: given,
       } as unknown as Msg),
   };
+}
+
+/** Time that passes only where the test says so. */
+function timeOfATest(): (milliseconds: number) => Promise<unknown> {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  return async (milliseconds) => await vi.advanceTimersByTimeAsync(milliseconds);
 }
 
 const message = {
@@ -181,27 +187,31 @@ test.each([
 });
 
 test('an answer is waited for as long as others come, and then for its time', async () => {
+  const passes = timeOfATest();
   const { connection, answer } = connectionOfATest();
   const publisher = new Publisher(connection, { ...options, ackMs: 1_000 });
   const first = publish(publisher, message);
   for (let to = 1; to < 6; to += 1) {
     const next = publish(publisher, message);
-    await sleep(250);
+    await passes(250);
     answer('{"stream":"EVENTS","seq":7}', { to });
     await next;
   }
   expect(await stateOf(first)).toBe('waiting');
+  await passes(1_500);
   expect(await first).toMatchObject({ type: 'unknown', error: { code: 'ER4016' } });
 });
 
 test('a large message has a second more for each 128 KiB: a slow link is no server that is gone', async () => {
+  const passes = timeOfATest();
   const { connection } = connectionOfATest();
   const publisher = new Publisher(connection, { ...options, ackMs: 100 });
   const small = publish(publisher, message);
   const large = [{ ...message, payload: Buffer.alloc(300_000) }, message];
   const batch = publishBatch(publisher, { all: large });
+  await passes(200);
   expect(await small).toMatchObject({ type: 'unknown', error: { code: 'ER4016' } });
-  await sleep(300);
+  await passes(200);
   expect(await stateOf(batch)).toBe('waiting');
   publisher.fail(new Error('over'));
   expect(await batch).toEqual({ type: 'unknown', error: new Error('over') });
