@@ -89,7 +89,7 @@ export const metrics = {
   event_runtime_dead_letters: {
     type: 'gauge',
     labels: ['sink'],
-    help: 'Dead letters that are kept; of each sink counted up to 10,000.',
+    help: 'Dead letters that are kept, 0 where there are none; of each sink counted up to 10,000.',
   },
   event_runtime_replay_remaining_events: {
     type: 'gauge',

@@ -59,7 +59,7 @@ function setSlot(to: Exposition, { slot }: RelayReport): void {
 function setReport(to: Exposition, report: RelayReport): void {
   const { webhooks } = report;
   for (const [sink, parts] of bySink(report.sinks)) setSink(to, { sink, parts });
-  for (const { sink, count } of report.deadLetters) to.set('event_runtime_dead_letters', count, { sink });
+  setDeadLetters(to, report);
   setReplays(to, report);
   to.set(
     'event_runtime_partitions_ahead_days',
@@ -67,6 +67,13 @@ function setReport(to: Exposition, report: RelayReport): void {
   );
   to.set('event_runtime_webhook_pending', webhooks.pending);
   to.set('event_runtime_webhook_oldest_pending_seconds', webhooks.oldestSeconds ?? 0);
+}
+
+/** Of a sink without any there are none: a series that begins with its first letters never rises. */
+function setDeadLetters(to: Exposition, { sinks, deadLetters }: RelayReport): void {
+  const counts = new Map(sinks.map(({ sink }) => [sink, 0]));
+  for (const { sink, count } of deadLetters) counts.set(sink, count);
+  for (const [sink, count] of counts) to.set('event_runtime_dead_letters', count, { sink });
 }
 
 function setReplays(to: Exposition, { sinks, replays }: RelayReport): void {

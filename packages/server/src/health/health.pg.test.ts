@@ -183,6 +183,11 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
     const { relay, health } = fixture.replica();
     await health.start();
     await relay.start();
+    // Before the first one, too: what begins at one never rises.
+    await eventually(
+      () => scraped(health),
+      (each) => each.get('event_runtime_dead_letters{sink="nothing"}') === 0,
+    );
     await fixture.sql.query(
       `insert into event_runtime.dead_letter
          (tenant_id, sink, event_id, event_recorded_at, seq, event_type, reason_code, reason, attempts, payload)

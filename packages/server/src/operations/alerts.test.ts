@@ -42,8 +42,8 @@ test('each rule asks for metrics and labels that there are', async () => {
     for (const [, name = '', label = ''] of expr.matchAll(/([a-z0-9_]+)\{(\w+)[=!]/g)) {
       expect(metrics[name as keyof typeof metrics].labels, alert).toContain(label);
     }
-    for (const [, label = '', rest = ''] of expr.matchAll(/by \((\w+)\) \(((?:delta\()?[a-z0-9_]+)/g)) {
-      const name = rest.replace('delta(', '') as keyof typeof metrics;
+    for (const [, label = '', rest = ''] of expr.matchAll(/by \((\w+)\) \(([a-z0-9_]+)/g)) {
+      const name = rest as keyof typeof metrics;
       if (label !== 'instance') expect(metrics[name].labels, alert).toContain(label);
     }
     expect(text).toMatch(/severity: (page|ticket) /);
