@@ -69,7 +69,7 @@ describe.skipIf(program === undefined)('while events are written [needs nats-ser
       sinks: [
         {
           ...{ type: 'nats', name: 'nats', stream: { name: 'EVENTS' } },
-          servers: [`nats://127.0.0.1:${proxy.port}`],
+          servers: [`nats://localhost:${proxy.port}`],
         },
       ],
       relay: { name: 'outage', unboundedWal: 'warn', leaseMs: '1s' },
