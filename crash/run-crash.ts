@@ -154,6 +154,7 @@ function actors(
       ...{ kills, seed, failpoints, hits, freezes },
       nats: broker !== undefined,
       prelude: mutant?.prelude,
+      only: mutant?.only,
     }),
     ...{ relay, rival, receiver, cluster, broker, writers, operator, pool, traffic },
     ...{ control, failpoints, hits },

@@ -58,6 +58,14 @@ test('the server is killed while commits are not on disk, the relay while a sink
   }
 });
 
+test('a process that alone is to be killed is, and never right after it has come back', () => {
+  const kills = killPlan({ ...options, hits: 0, freezes: 0, nats: true, only: 'nats' });
+  expect(kills.length).toBeGreaterThan(0);
+  for (const kill of kills) {
+    expect(kill).toMatchObject({ type: 'random', targets: ['nats'], early: false, prelude: 'none' });
+  }
+});
+
 test('a prelude that is wanted goes before every random kill, of what it can go before', () => {
   const kills = (prelude: 'held' | 'relaxed'): string[] =>
     killPlan({ ...options, hits: 0, freezes: 0, prelude }).map((kill) =>

@@ -77,6 +77,8 @@ export interface KillPlanOptions {
   readonly nats?: boolean;
   /** What goes before every random kill, of those processes before which it can go. Undefined: what chance will have. */
   readonly prelude?: Prelude | undefined;
+  /** The process that every random kill kills, alone, once events have come again. Undefined: what chance will have. */
+  readonly only?: Target | undefined;
 }
 
 /**
@@ -95,7 +97,9 @@ export function killPlan(options: KillPlanOptions): PlannedKill[] {
   });
   const others = Math.max(0, options.kills - atFailpoints.length - freezes.length);
   const atRandom = Array.from({ length: others }, (_, index) =>
-    randomKill(random, { index, wanted: options.prelude, nats: options.nats === true }),
+    options.only === undefined
+      ? randomKill(random, { index, wanted: options.prelude, nats: options.nats === true })
+      : killOf(options.only, random),
   );
   return random.shuffled([...atFailpoints, ...freezes, ...atRandom]);
 }
@@ -108,6 +112,10 @@ export function failpointKill(
   const provocation = provocationFor(failpoint, when.turn);
   const { afterMs } = when;
   return { type: 'failpoint', failpoint, pass: provocation === 'none' ? when.pass : 1, afterMs, provocation };
+}
+
+function killOf(target: Target, random: SeededRandom): RandomKill {
+  return { type: 'random', targets: [target], early: false, afterMs: random.below(1_200), prelude: 'none' };
 }
 
 /** Every combination comes in turn, so that a short run has several of them. */

@@ -1,4 +1,4 @@
-import type { Prelude } from '../kill/kill-plan.ts';
+import type { Prelude, Target } from '../kill/kill-plan.ts';
 import type { Patch } from '../patch/patch.ts';
 
 /** A wrong program, made from the right one by its text: the harness must convict it. */
@@ -22,5 +22,7 @@ export interface Mutant {
   readonly operated?: boolean;
   /** What must go before a kill so that it shows; undefined: it shows at any. */
   readonly prelude?: Prelude;
+  /** What every random kill must kill, alone, so that it shows; undefined: it shows at any. */
+  readonly only?: Target;
   readonly patches: readonly Patch[];
 }

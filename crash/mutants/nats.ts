@@ -7,6 +7,7 @@ export const natsIgnoresAcks: Mutant = {
   sources: 'wal',
   nats: 1,
   kills: 12,
+  only: 'nats',
   patches: [
     {
       file: 'runtime/dist/sinks/nats/publisher.js',
