@@ -122,7 +122,7 @@ export { readFileSink } from './sinks/file/read-file-sink.ts';
 export { MemorySink, type MemorySinkOptions } from './sinks/memory/memory-sink.ts';
 export type { NatsAccess } from './sinks/nats/nats-access.ts';
 export { NatsSink, type NatsSinkOptions } from './sinks/nats/nats-sink.ts';
-export type { StreamConcern, StreamOptions } from './sinks/nats/stream.ts';
+export type { StreamConcern, StreamOptions, StreamReport } from './sinks/nats/stream.ts';
 export { covers, defaultSubject, SubjectTemplate } from './sinks/nats/subject-template.ts';
 export { NullSink, type NullSinkOptions } from './sinks/null/null-sink.ts';
 export { OpenedOnUse, type OpenedOnUseOptions } from './sinks/opened-on-use.ts';

@@ -49,6 +49,8 @@ describe.skipIf(program === undefined)('what doctor says of a sink into NATS [ne
     await make({ name: 'SAFE', allow_atomic: true });
     expect(await checks({ name: 'SAFE' }, { subject: 'SAFE.<tenant>' })).toMatchObject([
       { state: 'ok', seen: expect.stringContaining('nothing against it') as string },
+      { state: 'ok', name: 'sink nats, durability' },
+      { state: 'ok', name: 'sink nats, limits' },
     ]);
     await make({ name: 'RISKY', storage: 'memory', duplicate_window: 1_000_000_000, allow_atomic: true });
     const found = await checks({ name: 'RISKY', replicas: 3 }, { subject: 'RISKY.<tenant>' });
@@ -57,8 +59,35 @@ describe.skipIf(program === undefined)('what doctor says of a sink into NATS [ne
       'warn ER4018 storage',
       'warn ER4018 duplicate_window',
       'warn ER4018 num_replicas',
+      'ok ER4018 kept',
+      'ok ER4018 nothing',
     ]);
     expect(found.map(({ fix }) => fix)).toContain('nats stream edit RISKY --dupe-window=2m');
+  });
+
+  test('what keeps it, and what bounds it', async () => {
+    await make({ name: 'PLAIN', allow_atomic: true });
+    const plain = await checks({ name: 'PLAIN' }, { subject: 'PLAIN.<tenant>' });
+    expect(plain.slice(1).map(({ state, seen }) => `${state}: ${seen}`)).toEqual([
+      'ok: kept by 1 server: a power loss may take what it acknowledged since its last fsync (every 2 min, unless its ' +
+        'sync_interval says otherwise); sync_interval: always, or 3 replicas, prevent that; an event that is sent again ' +
+        'within 2 min is there once',
+      'ok: nothing is too old; room without a bound of its own; a message above 1.0 MiB becomes a dead letter',
+    ]);
+    const bounds = { max_age: 3_600_000_000_000, max_bytes: 1_073_741_824, max_msg_size: 2_048 };
+    await make({ name: 'FULL', allow_atomic: true, ...bounds, max_msgs: 5_000, max_msgs_per_subject: 10 });
+    const full = await checks({ name: 'FULL' }, { subject: 'FULL.<tenant>' });
+    expect(full.map(({ state, seen }) => `${state}: ${seen.split(':')[0]}`)).toEqual([
+      `ok: stream FULL on nats`,
+      'warn: discard of the stream FULL is old',
+      'ok: kept by 1 server',
+      'ok: messages go after 60 min; room for 1.0 GiB, 5,000 messages, 10 of a subject; ' +
+        'a full one drops its oldest events, read or not; a message above 2.0 KiB becomes a dead letter',
+    ]);
+    await make({ name: 'NEWEST', allow_atomic: true, max_bytes: 1_073_741_824, discard: 'new' as never });
+    const newest = await checks({ name: 'NEWEST' }, { subject: 'NEWEST.<tenant>' });
+    expect(newest.map(({ state }) => state)).toEqual(['ok', 'ok', 'ok']);
+    expect(newest.at(-1)?.seen).toContain('a full one takes nothing: events wait in the outbox');
   });
 
   test('one that cannot take the events', async () => {

@@ -1,8 +1,9 @@
 import { isEventRuntimeError } from '@event-runtime/outbox';
-import type { Route, StreamConcern } from '@event-runtime/runtime';
+import type { Route, StreamConcern, StreamReport } from '@event-runtime/runtime';
 import type { ConfiguredNats } from '../config/configured-sink.ts';
 import { natsSink } from '../service/configured-sources.ts';
 import { type Check, type CheckCode, fail, ok, warn } from './check.ts';
+import { bytesText, countText, secondsText } from './quantities.ts';
 
 export interface NatsCheckOptions {
   readonly routes: readonly Route[] | undefined;
@@ -35,9 +36,9 @@ export async function sinkNatsChecks(
 async function checksOf(sink: ConfiguredNats<number>, options: NatsCheckOptions): Promise<Check[]> {
   const name = `sink ${sink.name}`;
   await using looking = natsSink(sink, options);
-  let concerns: readonly StreamConcern[] | undefined;
+  let report: StreamReport | undefined;
   try {
-    concerns = await looking.inspect();
+    report = await looking.inspect();
   } catch (error) {
     if (!isEventRuntimeError(error)) throw error;
     const found = { code: error.code as CheckCode, name, seen: error.message, fix: error.remedy };
@@ -46,9 +47,45 @@ async function checksOf(sink: ConfiguredNats<number>, options: NatsCheckOptions)
     ];
   }
   const stream = `stream ${sink.stream.name} on ${sink.servers.join(' ')}`;
-  if (concerns === undefined) return [missing(sink, { name, stream })];
+  if (report === undefined) return [missing(sink, { name, stream })];
+  const { concerns } = report;
   const seen = concerns.length === 0 ? `${stream}, nothing against it` : stream;
-  return [ok({ code: 'ER4014', name, seen }), ...concerns.map((one) => concernCheck(sink, one))];
+  return [
+    ok({ code: 'ER4014', name, seen }),
+    ...concerns.map((one) => concernCheck(sink, one)),
+    ok({ code: 'ER4018', name: `${name}, durability`, seen: durabilityText(report) }),
+    ok({ code: 'ER4018', name: `${name}, limits`, seen: limitsText(report) }),
+  ];
+}
+
+/** What a client cannot see is said as it is: how often the server calls fsync. */
+function durabilityText({ replicas, duplicateWindowMs }: StreamReport): string {
+  const kept =
+    replicas === 1
+      ? 'kept by 1 server: a power loss may take what it acknowledged since its last fsync ' +
+        '(every 2 min, unless its sync_interval says otherwise); sync_interval: always, or 3 replicas, prevent that'
+      : `kept by ${replicas} servers`;
+  return `${kept}; an event that is sent again within ${secondsText(duplicateWindowMs / 1_000)} is there once`;
+}
+
+function limitsText(report: StreamReport): string {
+  const { maxAgeMs, maxBytes, maxMessages, maxMessagesPerSubject, discard, maxMessageBytes } = report;
+  const bounds = [
+    ...(maxBytes === undefined ? [] : [bytesText(maxBytes)]),
+    ...(maxMessages === undefined ? [] : [`${countText(maxMessages)} messages`]),
+    ...(maxMessagesPerSubject === undefined ? [] : [`${countText(maxMessagesPerSubject)} of a subject`]),
+  ];
+  const full =
+    discard === 'new'
+      ? 'a full one takes nothing: events wait in the outbox'
+      : 'a full one drops its oldest events, read or not';
+  return [
+    maxAgeMs === undefined ? 'nothing is too old' : `messages go after ${secondsText(maxAgeMs / 1_000)}`,
+    bounds.length === 0 ? 'room without a bound of its own' : `room for ${bounds.join(', ')}; ${full}`,
+    ...(maxMessageBytes === undefined
+      ? []
+      : [`a message above ${bytesText(maxMessageBytes)} becomes a dead letter`]),
+  ].join('; ');
 }
 
 function missing(

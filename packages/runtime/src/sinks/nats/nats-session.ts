@@ -5,7 +5,13 @@ import type { Ending } from './doubts.ts';
 import { connectNats, type NatsConnectionOptions, withoutSecrets } from './nats-connection.ts';
 import { loadNatsLibrary } from './nats-library.ts';
 import { Publisher } from './publisher.ts';
-import { lookUpStream, openStream, type StreamFacts, type StreamOptions } from './stream.ts';
+import {
+  openStream,
+  reportStream,
+  type StreamFacts,
+  type StreamOptions,
+  type StreamReport,
+} from './stream.ts';
 
 export interface SessionOptions extends NatsConnectionOptions {
   readonly stream: StreamOptions;
@@ -58,12 +64,12 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 }
 
 /** What there is to know of a stream, over a connection of its own; undefined: it is not there. @throws as {@link openSession} */
-export async function inspectStream(options: SessionOptions): Promise<StreamFacts | undefined> {
+export async function inspectStream(options: SessionOptions): Promise<StreamReport | undefined> {
   const library = await loadNatsLibrary();
   const connection = await connectNats(library, options);
   try {
     const jsm = await library.jetstreamManager(connection, { checkAPI: false });
-    return await lookUpStream(jsm, { ...options.stream, connection, required: options.required });
+    return await reportStream(jsm, { ...options.stream, connection, required: options.required });
   } catch (error) {
     throw isEventRuntimeError(error) ? error : refusalOf(error, options);
   } finally {

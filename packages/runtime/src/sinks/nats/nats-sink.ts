@@ -10,7 +10,7 @@ import { inspectStream, openSession, type Session, type SessionOptions } from '.
 import { PreparedBatch } from './prepared-batch.ts';
 import { type InOrderOptions, type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
 import type { Ack } from './publisher.ts';
-import type { StreamConcern, StreamOptions } from './stream.ts';
+import type { StreamConcern, StreamOptions, StreamReport } from './stream.ts';
 import { covers, defaultSubject, SubjectTemplate } from './subject-template.ts';
 
 export interface NatsSinkOptions extends Omit<NatsConnectionOptions, 'name'> {
@@ -108,11 +108,11 @@ export class NatsSink implements Sink {
   /**
    * Connects and looks at the stream; makes and sends nothing.
    *
-   * @returns what makes the stream less safe than it could be; undefined: there is no such stream yet
+   * @returns undefined: there is no such stream yet
    * @throws ER4014, ER4015, ER5002
    */
-  async inspect(): Promise<readonly StreamConcern[] | undefined> {
-    return (await inspectStream(this.#sessionOptions()))?.concerns;
+  async inspect(): Promise<StreamReport | undefined> {
+    return await inspectStream(this.#sessionOptions());
   }
 
   /** What waits for an acknowledgement, and a connection that is being made, is given up. */

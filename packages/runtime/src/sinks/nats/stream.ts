@@ -31,6 +31,25 @@ export interface StreamFacts {
   readonly concerns: readonly StreamConcern[];
 }
 
+/** What operators want to know of a stream. */
+export interface StreamReport {
+  /** What makes it less safe than it could be. */
+  readonly concerns: readonly StreamConcern[];
+  /** How many servers keep it. */
+  readonly replicas: number;
+  readonly duplicateWindowMs: number;
+  /** After so many milliseconds messages are removed; undefined: never. */
+  readonly maxAgeMs: number | undefined;
+  /** Bytes, messages, and messages of one subject that it holds; undefined: as many as there is room for. */
+  readonly maxBytes: number | undefined;
+  readonly maxMessages: number | undefined;
+  readonly maxMessagesPerSubject: number | undefined;
+  /** What a full one does: drops its oldest messages, or takes no new ones. */
+  readonly discard: 'old' | 'new';
+  /** Bytes of the largest message, headers included, by the stream and the server; what is larger is a dead letter. */
+  readonly maxMessageBytes: number | undefined;
+}
+
 /** A property of a stream by which events may be lost, be there twice, or be slow. */
 export interface StreamConcern {
   readonly property: string;
@@ -58,13 +77,32 @@ export async function openStream(jsm: JetStreamManager, options: OpenOptions): P
   return factsOf((await find(jsm, options.name)) ?? (await create(jsm, options)), options);
 }
 
-/** As {@link openStream}, but makes nothing; undefined: it is not there. */
-export async function lookUpStream(
+/** Looks the stream up, and makes nothing; undefined: it is not there. @throws as {@link openStream} */
+export async function reportStream(
   jsm: JetStreamManager,
   options: OpenOptions,
-): Promise<StreamFacts | undefined> {
+): Promise<StreamReport | undefined> {
   const config = await find(jsm, options.name);
-  return config === undefined ? undefined : factsOf(config, options);
+  if (config === undefined) return undefined;
+  const { concerns, maxMessageBytes = Number.POSITIVE_INFINITY } = factsOf(config, options);
+  const largest = Math.min(maxMessageBytes, options.connection.info?.max_payload ?? Number.POSITIVE_INFINITY);
+  const maxAge = limitOf(config.max_age);
+  return {
+    concerns,
+    replicas: config.num_replicas,
+    duplicateWindowMs: config.duplicate_window / nanoseconds,
+    maxAgeMs: maxAge === undefined ? undefined : maxAge / nanoseconds,
+    maxBytes: limitOf(config.max_bytes),
+    maxMessages: limitOf(config.max_msgs),
+    maxMessagesPerSubject: limitOf(config.max_msgs_per_subject),
+    discard: config.discard,
+    maxMessageBytes: Number.isFinite(largest) ? largest : undefined,
+  };
+}
+
+/** JetStream says -1 or 0 where there is none. */
+function limitOf(value: number): number | undefined {
+  return value > 0 ? value : undefined;
 }
 
 /** @throws ER4015 */
@@ -73,7 +111,7 @@ function factsOf(config: StreamConfig, options: OpenOptions): StreamFacts {
   if (refusal !== undefined) throw runtimeError('ER4015', { detail: `Stream ${options.name}: ${refusal}.` });
   return {
     batches: batchesOf(config),
-    maxMessageBytes: config.max_msg_size > 0 ? config.max_msg_size : undefined,
+    maxMessageBytes: limitOf(config.max_msg_size),
     concerns: concernsOf(config, options),
   };
 }
