@@ -157,6 +157,20 @@ describe.each([
     expect([await kept(cancelled.id), await kept(byId.id)]).toEqual([['eventIds'], ['eventIds']]);
   });
 
+  test('hands over no more a second than it may; what it was late for it makes up a fifth of a second at most', async () => {
+    const sink = new Consumer();
+    const [events, rate] = [120, 100];
+    await running([sink], events);
+    const came: number[] = [];
+    sink.gate = ({ event }) => void (event.replay === undefined || came.push(performance.now()));
+    const { id } = await replay({ eventsPerSecond: rate });
+    expect(await reaches(id, ({ state }) => state === 'done')).toMatchObject({ delivered: events });
+    // A machine that stands still makes it longer, never shorter.
+    const seconds = ((came.at(-1) ?? 0) - (came[0] ?? 0)) / 1_000;
+    const atOnce = 2;
+    expect(seconds).toBeGreaterThan((events - atOnce) / rate - 0.2 - 0.05);
+  });
+
   test('waits until the sink has had its events in their own turn', async () => {
     const sink = new Consumer();
     await running([sink], 1);
