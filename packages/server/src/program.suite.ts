@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { programEnvironment } from './program-environment.suite.ts';
 
 const program = fileURLToPath(new URL('../bin/event-runtime.js', import.meta.url));
 
@@ -11,7 +12,7 @@ export interface LogLine {
 }
 
 export interface ProgramOptions {
-  /** All of its environment but `PATH`. */
+  /** Beside {@link programEnvironment}. */
   readonly env: Readonly<Record<string, string>>;
   /** Its working directory. Default: ours. */
   readonly cwd?: string;
@@ -27,7 +28,7 @@ export class Program implements AsyncDisposable {
   constructor(args: readonly string[], options: ProgramOptions) {
     this.#child = spawn(process.execPath, [program, ...args], {
       cwd: options.cwd,
-      env: { PATH: process.env['PATH'], NO_COLOR: '1', ...options.env },
+      env: { ...programEnvironment, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { programEnvironment } from '../program-environment.suite.ts';
 
 const program = fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url));
 const packageFolder = fileURLToPath(new URL('../..', import.meta.url));
@@ -34,7 +35,7 @@ interface Ended {
 
 async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   return await new Promise((resolve) => {
-    const options = { cwd: directory, env: { PATH: process.env['PATH'], NO_COLOR: '1', ...env } };
+    const options = { cwd: directory, env: { ...programEnvironment, ...env } };
     execFile(process.execPath, [program, ...args], options, (error, out, errors) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, errors });
     });

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { findService } from '../../../../scripts/services/services.ts';
+import { programEnvironment } from '../program-environment.suite.ts';
 
 const natsServer = await findService('nats-server');
 const program = fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url));
@@ -21,7 +22,7 @@ interface DemoOptions {
 /** The demo as users run it: its own process, embedded PostgreSQL, the relay in another process. */
 async function demo(args: readonly string[], { account, env = {} }: DemoOptions = {}): Promise<Outcome> {
   const child = promisify(execFile)(process.execPath, [program, 'demo', '--json', ...args], {
-    env: { PATH: process.env['PATH'], NO_COLOR: '1', ...env },
+    env: { ...programEnvironment, ...env },
     maxBuffer: 10 * 1_024 * 1_024,
     ...account,
   });

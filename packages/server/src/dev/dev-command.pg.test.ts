@@ -7,6 +7,7 @@ import { createMigratedDatabase, createTestDatabase, EmbeddedPostgres } from '@e
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
 import { ownServer } from '../../../runtime/src/testing/own-server.suite.ts';
+import { programEnvironment } from '../program-environment.suite.ts';
 
 const program = fileURLToPath(new URL('../../bin/event-runtime.js', import.meta.url));
 
@@ -19,7 +20,7 @@ class Dev implements AsyncDisposable {
 
   constructor(env: Readonly<Record<string, string>>, args: readonly string[] = []) {
     this.#child = spawn(process.execPath, [program, 'dev', ...args], {
-      env: { PATH: process.env['PATH'], NO_COLOR: '1', ...env },
+      env: { ...programEnvironment, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#ended = once(this.#child, 'close');
