@@ -53,6 +53,12 @@ const retries = [
 /** How many of a hundred events the receiver turns away when they come for the first time. */
 const refusePercent = 4;
 
+/** What Node has made of files before serves all processes of a run, where it is kept. */
+const everyProcess = {
+  PATH: process.env['PATH'],
+  NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+};
+
 /** The configuration, the schema, and an endpoint for each tenant. */
 export async function prepare(site: Site, signal: AbortSignal): Promise<void> {
   const sinks: ConfiguredSink[] = [
@@ -99,7 +105,7 @@ export function relayProcess(
   return supervised(site, 'the relay', {
     args: [program, 'start', '--config', site.configFile],
     env: {
-      PATH: process.env['PATH'],
+      ...everyProcess,
       NO_COLOR: '1',
       ...env,
       DATABASE_URL: site.databaseUrl,
@@ -121,7 +127,7 @@ export function receiverProcess(site: Site): SupervisedProcess {
   const script = join(import.meta.dirname, '../receiver/receiver.ts');
   return supervised(site, 'the receiver', {
     args: [script, String(site.receiverPort), site.arrivalLog, String(refusePercent)],
-    env: { PATH: process.env['PATH'] },
+    env: everyProcess,
     readyText: 'listening',
   });
 }
