@@ -6,7 +6,7 @@ import { faultless, write } from './ledger.suite.ts';
 import { Consumer } from './relay-fixture.suite.ts';
 
 /** As in the product, where the fixtures have shorter ones. Milliseconds. */
-const productTimes = { checkpointMs: 1_000 } as const;
+const productTimes = { checkpointMs: 1_000, leaseMs: 3_500 } as const;
 
 /** How the primary goes, and how long there is none: until the relay has said so, so often. */
 const outages = [

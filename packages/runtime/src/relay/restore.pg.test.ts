@@ -92,7 +92,7 @@ describe.each([
       };
       const delivered = busy.events.length;
       const lines = fixture.logs.length;
-      const first = fixture.relay(sinks, { connectionString: restored.url, leaseMs: 2_000 });
+      const first = fixture.relay(sinks, { connectionString: restored.url });
       const started = first.start();
       await fixture.logged('relay.reconnecting', { after: lines });
       for (let at = 0; at < 10; at += 1) await emit();
@@ -100,7 +100,7 @@ describe.each([
       await holding.query('commit');
       await started;
       // A second replica stands by, and takes over in the middle of what came with the dump.
-      const second = fixture.relay(sinks, { connectionString: restored.url, leaseMs: 2_000 });
+      const second = fixture.relay(sinks, { connectionString: restored.url });
       await second.start();
       await late.has(30);
       await first.stop({ graceMs: 0 }).catch(() => undefined);
