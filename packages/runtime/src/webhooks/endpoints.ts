@@ -89,7 +89,8 @@ export class Endpoints {
           [endpointId, endpoint.tenantId, eventTypes],
         );
       },
-      { signal: endpoint.signal },
+      // Deliveries do not wait for it.
+      { signal: endpoint.signal, stoppedMs: 10_000 },
     );
     return { endpointId, secret };
   }

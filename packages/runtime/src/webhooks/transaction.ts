@@ -28,6 +28,8 @@ export async function transaction<T>(
      * as long as a standby is away. Default false.
      */
     readonly localCommit?: boolean | undefined;
+    /** How long this process may leave the server without a statement, where nobody who takes over waits for the locks. Default 2,000 ms. */
+    readonly stoppedMs?: number | undefined;
   } = {},
 ): Promise<T> {
   options.signal?.throwIfAborted();
@@ -41,7 +43,7 @@ export async function transaction<T>(
   try {
     await client.query(
       `begin isolation level read committed;
-       set local idle_in_transaction_session_timeout = ${stoppedMs}${options.localCommit === true ? '; set local synchronous_commit = local' : ''}`,
+       set local idle_in_transaction_session_timeout = ${options.stoppedMs ?? stoppedMs}${options.localCommit === true ? '; set local synchronous_commit = local' : ''}`,
     );
     const result = await work(client);
     await client.query('commit');
