@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMigratedDatabase, freePort } from '@event-runtime/runtime/testing';
 import { describe, expect, inject, test } from 'vitest';
+import { eventually } from '../eventually.suite.ts';
 import type { Readiness } from '../health/readiness.ts';
 import type { Check } from '../operations/check.ts';
 import { Program } from '../program.suite.ts';
@@ -48,7 +49,8 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     await service.logs('service.started');
     const readyz = async (): Promise<Readiness> =>
       (await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()) as Readiness;
-    expect(await readyz()).toMatchObject({ ready: true, attention: [] });
+    const before = await eventually(readyz, (now) => now.ready);
+    expect(before).toMatchObject({ attention: [] });
     await sql.query("select event_runtime.emit('a', '{}', tenant_id => 'acme')");
     expect(await service.logs('relay.sink.retry')).toMatchObject({
       level: 'warn',
@@ -58,7 +60,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
         message: expect.stringMatching(`${folder}/events.ndjson.*mkdir -p '${folder}'`),
       },
     });
-    const { ready, attention } = await readyz();
+    const { ready, attention } = await eventually(readyz, (now) => now.ready && now.attention.length > 0);
     expect([ready, attention]).toEqual([
       true,
       [
