@@ -157,6 +157,21 @@ describe.each([
     expect([await kept(cancelled.id), await kept(byId.id)]).toEqual([['eventIds'], ['eventIds']]);
   });
 
+  test('of a time: from its first moment on, up to its last one without that', async () => {
+    const sink = new Consumer();
+    await running([sink], 1);
+    for (let n = 2; n <= 6; n += 1) await fixture.emit({ payload: String(n) });
+    await sink.has(6);
+    const recorded = await fixture.rows<{ at: string }>(
+      `select to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at
+         from event_runtime.outbox order by seq`,
+    );
+    const [from, before] = [recorded[2]?.at ?? '', recorded[4]?.at ?? ''];
+    const { id } = await replay({ selection: { from, before }, eventsPerSecond: 1_000 });
+    expect(await reaches(id, ({ state }) => state === 'done')).toMatchObject({ total: 2, delivered: 2 });
+    expect(numbers(sink.events.filter(({ event }) => event.replay === id))).toEqual([3, 4]);
+  });
+
   test('hands over no more a second than it may; what it was late for it makes up a fifth of a second at most', async () => {
     const sink = new Consumer();
     const [events, rate] = [120, 100];
