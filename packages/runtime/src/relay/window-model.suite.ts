@@ -198,9 +198,11 @@ export class Play {
     const from = unknown === -1 ? log.wal.length : unknown;
     this.#before = log.wal.slice(0, from).reduce((sum, { events }) => sum + events.length, 0);
     this.#open = openWindow(this.#limit, { log, from, barrier: log.snapshot() });
+    const confirmed = log.events[this.#before - 1]?.position ?? beginning;
     for (const sink of this.#sinks) {
       const { durable = beginning } = sink.place ?? {};
-      const live = comparePositions(durable, beginning) > 0;
+      // As the relay has it: for one that the slot was confirmed past there was nothing more, its snapshot sees that.
+      const live = comparePositions(durable, beginning) > 0 && comparePositions(durable, confirmed) >= 0;
       sink.pinned = false;
       sink.place = live ? this.#open.window.resume(durable) : undefined;
       const stored = ({ position, txId }: LoggedEvent): boolean =>
