@@ -37,7 +37,7 @@ export const deadNatsBench: Bench = {
     if (program === undefined) throw new Error('there is no nats-server: npm run services');
     return await run(request, {
       // Webhooks, their receiver and PostgreSQL share two cores: what is measured must be no queue.
-      ...{ prefix: 'dead-nats', perSecond: 500, runs: 1 },
+      ...{ prefix: 'dead-nats', perSecond: 1_000, runs: 1 },
       open: async (site) => await natsPair(site, program),
     });
   },

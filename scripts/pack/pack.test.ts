@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { run } from '../process/command.ts';
 import { objections } from './contents.ts';
 import { type Packed, packAll } from './pack-packages.ts';
 
@@ -45,6 +46,34 @@ describe('the real packages', () => {
 
   test('the producer package has no dependency', () => {
     expect(of('@event-runtime/outbox').manifest).not.toHaveProperty('dependencies');
+  });
+
+  test('what is exported can be loaded from them, the suite for sinks too', async () => {
+    // In the checkout, so that what they depend on is found; in none of its packages, whose own name would lead to itself.
+    const app = join(import.meta.dirname, '../.generated/packed');
+    rmSync(app, { recursive: true, force: true });
+    for (const { name, tarball } of packed) {
+      const into = join(app, 'node_modules', name);
+      mkdirSync(into, { recursive: true });
+      await run('tar', ['-xzf', tarball, '-C', into, '--strip-components=1'], { timeoutMs: 60_000 });
+    }
+    const script = `
+      const found = [];
+      for (const name of ['@event-runtime/outbox', '@event-runtime/runtime', '@event-runtime/runtime/testing', 'event-runtime']) {
+        const url = import.meta.resolve(name);
+        const names = Object.keys(await import(url));
+        found.push({ name, packed: url.includes('/.generated/packed/'), some: names.length > 0, suite: names.includes('sinkConformance') });
+      }
+      console.log(JSON.stringify(found));`;
+    writeFileSync(join(app, 'load.mjs'), script);
+    const said = await run(process.execPath, ['load.mjs'], { cwd: app, timeoutMs: 120_000 });
+    const rest = { packed: true, some: true };
+    expect(JSON.parse(said)).toEqual([
+      { name: '@event-runtime/outbox', ...rest, suite: false },
+      { name: '@event-runtime/runtime', ...rest, suite: false },
+      { name: '@event-runtime/runtime/testing', ...rest, suite: true },
+      { name: 'event-runtime', ...rest, suite: false },
+    ]);
   });
 
   test('the runtime brings its migrations, the service its command', () => {
