@@ -14,7 +14,7 @@ async function heapAfterLoad(first: string, inWindow = 20_000): Promise<Heap> {
   const load = `
     import { constants, PerformanceObserver } from 'node:perf_hooks';
     import { getHeapSpaceStatistics } from 'node:v8';
-    import { keepHeapSmall, makeRoomForWaiting } from ${JSON.stringify(new URL('small-heap.ts', import.meta.url).href)};
+    import { keepHeapSmall, makeRoomForPages, makeRoomForWaiting } from ${JSON.stringify(new URL('small-heap.ts', import.meta.url).href)};
     let collections = 0;
     const observer = new PerformanceObserver((list) => {
       for (const { detail } of list.getEntries()) if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) collections += 1;
@@ -47,13 +47,16 @@ test('the space for new objects stays as it was at the start', async () => {
   expect(left.newSpace).toBeGreaterThan(2 * told.newSpace);
 });
 
-test('it has a few megabytes, and no more, where events wait for an answer', async () => {
-  const [told, room] = await Promise.all([
+test('it has a few megabytes for pages, more where events wait for an answer, and no more', async () => {
+  const [told, pages, waiting] = await Promise.all([
     heapAfterLoad('keepHeapSmall();'),
+    heapAfterLoad('keepHeapSmall(); makeRoomForPages();'),
     heapAfterLoad('keepHeapSmall(); makeRoomForWaiting();'),
   ]);
-  expect(room.newSpace).toBeGreaterThan(4 * told.newSpace);
-  expect(room.newSpace).toBeLessThan(40);
+  expect(pages.newSpace).toBeGreaterThan(1.5 * told.newSpace);
+  expect(pages.newSpace).toBeLessThan(12);
+  expect(waiting.newSpace).toBeGreaterThan(2 * pages.newSpace);
+  expect(waiting.newSpace).toBeLessThan(40);
 });
 
 test('old objects wait longer there', async () => {

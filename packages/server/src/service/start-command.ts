@@ -5,7 +5,7 @@ import { type GivenSettings, loadConfiguration } from '../config/load-configurat
 import { suspectVariables } from '../config/suspect-variables.ts';
 import { runUntil } from './run-until.ts';
 import { createService } from './service.ts';
-import { makeRoomForWaiting } from './small-heap.ts';
+import { makeRoomForPages, makeRoomForWaiting } from './small-heap.ts';
 
 /** `event-runtime start`: the service, as it is configured, until it is told to stop. */
 export async function startCommand(context: CommandContext, given: GivenSettings): Promise<ExitCode> {
@@ -13,6 +13,7 @@ export async function startCommand(context: CommandContext, given: GivenSettings
   for (const warning of suspectVariables(env)) context.terminal.note(warning);
   const configuration = await loadConfiguration({ given, env, signal: context.signal });
   if (configuration.sinks.some(({ type }) => type === 'nats')) makeRoomForWaiting();
+  else makeRoomForPages();
   const logger = createLogger({ level: configuration.log.level });
   await using service = createService({ configuration, logger, env });
   const stop = new AbortController();
