@@ -283,7 +283,11 @@ export class Redriver {
     }
   }
 
-  /** Where others wait behind a letter, each of an entity only once the one before it was taken. @returns whether it is known what became of all */
+  /**
+   * Where others wait behind a letter, each of an entity only once the one before it was taken.
+   *
+   * @returns whether it is known what became of all
+   */
   async #handOver(letters: readonly Letter[], stopping: AbortSignal): Promise<boolean> {
     const { feed } = this.#options;
     const stuck = new Set<string>();

@@ -28,7 +28,10 @@ export async function transaction<T>(
      * as long as a standby is away. Default false.
      */
     readonly localCommit?: boolean | undefined;
-    /** How long this process may leave the server without a statement, where nobody who takes over waits for the locks. Default 2,000 ms. */
+    /**
+     * How long this process may leave the server without a statement, where nobody who takes over waits for the locks.
+     * Milliseconds. Default 2,000.
+     */
     readonly stoppedMs?: number | undefined;
   } = {},
 ): Promise<T> {

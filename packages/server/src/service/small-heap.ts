@@ -21,8 +21,8 @@ export function keepHeapSmall(): void {
 }
 
 /**
- * For any relay: what is read for a replay, a page at a time, lives for some fifty milliseconds. In one megabyte it becomes old, and
- * live events wait while V8 goes through the old ones: their p99 was two and a half times that without a replay
+ * For any relay: what is read for a replay, a page at a time, lives for some fifty milliseconds. In one megabyte it becomes
+ * old, and live events wait while V8 goes through the old ones: their p99 was two and a half times that without a replay
  * (docs/performance.md). After {@link keepHeapSmall}.
  */
 export function makeRoomForPages(): void {

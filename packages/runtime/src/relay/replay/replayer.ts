@@ -134,10 +134,10 @@ export class Replayer {
     const { pool, feed, saveMs } = this.#options;
     const { part } = book;
     const shard = part.shards === 1 ? undefined : { index: part.shard, count: part.shards };
-    while (!signal.aborted) {
+    for (let told = false; !signal.aborted; told = true) {
       const oldest = await oldestUnread(pool, { state: feed.checkpoint, shard });
       if (oldest === undefined || oldest.seq > part.upToSeq) return true;
-      if (!(await book.note(sinkIsBehind))) return false;
+      if (!told && !(await book.note(sinkIsBehind))) return false;
       await sleep(saveMs, undefined, { signal }).catch(() => undefined);
     }
     return false;

@@ -1,4 +1,3 @@
-import { AssertionError } from 'node:assert';
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
@@ -82,7 +81,7 @@ async function counts(run: CaseRun): Promise<void> {
   for (const batch of batches) {
     const answer = await run.deliver(sink, batch, { signal });
     if (answer.results === undefined) {
-      const failed = new AssertionError({ message: 'a batch that nothing disturbs failed' });
+      const failed = new assert.AssertionError({ message: 'a batch that nothing disturbs failed' });
       throw Object.assign(failed, { cause: answer.error });
     }
     for (const { type } of answer.results) assert.equal(type, 'delivered');
