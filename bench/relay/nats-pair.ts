@@ -13,6 +13,7 @@ import type { SinkPair } from './stopped-sink.ts';
 const stream = 'EVENTS';
 /** The receiver is on no public network. */
 const egressAllow = ['127.0.0.0/8'];
+const leaseMs = 30_000;
 
 /** Webhooks to one endpoint that takes everything, and a JetStream stream whose server is killed. @param program path of nats-server */
 export async function natsPair(site: RelaySite, program: string): Promise<SinkPair> {
@@ -33,6 +34,8 @@ export async function natsPair(site: RelaySite, program: string): Promise<SinkPa
           { type: 'nats', name: 'nats', servers: [server.url], stream: { name: stream } },
         ],
         webhooks: { egressAllow },
+        // Half an hour is long: a machine that stands still for some seconds must not begin it again.
+        relay: { leaseMs },
       },
       env: { EVENT_RUNTIME_SECRET_KEY: secretKey },
     },

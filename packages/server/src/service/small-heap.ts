@@ -1,7 +1,7 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 
 /** How many times as large as at the start, one megabyte in each half, the space for new objects is. */
-const room = { forPages: 4, forWaiting: 16 };
+const room = { forPages: 8, forWaiting: 16 };
 
 const mebibyte = 1_024 * 1_024;
 
@@ -16,8 +16,8 @@ const mebibyte = 1_024 * 1_024;
 export function keepHeapSmall(): void {
   // New objects: the size at the start, one megabyte in each half. Whoever wants more gives Node --min-semi-space-size.
   setFlagsFromString('--semi-space-growth-factor=1');
-  // Old ones: collected when they have become half as much again as they were after the last time.
-  setFlagsFromString('--heap-growing-percent=50');
+  // Old ones: collected when there are twice as many as after the last time.
+  setFlagsFromString('--heap-growing-percent=100');
 }
 
 /**
