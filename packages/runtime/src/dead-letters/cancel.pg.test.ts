@@ -138,10 +138,15 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
     ).toEqual([{ attempts: 2 }]);
   });
 
-  test('what letters wait for is known: an older dead one, a disabled endpoint, a relay', async () => {
+  test('what letters wait for is known: an older dead one that no replay caused, a disabled endpoint, a relay', async () => {
     const endpointId = await endpointOf(fixture);
     await kill(fixture, [{}]);
     await fixture.endpoints.disable({ tenantId: 'acme', endpointId, reason: 'r' });
+    const replayed = await sinkLetter(fixture, { seq: 999 });
+    await fixture.rows(
+      'update event_runtime.dead_letter set replay_id = gen_random_uuid() where dead_letter_id = $1',
+      [replayed],
+    );
     const older = await sinkLetter(fixture, { seq: 1_000 });
     await sinkLetter(fixture, { seq: 1_001, entityKey: 'other' });
     await sinkLetter(fixture, { seq: 1_002, entityKey: 'other' });

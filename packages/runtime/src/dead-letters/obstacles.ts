@@ -9,7 +9,7 @@ const obstaclesCap = 10_000;
 export interface RedriveObstacles {
   /**
    * How many have an older dead letter of their entity: where later events wait for it (`afterDeadLetter: 'wait'`), they
-   * do, too. Of the first 10,000 letters, as the next number.
+   * do, too; none waits for one that a replay caused. Of the first 10,000 letters, as the next number.
    */
   readonly behind: number;
   /** Of those letters the oldest, by id: it is to be redriven or discarded first. */
@@ -31,7 +31,8 @@ with asked as materialized (
   select h.dead_letter_id, h.seq
   from asked a cross join lateral (
     select d.dead_letter_id, d.seq from event_runtime.dead_letter d
-    where d.endpoint_id is null and d.sink = a.sink and d.relay = a.relay and d.state = 'dead' and d.entity_key is not null
+    where d.endpoint_id is null and d.sink = a.sink and d.relay = a.relay and d.state = 'dead' and d.replay_id is null
+      and d.entity_key is not null
       and ${letterEntity('d')} = ${letterEntity('a')} and d.tenant_id = a.tenant_id and d.entity_key = a.entity_key and d.seq < a.seq
     order by d.sink, d.relay, ${letterEntity('d')}, d.seq limit 1
   ) h

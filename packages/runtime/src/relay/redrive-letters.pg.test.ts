@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { entityOf } from '../log/outbox-event.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { releaseLetters } from './redrive-letters.ts';
+import { loggedEvent } from './event-fixture.suite.ts';
+import { entitiesLeft, entitiesWithLetters, releaseLetters } from './redrive-letters.ts';
 import { RelayFixture } from './relay-fixture.suite.ts';
 
 let fixture: RelayFixture;
@@ -53,3 +55,27 @@ test.each([true, false])(
     }
   },
 );
+
+test('a dead letter of an entity keeps what is newer waiting, unless a replay caused it; one that is redriven always', async () => {
+  await fixture.rows('delete from event_runtime.dead_letter');
+  await fixture.rows(
+    `insert into event_runtime.dead_letter
+       (tenant_id, relay, sink, event_id, event_recorded_at, seq, entity_key, event_type, reason_code, reason, attempts,
+        payload, event_version, state, replay_id)
+     select 'acme', 'ours', 'picky', gen_random_uuid(), now(), seq, entity, 't', 'rejected', 'r', 1, '{}', 1, state,
+            case when replayed then gen_random_uuid() end
+       from (values (1, 'live', 'dead', false), (2, 'replayed', 'dead', true), (3, 'asked', 'redriving', true),
+                    (4, 'mixed', 'redriving', false), (5, 'mixed', 'dead', true)) as x (seq, entity, state, replayed)`,
+  );
+  const of = { relay: 'ours', sink: 'picky', shard: undefined, waits: true };
+  const logged = ['live', 'replayed', 'asked', 'mixed', 'none'].map((entity, index) =>
+    loggedEvent(index, { entity, event: { tenantId: 'acme' } }),
+  );
+  const [live, , asked, mixed] = logged.map(({ event }) => entityOf(event));
+  const letters = logged.map((each, index) => ({ id: String(index), attempts: 1, logged: each }));
+  expect(await entitiesWithLetters(fixture.pool, of)).toEqual({
+    dead: new Set([live]),
+    redriving: new Set([asked, mixed]),
+  });
+  expect(await entitiesLeft(fixture.pool, { ...of, letters })).toEqual(new Set([live, asked, mixed]));
+});

@@ -45,10 +45,14 @@ const asked = (shard: Shard | undefined): string => `${ofSink(shard)} and o.stat
 const waiting = (shard: Shard | undefined): string =>
   `${ofSink(shard)} and o.state = 'dead' and o.reason_code = 'waits'`;
 
-/** Older dead letters `h` of the entity of the letter `o`. */
+/** Behind a dead letter `o` others wait; not behind one of a replay: the event itself was in its own turn before. */
+const keepsOthers = (o: string): string => `${o}.replay_id is null`;
+
+/** Older dead letters `h` of the entity of the letter `o`, which waits behind them. */
 const olderDead = `event_runtime.dead_letter h
-  where h.endpoint_id is null and h.sink = o.sink and h.relay = o.relay and h.state = 'dead' and h.entity_key is not null
-    and ${letterEntity('h')} = ${letterEntity('o')} and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key and h.seq < o.seq`;
+  where h.endpoint_id is null and h.sink = o.sink and h.relay = o.relay and h.state = 'dead' and ${keepsOthers('h')}
+    and h.entity_key is not null and ${letterEntity('h')} = ${letterEntity('o')}
+    and h.tenant_id = o.tenant_id and h.entity_key = o.entity_key and h.seq < o.seq`;
 
 /** By name, the hashes of the entities that have such letters `o`: one step in an index for each, however many letters it has. */
 function entitiesBy(name: string, letters: string): string {
@@ -167,7 +171,8 @@ export interface EntitiesWithLetters {
 export async function entitiesWithLetters(pool: Pool, of: LettersOf): Promise<EntitiesWithLetters> {
   const text = `select o.tenant_id as "tenantId", o.entity_key as "entityKey", bool_or(o.state = 'dead') as dead
        from event_runtime.dead_letter o
-      where ${ofSink(of.shard)} and o.entity_key is not null group by o.tenant_id, o.entity_key`;
+      where ${ofSink(of.shard)} and o.entity_key is not null and (o.state = 'redriving' or ${keepsOthers('o')})
+      group by o.tenant_id, o.entity_key`;
   const [dead, redriving] = [new Set<string>(), new Set<string>()];
   for await (const row of inPages<EntityRow & { readonly dead: boolean }>(pool, {
     text,
@@ -195,7 +200,7 @@ export async function entitiesLeft(
     `select x.tenant_id as "tenantId", x.entity_key as "entityKey"
        from (select distinct e.tenant_id, e.entity_key from unnest($3::text[], $4::text[]) as e(tenant_id, entity_key)) x
       where exists (${letterOf} and o.state = 'redriving')
-         or exists (${letterOf} and o.state = 'dead'${of.waits ? '' : " and o.reason_code = 'waits'"})`,
+         or exists (${letterOf} and o.state = 'dead' and ${of.waits ? keepsOthers('o') : "o.reason_code = 'waits'"})`,
     [of.sink, of.relay, events.map(({ tenantId }) => tenantId), events.map(({ entityKey }) => entityKey)],
   );
   return new Set(rows.map((row) => entityOf(row) as string));

@@ -3,6 +3,7 @@ import { eventually } from '../replication/stream-fixture.suite.ts';
 import { Picky, redriveLetters } from './picky-consumer.suite.ts';
 import type { SinkSource } from './relay.ts';
 import { RelayFixture } from './relay-fixture.suite.ts';
+import { createReplay, getReplay } from './replay/replay-jobs.ts';
 
 // On 15: redriver.pg.test.ts.
 describe('where later events wait behind a letter, PostgreSQL 18', () => {
@@ -96,6 +97,77 @@ describe('where later events wait behind a letter, PostgreSQL 18', () => {
     await sink.has(3);
     expect(sink.types).toEqual(['poison', 'two', 'three']);
     await lettersAre(0);
+  });
+
+  describe('letters that a replay caused', () => {
+    const replayed = ['one', 'two'];
+    beforeEach(async () => {
+      sink.refuses = () => false;
+      const first = fixture.relay([waiting()]);
+      await first.start();
+      for (const eventType of replayed) await fixture.emit({ eventType });
+      await sink.has(2);
+      sink.refuses = (type) => replayed.includes(type);
+      const relay = fixture.slot;
+      const { id } = await createReplay(fixture.pool, { relay, sink: 'picky', selection: {} });
+      await eventually(
+        async () => await getReplay(fixture.pool, { relay, id }),
+        ({ state }) => state === 'done',
+      );
+      await deadIs('one rejected dead, two rejected dead');
+      await first.stop();
+      // The next one feeds nothing before it has looked for letters.
+      await fixture.relay([waiting()]).start();
+      sink.events.length = 0;
+    });
+
+    test('hold nothing back while they are dead, not even letters; those of what happened do', async () => {
+      await fixture.emit({ eventType: 'three' });
+      await sink.has(1);
+      sink.refuses = (type) => type !== 'five' && type !== 'six';
+      await fixture.emit({ eventType: 'four' });
+      await fixture.emit({ eventType: 'five' });
+      await deadIs('one rejected dead, two rejected dead, four rejected dead, five waits dead');
+      sink.refuses = (type) => replayed.includes(type);
+      await redrive("event_type = 'four'");
+      await fixture.emit({ eventType: 'six' });
+      await sink.has(4);
+      expect(sink.types).toEqual(['three', 'four', 'five', 'six']);
+      await deadIs('one rejected dead, two rejected dead');
+    });
+
+    test('come in order when they are redriven, before what is newer, which waits for one that is turned away', async () => {
+      sink.refuses = () => false;
+      sink.gate = ({ event }) => {
+        if (event.eventType === 'one') throw new Error('not yet');
+      };
+      sink.handed.length = 0;
+      await redrive();
+      await eventually(
+        async () => sink.handed.length,
+        (count) => count > 2,
+      );
+      await fixture.emit({ eventType: 'three' });
+      await eventually(dead, (now) => now.includes('three waits'));
+      expect(sink.types).toEqual([]);
+      sink.gate = () => undefined;
+      await sink.has(3);
+      expect(sink.events.map(({ event }) => [event.eventType, event.replay !== undefined])).toEqual([
+        ['one', true],
+        ['two', true],
+        ['three', false],
+      ]);
+      await lettersAre(0);
+    });
+
+    test('that are refused again let go what waited for them, and letters behind them', async () => {
+      sink.refuses = (type) => type === 'one';
+      await redrive();
+      await deadIs('one rejected dead');
+      await fixture.emit({ eventType: 'three' });
+      await sink.has(2);
+      expect(sink.types).toEqual(['two', 'three']);
+    });
   });
 
   test('none passes a letter, whenever one is kept or redriven', async () => {
