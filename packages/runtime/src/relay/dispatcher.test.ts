@@ -239,7 +239,7 @@ test('for any script of failures, retries and refusals each event is done once, 
   );
 });
 
-test('what is turned away is one line for a batch, and the sink has trouble until nothing of it waits', async () => {
+test('what is turned away is one line for a batch, each time with a longer wait, and the sink has trouble until nothing of it waits', async () => {
   const lines: Array<Readonly<Record<string, unknown>>> = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
   let refusing = true;
@@ -249,10 +249,14 @@ test('what is turned away is one line for a batch, and the sink has trouble unti
   await bench.offer('a', 'a', 'b', 'c').step();
   expect(lines).toMatchObject([{ event: 'relay.sink.retry', sink: 'billing', events: 4 }]);
   expect(bench.dispatcher.trouble).toMatchObject({ message: 'later' });
+  while (lines.length < 6) if ((await bench.step()) === 'none') await bench.wait();
   refusing = false;
   await bench.drain();
   expect([bench.dispatcher.trouble, bench.dispatcher.waiting]).toEqual([undefined, undefined]);
-  expect(lines).toHaveLength(1);
+  expect(lines.map(({ events }) => events)).toEqual([4, 4, 4, 4, 4, 4]);
+  expect(lines[0]?.['delayMs']).toBe(1);
+  // Half of what has doubled five times is certain.
+  expect(lines[5]?.['delayMs']).toBeGreaterThanOrEqual(16);
 });
 
 test('what waits is the sink’s trouble, and is named, also while others are taken', async () => {

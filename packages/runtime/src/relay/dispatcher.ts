@@ -121,9 +121,9 @@ export class Dispatcher {
     if (given === undefined) return 'given-up';
     const results = allResults(logged, routed, given);
     if (!(await this.#keepRejected(batch, results, call))) return 'given-up';
-    this.#sayRetries(logged, results);
     // failpoint: relay.delivered
-    inHand.settle(batch, results, performance.now());
+    const delayMs = inHand.settle(batch, results, performance.now());
+    this.#sayRetries(logged, results, delayMs);
     this.#turnedAway = inHand.oldestTurnedAway;
     // A sink that answers without any I/O would otherwise keep timers, sockets and signals from their turn.
     await nextTurn();
@@ -264,8 +264,8 @@ export class Dispatcher {
     timer.abort();
   }
 
-  /** One line for a batch, however many of it are turned away. */
-  #sayRetries(batch: readonly LoggedEvent[], results: readonly DeliveryResult[]): void {
+  /** One line for a batch, however many of it are turned away. @param delayMs default: as the sink says */
+  #sayRetries(batch: readonly LoggedEvent[], results: readonly DeliveryResult[], delayMs?: number): void {
     const { sink, logger } = this.#options;
     const first = results.findIndex(({ type }) => type === 'retry');
     const result = results[first];
@@ -274,7 +274,7 @@ export class Dispatcher {
       sink: sink.name,
       eventId: batch[first]?.event.eventId,
       error: result.error,
-      delayMs: result.afterMs,
+      delayMs: delayMs ?? result.afterMs,
       events: results.filter(({ type }) => type === 'retry').length,
     });
   }

@@ -12,7 +12,11 @@ const retry = (afterMs: number): DeliveryResult => ({ type: 'retry', afterMs, er
 
 function inHandOf(...entities: readonly (string | null)[]): { inHand: InHand; passed: number[] } {
   const passed: number[] = [];
-  const inHand = new InHand(({ logged }) => passed.push(Number(logged.event.seq)));
+  const inHand = new InHand(
+    ({ logged }) => passed.push(Number(logged.event.seq)),
+    undefined,
+    () => 0,
+  );
   for (const [index, entity] of entities.entries()) inHand.offer(loggedEvent(index + 1, { entity }), index);
   return { inHand, passed };
 }
@@ -155,28 +159,6 @@ test('2: what waits is not handed out again when a great many before it are forg
   expect(named(inHand.next(7, wide))).toEqual([4_501]);
 });
 
-test('the oldest of those that wait is known, since when, and why the last time', () => {
-  const { inHand } = inHandOf('a', 'b', 'b', 'c');
-  const oldest = (): unknown => {
-    const { entry, since, error } = inHand.oldestTurnedAway ?? {};
-    return entry === undefined ? undefined : [Number(entry.logged.event.seq), since, error?.message];
-  };
-  const because = (message: string): DeliveryResult => ({
-    ...{ type: 'retry', afterMs: 1 },
-    error: new Error(message),
-  });
-  inHand.settle(inHand.next(5, wide), [delivered, because('b'), because('b'), because('c')], 5);
-  expect(oldest()).toEqual([2, 5, 'b']);
-  inHand.settle(inHand.next(6, wide), [because('again'), because('again'), because('c')], 6);
-  expect(oldest()).toEqual([2, 5, 'again']);
-  inHand.settle(inHand.next(7, wide), [delivered, because('its own'), because('c')], 7);
-  expect(oldest()).toEqual([3, 7, 'its own']);
-  inHand.settle(inHand.next(8, { ...wide, events: 1 }), [delivered], 8);
-  expect(oldest()).toEqual([4, 5, 'c']);
-  inHand.settle(inHand.next(8, wide), [delivered], 8);
-  expect(oldest()).toBeUndefined();
-});
-
 test('a great many entities that wait are no trouble', () => {
   const { inHand } = inHandOf();
   for (let index = 0; index < 50_000; index += 1) inHand.offer(loggedEvent(index + 1), index);
@@ -222,12 +204,18 @@ const steps = fc.array(
 
 /** The whole history in one list: everything is looked up in it anew. */
 class NaiveInHand {
-  readonly all: { readonly logged: LoggedEvent; done: boolean; waitsUntil: number | undefined }[] = [];
+  readonly all: {
+    readonly logged: LoggedEvent;
+    done: boolean;
+    waitsUntil: number | undefined;
+    /** How often it was turned away, with nothing before it of its entity. */
+    times: number;
+  }[] = [];
   /** Entities of which an event ever failed: what comes behind a repetition may wait for the next batch. */
   readonly failed = new Set<string>();
 
   offer(logged: LoggedEvent): void {
-    this.all.push({ logged, done: false, waitsUntil: undefined });
+    this.all.push({ logged, done: false, waitsUntil: undefined, times: 0 });
   }
 
   /** Names what keeps two events in order. */
@@ -287,6 +275,13 @@ function checkBatch(
   }
 }
 
+/** Without any jitter: half of what doubles each time, up to half of 30 s. */
+function leastWait(afterMs: number, times: number): number {
+  let step = Math.max(1, afterMs);
+  for (let doubled = 1; doubled < times; doubled += 1) step = Math.min(30_000, step * 2);
+  return times === 1 ? afterMs : Math.max(afterMs, Math.round(step / 2));
+}
+
 /** What a sink that keeps the contract answers; the model takes it over. */
 function answer(
   naive: NaiveInHand,
@@ -296,15 +291,18 @@ function answer(
     script,
   }: { readonly batch: readonly Entry[]; readonly now: number; readonly script: readonly DeliveryResult[] },
 ): DeliveryResult[] {
-  const failed = new Map<string, DeliveryResult>();
+  const failed = new Map<string, { readonly result: DeliveryResult; readonly until: number }>();
   return batch.map(({ logged }, index) => {
     const entity = NaiveInHand.entity(logged);
-    const result = failed.get(entity) ?? script[index % script.length] ?? delivered;
+    const before = failed.get(entity);
+    const result = before?.result ?? script[index % script.length] ?? delivered;
     const state = naive.stateOf(logged);
     if (result.type === 'retry') {
-      failed.set(entity, result);
+      if (before === undefined) state.times += 1;
+      const until = before?.until ?? now + leastWait(result.afterMs, state.times);
+      failed.set(entity, { result, until });
       naive.failed.add(entity);
-      state.waitsUntil = now + result.afterMs;
+      state.waitsUntil = until;
     } else {
       state.done = true;
       // What waits behind it is due at once.
@@ -324,7 +322,11 @@ describe('1 to 3 hold', () => {
       fc.property(steps, (script) => {
         const naive = new NaiveInHand();
         const passed: number[] = [];
-        const inHand = new InHand(({ logged }) => passed.push(Number(logged.event.seq)));
+        const inHand = new InHand(
+          ({ logged }) => passed.push(Number(logged.event.seq)),
+          undefined,
+          () => 0,
+        );
         let now = 1_000;
         let before = 0;
         const check = (): void => {

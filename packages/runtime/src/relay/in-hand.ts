@@ -1,3 +1,4 @@
+import { backoffDelay } from '../lifecycle/backoff.ts';
 import { entityOf, type LoggedEvent } from '../log/outbox-event.ts';
 import type { DeliveryResult } from '../sinks/sink.ts';
 
@@ -25,7 +26,12 @@ export interface TurnedAway {
   readonly since: number;
   /** Why, the last time. */
   readonly error: Error;
+  /** How often, one time after another. */
+  readonly times: number;
 }
+
+/** The longest wait of an event that is turned away again and again, unless its sink asks for a longer one. Milliseconds. */
+const longestWaitMs = 30_000;
 
 const none: ReadonlySet<Entry> = new Set();
 const nobody: ReadonlySet<string> = new Set();
@@ -63,14 +69,21 @@ export class InHand {
   #passed = 0;
   readonly #onPassed: (entry: Entry) => void;
   readonly #behind: () => ReadonlySet<string>;
+  readonly #random: () => number;
 
   /**
    * @param onPassed told of each event that joins the delivered prefix, in order
    * @param behind entities of which nothing is handed out now: something older is on its way to the sink beside this
+   * @param random a number from 0 up to 1; given by tests
    */
-  constructor(onPassed: (entry: Entry) => void, behind: () => ReadonlySet<string> = () => nobody) {
+  constructor(
+    onPassed: (entry: Entry) => void,
+    behind: () => ReadonlySet<string> = () => nobody,
+    random: () => number = Math.random,
+  ) {
     this.#onPassed = onPassed;
     this.#behind = behind;
+    this.#random = random;
   }
 
   /** How many of the events that were offered are delivered, without a gap from the first. */
@@ -175,9 +188,17 @@ export class InHand {
     return passed;
   }
 
-  /** The outcome of a batch; a rejected event counts as delivered (its dead letter is kept). */
-  settle(batch: readonly Entry[], results: readonly DeliveryResult[], now: number): void {
+  /**
+   * The outcome of a batch; a rejected event counts as delivered (its dead letter is kept). What was turned away waits for
+   * as long as the sink says, and longer each time that it is turned away again.
+   *
+   * @returns milliseconds that the first of those waits; undefined: there is none
+   */
+  settle(batch: readonly Entry[], results: readonly DeliveryResult[], now: number): number | undefined {
     const again = new Map<string, Held>();
+    let [firstWaits, share]: [number | undefined, number | undefined] = [undefined, undefined];
+    // One for all: what was handed over together comes together again, not in as many batches as there are events.
+    const random = (): number => (share ??= this.#random());
     for (const [index, entry] of batch.entries()) {
       const result = results[index];
       if (result?.type !== 'retry') {
@@ -191,9 +212,11 @@ export class InHand {
         continue;
       }
       const before = this.#held.get(key)?.turnedAway;
-      const since = before?.entry === entry ? before.since : now;
-      const turnedAway = { entry, since, error: result.error };
-      again.set(key, { entries: [entry], until: now + Math.max(0, result.afterMs), turnedAway });
+      const { since, times } = before?.entry === entry ? before : { since: now, times: 0 };
+      const turnedAway = { entry, since, error: result.error, times: times + 1 };
+      const waits = waitOf(turnedAway.times, result.afterMs, random);
+      firstWaits ??= waits;
+      again.set(key, { entries: [entry], until: now + waits, turnedAway });
     }
     if (this.#held.size > 0) for (const entry of batch) this.#release(keyOf(entry), again);
     for (const [key, each] of again) {
@@ -201,6 +224,7 @@ export class InHand {
       this.#held.set(key, { ...each, entries: [...each.entries, ...(held?.entries ?? [])] });
     }
     this.#pass();
+    return firstWaits;
   }
 
   #heldOf(entry: Entry, behind: ReadonlySet<string>): Held | undefined {
@@ -242,6 +266,14 @@ export class InHand {
     this.#fresh -= this.#head;
     this.#head = 0;
   }
+}
+
+/** How long an event waits that was turned away so many times, one after another: twice as long each time, or so. */
+function waitOf(times: number, afterMs: number, random: () => number): number {
+  const asked = afterMs > 0 ? afterMs : 0;
+  if (times === 1) return asked;
+  const grown = backoffDelay(times, { baseMs: Math.max(1, asked), maxMs: longestWaitMs, random });
+  return Math.max(asked, grown);
 }
 
 /** An event without an entity is an entity of its own. */

@@ -174,11 +174,12 @@ export class Way {
 
   #give(most: number, fails: readonly boolean[]): void {
     const { inHand } = this.#progress;
-    const batch = inHand.next(1_000, { events: most, bytes: 1_000_000 });
+    // A minute later than what is settled below: however often it was turned away, it is due.
+    const batch = inHand.next(60_000, { events: most, bytes: 1_000_000 });
     inHand.settle(
       batch,
       batch.map((_entry, index) => (fails[index] ? later : done)),
-      1_000,
+      0,
     );
   }
 

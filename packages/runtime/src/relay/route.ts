@@ -45,7 +45,8 @@ export interface Route {
   readonly subject?: string;
   /**
    * What an exception of `filter` or `transform` means. `dead-letter`: the event is kept as one, and later ones go on.
-   * `retry`: it is tried again every second, and later ones of its entity wait. Default `dead-letter`.
+   * `retry`: it is tried again after a second, then twice as long each time, up to half a minute, and later ones of its
+   * entity wait. Default `dead-letter`.
    */
   readonly onError?: 'dead-letter' | 'retry';
 }

@@ -19,7 +19,8 @@ export type DeliveryResult =
   /**
    * Not now: hand it over again, and nothing later of its entity before it. The sink answers `retry` for the
    * later events of the same entity in this batch too. `afterMs`: milliseconds, finite, not negative; anything else
-   * is no time, and the event would come again at once.
+   * is no time, and the event would come again at once. It is the least: what is turned away again and again waits twice
+   * as long each time, up to half a minute.
    */
   | { readonly type: 'retry'; readonly afterMs: number; readonly error: Error }
   /** Never: the event itself is the trouble (poison). */

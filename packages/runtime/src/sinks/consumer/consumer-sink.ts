@@ -7,10 +7,10 @@ export interface ConsumerSinkOptions {
   /**
    * Called for one event at a time, in log order. Resolving says that the event is done, durably where that
    * matters: it is not handed over again, except after a crash before the next checkpoint. Throwing asks
-   * for the event again after `retryAfterMs`; later events of its entity wait for it, others do not.
+   * for the event again, see `retryAfterMs`; later events of its entity wait for it, others do not.
    */
   readonly handle: (event: LoggedEvent, options: { readonly signal: AbortSignal }) => Promise<void> | void;
-  /** Milliseconds before an event that failed is handed over again. Default 1,000. */
+  /** Milliseconds before an event that failed is handed over again, the first time. Default 1,000. */
   readonly retryAfterMs?: number;
 }
 

@@ -9,7 +9,7 @@ export interface MemorySinkOptions {
   readonly name: string;
   /** How many events it holds; what comes above is asked for again later. Default 10,000. */
   readonly maxEvents?: number;
-  /** Milliseconds before what found no room is handed over again. Default 1,000. */
+  /** Milliseconds before what found no room is handed over again, the first time. Default 1,000. */
   readonly retryAfterMs?: number;
 }
 

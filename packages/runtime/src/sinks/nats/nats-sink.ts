@@ -26,7 +26,7 @@ export interface NatsSinkOptions extends Omit<NatsConnectionOptions, 'name'> {
   readonly routedSubjects?: readonly string[];
   /** Milliseconds after which an acknowledgement that has not come is not waited for. Default 5,000. */
   readonly ackMs?: number;
-  /** Milliseconds before what was not acknowledged is handed over again. Default 1,000. */
+  /** Milliseconds before what was not acknowledged is handed over again, the first time. Default 1,000. */
   readonly retryAfterMs?: number;
   /** Told, once for each connection, by which properties of the stream events may be lost. */
   readonly onConcern?: (concern: StreamConcern) => void;
