@@ -156,6 +156,16 @@ describe('a function of a route that fails', () => {
       'the transform gave 5 bytes that are no JSON',
     ],
     [
+      'a transform gives bytes that are no UTF-8',
+      { transform: () => Buffer.from([0x22, 0xff, 0x22]) },
+      'the transform gave 3 bytes that are no JSON',
+    ],
+    [
+      'a transform gives a byte order mark',
+      { transform: () => Buffer.from('\ufeff1') },
+      'the transform gave 4 bytes that are no JSON',
+    ],
+    [
       'a transform gives nothing',
       { transform: (() => undefined) as never },
       'the transform gave a value of type undefined, not a text or bytes',

@@ -177,6 +177,9 @@ function passes(filter: NonNullable<Route['filter']>, event: RoutableEvent): boo
   throw new TypeError(`the filter gave ${describe(answer)}, not true or false`);
 }
 
+/** Bytes that are no UTF-8, or begin with a byte order mark, are no JSON (RFC 8259, 8.1): they would be sent as they are. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** @throws TypeError no text and no bytes, or no JSON: what is delivered is announced as that */
 function bytesOf(answer: unknown): Buffer {
   if (typeof answer !== 'string' && !(answer instanceof Uint8Array)) {
@@ -185,7 +188,7 @@ function bytesOf(answer: unknown): Buffer {
   // A copy: what it gave may be a view of something that it uses again.
   const bytes = Buffer.from(answer);
   try {
-    JSON.parse(bytes.toString());
+    JSON.parse(utf8.decode(bytes));
   } catch {
     throw new TypeError(`the transform gave ${bytes.length} bytes that are no JSON`);
   }
