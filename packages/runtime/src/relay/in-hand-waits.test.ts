@@ -36,6 +36,26 @@ test('the oldest of those that wait is known, since when, and why the last time'
   expect(oldest()).toBeUndefined();
 });
 
+test('what is delivered behind one that waits is kept without its payload', () => {
+  const inHand = inHandOf([]);
+  const payload = Buffer.alloc(100_000, 0x20);
+  for (let index = 0; index < 50; index += 1) {
+    inHand.offer(loggedEvent(index + 1, { event: { payload, headers: '{"a": "1"}' } }), index);
+  }
+  for (let most = 10; most <= 40; most += 10) {
+    const batch = inHand.next(0, { events: 10, bytes: 10_000_000 });
+    inHand.settle(
+      batch,
+      batch.map(({ place }) => (place === 5 ? retry(7) : delivered)),
+      0,
+    );
+    const whole = 1 + 50 - most;
+    expect(inHand.bytes).toBe(whole * (100_000 + 10 + 1_024) + (most - 6) * 1_024);
+  }
+  // The one that waits is whole.
+  expect(inHand.next(7, { events: 1, bytes: 1 })[0]?.logged.event.payload).toBe(payload);
+});
+
 describe('an event that is turned away again and again', () => {
   /** Hands over what is due, which is turned away. @returns how long it waits then, as the caller is told and as it does */
   function turnAway(inHand: InHand, afterMs: number): number {

@@ -4,10 +4,13 @@ import type { DeliveryResult } from '../sinks/sink.ts';
 
 /** An event that is to be delivered. */
 export interface Entry {
-  readonly logged: LoggedEvent;
+  /** Without its payload and headers once it is done and only waits for earlier ones. */
+  logged: LoggedEvent;
   /** Where its reader found it: a number that grows. */
   readonly place: number;
   done: boolean;
+  /** What it counts for in {@link InHand.bytes}. */
+  bytes: number;
 }
 
 /** Events of one entity that wait, in order, for a failed one of theirs to be tried again. */
@@ -49,6 +52,8 @@ export interface BatchLimit {
  * count too.
  */
 const eventOverheadBytes = 1_024;
+
+const nothing = Buffer.alloc(0);
 
 /**
  * The events that one sink has been offered and has not yet done with, in the order of the log: keeps the order of
@@ -101,7 +106,7 @@ export class InHand {
     return this.#open[this.#head];
   }
 
-  /** What it keeps in memory: payloads, headers and 1 KiB for the rest of each event. */
+  /** What it keeps in memory: payloads and headers of what is not done, and 1 KiB for the rest of each event. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -134,8 +139,9 @@ export class InHand {
 
   /** Takes an event over; in the order of the log. */
   offer(logged: LoggedEvent, place: number): void {
-    this.#open.push({ logged, place, done: false });
-    this.#bytes += bytesOf(logged);
+    const bytes = bytesOf(logged);
+    this.#open.push({ logged, place, done: false, bytes });
+    this.#bytes += bytes;
   }
 
   /** The next batch: held entities whose time has come first (they are older), then what was never handed out. */
@@ -224,6 +230,8 @@ export class InHand {
       this.#held.set(key, { ...each, entries: [...each.entries, ...(held?.entries ?? [])] });
     }
     this.#pass();
+    // Something that was handed out is open: what is done behind it may have to wait for long.
+    if (this.#head < this.#fresh) for (const entry of batch) this.#slim(entry);
     return firstWaits;
   }
 
@@ -251,12 +259,21 @@ export class InHand {
     while (this.#head < this.#open.length) {
       const entry = this.#open[this.#head] as Entry;
       if (!entry.done) break;
-      this.#bytes -= bytesOf(entry.logged);
+      this.#bytes -= entry.bytes;
+      entry.bytes = 0;
       this.#passed += 1;
       this.#head += 1;
       this.#onPassed(entry);
     }
     this.#forget();
+  }
+
+  #slim(entry: Entry): void {
+    if (!entry.done || entry.bytes <= eventOverheadBytes) return;
+    const { logged } = entry;
+    entry.logged = { ...logged, event: { ...logged.event, payload: nothing, headers: null } };
+    this.#bytes -= entry.bytes - eventOverheadBytes;
+    entry.bytes = eventOverheadBytes;
   }
 
   /** Gives passed entries back to the garbage collector; seldom, because it moves all the others. */
