@@ -17,7 +17,7 @@ export interface Limits {
 /** What a PUB line may take beside its subject: the reply, two lengths. The server's limit is 4,096 bytes. */
 const maxSubjectBytes = 3_900;
 /** JetStream's (err_code 10097). */
-export const mostHeaderBytes = 65_535;
+const mostHeaderBytes = 65_535;
 /** `Nats-Batch-Id`, `Nats-Batch-Sequence` and `Nats-Batch-Commit`. */
 const atomicHeaderBytes = 120;
 

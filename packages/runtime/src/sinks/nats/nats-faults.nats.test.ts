@@ -146,7 +146,8 @@ describe.skipIf(program === undefined)('what changes meanwhile [needs nats-serve
     expect(before[0]).toMatchObject({ type: 'rejected' });
     await withStreams(server, (streams) => streams.update('EVENTS', { max_msg_size: 20_000 }));
     await sleep(1_100);
-    expect(await sink.deliver(batchOf([large()]), { signal })).toEqual([{ type: 'delivered' }]);
+    const { rejected } = await handOver(sink, [large()], { signal, batch: 1 });
+    expect([rejected.size, await stored(server)]).toEqual([0, 1]);
   });
 });
 

@@ -2,10 +2,12 @@ import { isEventRuntimeError } from '@event-runtime/outbox';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { runtimeError } from '../../errors/codes.ts';
 import type { Ending } from './doubts.ts';
+import { KnownLimits } from './known-limits.ts';
 import { connectNats, type NatsConnectionOptions, withoutSecrets } from './nats-connection.ts';
-import { loadNatsLibrary } from './nats-library.ts';
+import { loadNatsLibrary, type NatsLibrary } from './nats-library.ts';
 import { Publisher } from './publisher.ts';
 import {
+  askMaxMessageBytes,
   openStream,
   reportStream,
   type StreamFacts,
@@ -27,8 +29,7 @@ export interface Session {
   readonly connection: NatsConnection;
   readonly publisher: Publisher;
   readonly stream: StreamFacts;
-  /** When the limits of server and stream were asked for, by `performance.now()`. */
-  readonly openedAt: number;
+  readonly limits: KnownLimits;
   /** Undefined: it is still there. */
   readonly ending: () => Ending | undefined;
 }
@@ -40,7 +41,7 @@ const faults = /control line|payload|protocol|parser|publish subject|headers/i;
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { stream, signal } = options;
   const library = await loadNatsLibrary();
-  const openedAt = performance.now();
+  const at = performance.now();
   const connection = await connectNats(library, options);
   const end = (): void => void connection.close().catch(() => undefined);
   if (signal.aborted) end();
@@ -56,11 +57,30 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     const ending = watch(connection, { publisher, servers: options.servers });
     const jsm = await library.jetstreamManager(connection, { checkAPI: false });
     const facts = await openStream(jsm, { ...stream, connection, required: options.required });
-    return { connection, publisher, stream: facts, openedAt, ending };
+    const limits = new KnownLimits(
+      { server: connection.info?.max_payload, stream: facts.maxMessageBytes },
+      {
+        at,
+        sources: {
+          server: async () => await askMaxPayload(library, options),
+          stream: async () => await askMaxMessageBytes(jsm, stream.name),
+        },
+      },
+    );
+    return { connection, publisher, stream: facts, limits, ending };
   } catch (error) {
     end();
     throw isEventRuntimeError(error) ? error : refusalOf(error, options);
   }
+}
+
+/** @throws as {@link openSession} */
+async function askMaxPayload(library: NatsLibrary, options: SessionOptions): Promise<number | undefined> {
+  options.signal.throwIfAborted();
+  const connection = await connectNats(library, options);
+  const { info } = connection;
+  await connection.close();
+  return info?.max_payload;
 }
 
 /** What there is to know of a stream, over a connection of its own; undefined: it is not there. @throws as {@link openSession} */

@@ -3,7 +3,6 @@ import { aborted, orAborted } from '../../internal/or-aborted.ts';
 import type { DeliverOptions, DeliveryResult, Sink, SinkBatch, SinkFeatures } from '../sink.ts';
 import { Doubts } from './doubts.ts';
 import { HeaderWriter } from './header-writer.ts';
-import type { Limits } from './message-size.ts';
 import type { NatsConnectionOptions } from './nats-connection.ts';
 import { messageId } from './nats-envelope.ts';
 import { inspectStream, openSession, type Session, type SessionOptions } from './nats-session.ts';
@@ -34,8 +33,6 @@ export interface NatsSinkOptions extends Omit<NatsConnectionOptions, 'name'> {
 
 /** JetStream's err_codes for a message above `max_msg_size`, and for headers above 64 KiB. */
 const poisonCodes: ReadonlySet<number> = new Set([10_054, 10_097]);
-/** For how long the limits of a server and its stream hold: then they are asked for before a message is rejected. */
-const limitsHoldMs = 1_000;
 
 const delivered: DeliveryResult = { type: 'delivered' };
 
@@ -72,14 +69,8 @@ export class NatsSink implements Sink {
     const { signal, valid = () => true } = options;
     signal.throwIfAborted();
     if (batch.events.length === 0) return [];
-    let session = await this.#opened(signal);
-    let prepared = this.#prepared(batch, session);
-    if (prepared.tooLarge() && performance.now() - session.openedAt > limitsHoldMs) {
-      // The server keeps to the limits that it had when a connection began.
-      this.#leave(session);
-      session = await this.#opened(signal);
-      prepared = this.#prepared(batch, session);
-    }
+    const session = await this.#opened(signal);
+    const prepared = this.#prepared(batch, session);
     if (!valid()) throw runtimeError('ER1207', { detail: `Sink ${this.name}.` });
     const { publisher } = session;
     const { batches } = prepared;
@@ -123,6 +114,10 @@ export class NatsSink implements Sink {
     await session?.connection.close();
   }
 
+  get #retryAfterMs(): number {
+    return this.#options.retryAfterMs ?? 1_000;
+  }
+
   #template(text: string): SubjectTemplate {
     const known = this.#templates.get(text) ?? new SubjectTemplate(text);
     this.#templates.set(text, known);
@@ -130,8 +125,13 @@ export class NatsSink implements Sink {
   }
 
   async #opened(signal: AbortSignal): Promise<Session> {
-    const opening = this.#open();
-    await orAborted(opening, signal);
+    let opening = this.#open();
+    const session = await orAborted(opening, signal);
+    if (session !== aborted && session.limits.outdated) {
+      this.#leave(session);
+      opening = this.#open();
+      await orAborted(opening, signal);
+    }
     signal.throwIfAborted();
     return await opening;
   }
@@ -180,7 +180,8 @@ export class NatsSink implements Sink {
   #prepared({ events }: SinkBatch, session: Session): PreparedBatch {
     return new PreparedBatch(events, {
       stream: this.#options.stream.name,
-      limits: limitsOf(session),
+      limits: session.limits,
+      retryAfterMs: this.#retryAfterMs,
       batches: session.stream.batches,
       writer: this.#writer,
       doubts: this.#doubts,
@@ -207,8 +208,7 @@ export class NatsSink implements Sink {
     if (outcome.type === 'refused' && isPoison(outcome)) {
       return { type: 'rejected', reason: `${outcome.description} (${outcome.code})` };
     }
-    const afterMs = this.#options.retryAfterMs ?? 1_000;
-    return { type: 'retry', afterMs, error: this.#errorOf(outcome, message) };
+    return { type: 'retry', afterMs: this.#retryAfterMs, error: this.#errorOf(outcome, message) };
   }
 
   #errorOf(outcome: Exclude<Outcome, { type: 'stored' }>, { subject }: Ordered): Error {
@@ -230,8 +230,4 @@ export class NatsSink implements Sink {
 
 function isPoison(ack: Ack): boolean {
   return ack.type === 'refused' && poisonCodes.has(ack.code);
-}
-
-function limitsOf({ connection, stream }: Session): Limits {
-  return { server: connection.info?.max_payload, stream: stream.maxMessageBytes };
 }

@@ -1,15 +1,19 @@
+import { runtimeError } from '../../errors/codes.ts';
 import { entityOf, type OutboxEvent } from '../../log/outbox-event.ts';
 import type { DeliveryResult, HandedEvent } from '../sink.ts';
 import type { BatchKind } from './batch-writer.ts';
 import type { Care, Doubts } from './doubts.ts';
 import type { HeaderWriter } from './header-writer.ts';
-import { inAtomicBatch, type Limits, mostHeaderBytes, type Size, sizeOf, tooLarge } from './message-size.ts';
+import type { KnownLimits } from './known-limits.ts';
+import { inAtomicBatch, type Size, sizeOf, tooLarge } from './message-size.ts';
 import { messageId, natsHeaders } from './nats-envelope.ts';
 import type { Batches, Messages, Ordered } from './publish-in-order.ts';
 
 export interface PreparedBatchOptions {
   readonly stream: string;
-  readonly limits: Limits;
+  readonly limits: Pick<KnownLimits, 'known' | 'confirmed' | 'trouble' | 'ask'>;
+  /** Milliseconds before a message is handed over again that is above a limit which must be asked for anew. */
+  readonly retryAfterMs: number;
   /** How the stream takes batches, see {@link BatchKind}. */
   readonly batches: BatchKind | undefined;
   readonly writer: HeaderWriter;
@@ -28,8 +32,10 @@ export class PreparedBatch implements Messages {
   readonly #events: readonly HandedEvent[];
   readonly #options: PreparedBatchOptions;
   readonly #messages: Array<Ordered | undefined> = [];
-  readonly #rejected = new Map<number, DeliveryResult>();
-  #large = false;
+  /** Of what is not sent. */
+  readonly #results = new Map<number, DeliveryResult>();
+  /** Entities of which something waits until a limit is known: nothing more of them goes. */
+  readonly #held = new Map<string, DeliveryResult>();
 
   constructor(events: readonly HandedEvent[], options: PreparedBatchOptions) {
     this.length = events.length;
@@ -50,7 +56,7 @@ export class PreparedBatch implements Messages {
     return { kind, limit: batchMessages, all };
   }
 
-  /** Undefined: it is rejected, see {@link resultAt}. */
+  /** Undefined: it is not sent, see {@link resultAt}. */
   at(place: number): Ordered | undefined {
     // One after another: a list with gaps is slower.
     while (this.#messages.length <= place) this.#messages.push(this.#make(this.#messages.length));
@@ -59,47 +65,54 @@ export class PreparedBatch implements Messages {
 
   /** What is known of an event without sending it; undefined: it is sent. */
   resultAt(place: number): DeliveryResult | undefined {
-    return this.at(place) === undefined ? this.#rejected.get(place) : undefined;
-  }
-
-  /** Whether one of them is above a limit. Makes all of them, unless payloads alone say that none can be. */
-  tooLarge(): boolean {
-    const { server = Number.POSITIVE_INFINITY, stream = Number.POSITIVE_INFINITY } = this.#options.limits;
-    const most = Math.min(server, stream) - mostHeaderBytes;
-    if (this.#events.every(({ event }) => event.payload.length <= most)) return false;
-    this.at(this.length - 1);
-    return this.#large;
+    return this.at(place) === undefined ? this.#results.get(place) : undefined;
   }
 
   #make(place: number): Ordered | undefined {
-    const { stream, limits, writer, doubts, subjectOf } = this.#options;
+    const { stream, writer, doubts, subjectOf } = this.#options;
     const { event, subject: template } = this.#events[place] as HandedEvent;
     const { payload } = event;
     const subject = subjectOf(event, template);
     const headers = natsHeaders(event, { stream, writer });
     const size = sizeOf({ subject, headers, payload });
-    const excess = tooLarge(size, limits);
-    const id = messageId(event);
-    const reason = excess ?? doubts.poisonOf(id);
-    this.#large ||= excess !== undefined;
-    if (reason !== undefined) {
-      this.#rejected.set(place, { type: 'rejected', reason });
+    const [id, entity] = [messageId(event), entityOf(event)];
+    const result = (entity === undefined ? undefined : this.#held.get(entity)) ?? this.#unsent(id, size);
+    if (result !== undefined) {
+      this.#results.set(place, result);
+      if (result.type === 'retry' && entity !== undefined) this.#held.set(entity, result);
       return undefined;
     }
     return {
       subject,
       headers,
       payload,
-      entity: entityOf(event),
+      entity,
       care: this.#careOf(id, size),
       endings: doubts.endingsOf(id),
     };
+  }
+
+  /** What becomes of a message without sending it; undefined: it may be sent. By a limit that may have changed none is rejected. */
+  #unsent(id: string, size: Size): DeliveryResult | undefined {
+    const { limits, doubts, retryAfterMs } = this.#options;
+    const excess = tooLarge(size, limits.known);
+    const reason =
+      (excess === undefined ? undefined : tooLarge(size, limits.confirmed)) ?? doubts.poisonOf(id);
+    if (reason !== undefined) return { type: 'rejected', reason };
+    if (excess === undefined) return undefined;
+    limits.ask(size.all);
+    const { trouble } = limits;
+    const why = trouble === undefined ? '' : `, and there was no answer: ${trouble.message}`;
+    const error = runtimeError('ER4016', {
+      detail: `It is asked for anew whether that still holds: ${excess}${why}.`,
+    });
+    return { type: 'retry', afterMs: retryAfterMs, error };
   }
 
   #careOf(id: string, size: Size): Care {
     const { doubts, limits, batches } = this.#options;
     const care = doubts.careOf(id);
     if (care !== 'free' || batches !== 'atomic') return care;
-    return tooLarge(inAtomicBatch(size), limits) === undefined ? 'free' : 'one by one';
+    return tooLarge(inAtomicBatch(size), limits.known) === undefined ? 'free' : 'one by one';
   }
 }

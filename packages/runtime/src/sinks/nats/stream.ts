@@ -116,6 +116,11 @@ function factsOf(config: StreamConfig, options: OpenOptions): StreamFacts {
   };
 }
 
+/** Bytes of headers and payload together that a stream takes now; undefined: as many as the server. @throws as {@link openStream} */
+export async function askMaxMessageBytes(jsm: JetStreamManager, name: string): Promise<number | undefined> {
+  return limitOf((await jsm.streams.info(name)).config.max_msg_size);
+}
+
 async function find(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {
     return (await jsm.streams.info(name)).config;
