@@ -132,7 +132,10 @@ function watch(
       const { error } = status;
       if (error.name === 'PermissionViolationError') {
         const { operation, subject } = error as Error & { operation?: unknown; subject?: unknown };
-        if (operation === 'publish') publisher.refuse(String(subject), error.message);
+        // Its message has the subject in it, and with that what tenants and keys there are.
+        if (operation === 'publish') {
+          publisher.refuse(String(subject), 'Permissions Violation: the user may not publish there');
+        }
         continue;
       }
       said = error.message;

@@ -7,7 +7,7 @@ import type { NatsConnectionOptions } from './nats-connection.ts';
 import { messageId } from './nats-envelope.ts';
 import { inspectStream, openSession, type Session, type SessionOptions } from './nats-session.ts';
 import { PreparedBatch } from './prepared-batch.ts';
-import { type InOrderOptions, type Ordered, type Outcome, publishInOrder } from './publish-in-order.ts';
+import { type InOrderOptions, type Outcome, publishInOrder } from './publish-in-order.ts';
 import type { Ack } from './publisher.ts';
 import type { StreamConcern, StreamOptions, StreamReport } from './stream.ts';
 import { covers, defaultSubject, SubjectTemplate } from './subject-template.ts';
@@ -82,7 +82,7 @@ export class NatsSink implements Sink {
     // The server may be gone without a word, and another of its cluster may be there.
     const left = outcomes.some(({ type }) => type === 'unknown') || publisher.streamChanged;
     if (left) this.#leave(session);
-    return batch.events.map(({ event }, place) => {
+    return batch.events.map(({ event, subject }, place) => {
       const id = messageId(event);
       const message = prepared.at(place);
       const outcome = outcomes[place] as Outcome;
@@ -90,7 +90,7 @@ export class NatsSink implements Sink {
       const result =
         message === undefined
           ? (prepared.resultAt(place) as DeliveryResult)
-          : this.#resultOf(outcome, message);
+          : this.#resultOf(outcome, subject);
       if (result.type === 'rejected') this.#doubts.forget(id);
       return result;
     });
@@ -203,21 +203,23 @@ export class NatsSink implements Sink {
     }
   }
 
-  #resultOf(outcome: Outcome, message: Ordered): DeliveryResult {
+  /** @param template of its subject; undefined: the sink's own */
+  #resultOf(outcome: Outcome, template: string | undefined): DeliveryResult {
     if (outcome.type === 'stored') return delivered;
     if (outcome.type === 'refused' && isPoison(outcome)) {
       return { type: 'rejected', reason: `${outcome.description} (${outcome.code})` };
     }
-    return { type: 'retry', afterMs: this.#retryAfterMs, error: this.#errorOf(outcome, message) };
+    return { type: 'retry', afterMs: this.#retryAfterMs, error: this.#errorOf(outcome, template) };
   }
 
-  #errorOf(outcome: Exclude<Outcome, { type: 'stored' }>, { subject }: Ordered): Error {
+  /** The subject itself has tenants and keys in it, and the error goes into logs. */
+  #errorOf(outcome: Exclude<Outcome, { type: 'stored' }>, template = this.#subject.text): Error {
     switch (outcome.type) {
       case 'unknown':
         return outcome.error;
       case 'refused':
         return runtimeError('ER4016', {
-          detail: `Of ${subject}: ${outcome.description} (${outcome.code}).`,
+          detail: `Of an event for ${template}: ${outcome.description} (${outcome.code}).`,
         });
       case 'unsent':
         return runtimeError('ER4016', { detail: 'An earlier event of its entity waits.' });
