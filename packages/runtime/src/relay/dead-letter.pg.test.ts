@@ -7,7 +7,7 @@ import { Endpoints } from '../webhooks/endpoints.ts';
 import { SecretBox } from '../webhooks/secret-box.ts';
 import { keepDeadLetter } from './dead-letter.ts';
 import { loggedEvent } from './event-fixture.suite.ts';
-import { RelayFixture } from './relay-fixture.suite.ts';
+import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 import { createReplay } from './replay/replay-jobs.ts';
 
 /** Refuses events of the type `poison`, for a reason that is their own. */
@@ -47,6 +47,31 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (major) => {
       (rows) => rows.map(({ type }) => type).join() === types.join(),
     );
   }
+
+  test('what a sink turns away for too long while it takes others is kept as well, and its entity goes on', async () => {
+    const consumer = new Consumer('picky');
+    consumer.gate = ({ event }) => {
+      if (event.eventType === 'stuck') throw new Error('nobody may publish that');
+    };
+    const source = { ...consumer.source, deadLetterAfterMs: 50 };
+    await fixture.relay([source]).start();
+    await fixture.emit({ eventType: 'stuck', entityKey: 'e' });
+    await fixture.emit({ eventType: 'next', entityKey: 'e' });
+    await eventually(
+      async () => {
+        // Others go on coming.
+        await fixture.emit({ eventType: 'other' });
+        return consumer.types;
+      },
+      (types) => types.includes('next'),
+    );
+    const [letter, ...others] = await fixture.rows<{ event_type: string; reason: string }>(
+      'select event_type, reason from event_runtime.dead_letter',
+    );
+    expect(others).toEqual([]);
+    expect(letter?.event_type).toBe('stuck');
+    expect(letter?.reason).toMatch(/^turned away \d+ times in 0 minutes: nobody may publish that$/);
+  });
 
   test('what a sink refuses is kept with its bytes and the reason, once, and later events go on', async () => {
     const handed: string[] = [];

@@ -7,6 +7,7 @@ import { type Checkpoint, isTurnedAway } from '../log/checkpoint.ts';
 import type { LoggedEvent } from '../log/outbox-event.ts';
 import type { DeliveryResult, Sink, SinkBatch } from '../sinks/sink.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { withGivenUp } from './given-up.ts';
 import type { BatchLimit, Entry, InHand, TurnedAway } from './in-hand.ts';
 import type { RoutesTo } from './route.ts';
 import { allResults, routeBatch } from './routed-batch.ts';
@@ -26,6 +27,8 @@ export interface DispatcherOptions {
   /** Whether an event waits behind a dead letter of its entity, as one itself. Undefined: none does. */
   readonly waits?: ((event: LoggedEvent) => boolean) | undefined;
   readonly limit: BatchLimit;
+  /** See `SinkSource`. Default: nothing that is turned away is ever given up. */
+  readonly deadLetterAfterMs?: number | undefined;
 }
 
 /** An event that a sink turned away, and does again and again. */
@@ -56,6 +59,8 @@ export class Dispatcher {
   #trouble: unknown;
   /** After the last batch, the oldest event that was turned away and waits. */
   #turnedAway: TurnedAway | undefined;
+  /** When the sink took an event the last time. */
+  #takenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -119,7 +124,7 @@ export class Dispatcher {
       return await this.#handOverWith(once, { events: routed.handed, checkpoint }, call);
     });
     if (given === undefined) return 'given-up';
-    const results = allResults(logged, routed, given);
+    const results = this.#givenUp({ inHand, batch, given }, allResults(logged, routed, given));
     if (!(await this.#keepRejected(batch, results, call))) return 'given-up';
     // failpoint: relay.delivered
     const delayMs = inHand.settle(batch, results, performance.now());
@@ -168,6 +173,22 @@ export class Dispatcher {
     await orAborted(Promise.race(woken), options.stopping);
     timer.abort();
     this.#wake = deferred();
+  }
+
+  #givenUp(
+    of: {
+      readonly inHand: InHand;
+      readonly batch: readonly Entry[];
+      readonly given: readonly DeliveryResult[];
+    },
+    results: readonly DeliveryResult[],
+  ): readonly DeliveryResult[] {
+    const { deadLetterAfterMs: afterMs } = this.#options;
+    if (afterMs === undefined) return results;
+    const { inHand, batch, given } = of;
+    const now = performance.now();
+    if (given.some(({ type }) => type === 'delivered')) this.#takenAt = now;
+    return withGivenUp(batch, results, { inHand, afterMs, takenAt: this.#takenAt, now });
   }
 
   /** @returns the results of the batch alone */

@@ -43,6 +43,8 @@ export interface FeedOptions {
   readonly limit: BatchLimit;
   /** Whether later events of an entity wait behind a dead letter of it, as letters themselves. Default false. */
   readonly afterDeadLetter?: 'continue' | 'wait';
+  /** See `SinkSource`. */
+  readonly deadLetterAfterMs?: number | undefined;
   /** What may be read ahead of the sink, in bytes. */
   readonly inHandBytes: number;
 }

@@ -132,6 +132,12 @@ export class InHand {
     return oldest;
   }
 
+  /** What is known of an event that was turned away the last time; undefined: it was not, or something before it was. */
+  turnedAway(entry: Entry): TurnedAway | undefined {
+    const turnedAway = this.#held.get(keyOf(entry))?.turnedAway;
+    return turnedAway?.entry === entry ? turnedAway : undefined;
+  }
+
   /** The last of the first so many events that were offered; undefined: it is forgotten, or not there yet. */
   entryBefore(offered: number): Entry | undefined {
     return this.#open[this.#head + offered - this.#passed - 1];

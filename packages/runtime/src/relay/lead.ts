@@ -333,6 +333,7 @@ export class Lead {
     const shard = this.#shard();
     const pool = this.#options.pools.work;
     const windowBytes = this.#options.windowBytes ?? relayLimits.windowBytes;
+    const source = this.#sources().find(({ name }) => name === sink.name);
     const feed = new Feed({
       ...from,
       sink,
@@ -349,7 +350,8 @@ export class Lead {
         await this.#reject(sink, { logged, result });
         feed.parked?.add(logged);
       },
-      afterDeadLetter: this.#sources().find(({ name }) => name === sink.name)?.afterDeadLetter ?? 'continue',
+      afterDeadLetter: source?.afterDeadLetter ?? 'continue',
+      deadLetterAfterMs: source?.deadLetterAfterMs,
     });
     return feed;
   }

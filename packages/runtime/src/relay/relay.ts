@@ -34,6 +34,12 @@ export interface SinkSource {
    * event of each entity. Default `continue`.
    */
   readonly afterDeadLetter?: 'continue' | 'wait';
+  /**
+   * Milliseconds after which an event becomes a dead letter that the sink turns away again and again (`retry`), five times
+   * at least, although it has taken another one since the first time. Counted from that time, in this process. Default: it
+   * never does.
+   */
+  readonly deadLetterAfterMs?: number;
 }
 
 export interface RelayOptions {

@@ -14,10 +14,21 @@ export type ConfiguredSink =
 /** A sink as it is once the file is read: durations are milliseconds. */
 export type SinkSettings =
   | ConfiguredWebhooks
-  | ConfiguredFile
+  | ConfiguredFile<number>
   | ConfiguredNats<number>
-  | ConfiguredCustom
+  | ConfiguredCustom<number>
   | ConfiguredNull;
+
+/** What becomes of events that a sink refuses, or turns away: docs/guides/dead-letters.md. */
+export interface ConfiguredLetters<Duration = string> {
+  /** Whether later events of an entity wait behind a dead letter of it. Default `continue`. */
+  readonly afterDeadLetter?: AfterDeadLetter;
+  /**
+   * After which an event becomes a dead letter that is turned away again and again while others are taken. `1m` or more.
+   * Default: it never does.
+   */
+  readonly deadLetterAfter?: Duration;
+}
 
 /** The tenants' webhook endpoints. The role `webhooks` does the sending. */
 export interface ConfiguredWebhooks {
@@ -25,21 +36,19 @@ export interface ConfiguredWebhooks {
 }
 
 /** A file that gets one JSON line for each event. */
-export interface ConfiguredFile {
+export interface ConfiguredFile<Duration = string> extends ConfiguredLetters<Duration> {
   readonly type: 'file';
   /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
   readonly name: string;
   /** A relative path begins at the folder of the configuration file. Its folder must exist. */
   readonly path: string;
-  /** Whether later events of an entity wait behind a dead letter of it. Default `continue`. */
-  readonly afterDeadLetter?: AfterDeadLetter;
 }
 
 /**
  * A stream of NATS JetStream that gets a message for each event: docs/guides/nats.md. Needs the packages
  * `@nats-io/transport-node` and `@nats-io/jetstream`.
  */
-export interface ConfiguredNats<Duration = string> {
+export interface ConfiguredNats<Duration = string> extends ConfiguredLetters<Duration> {
   readonly type: 'nats';
   /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
   readonly name: string;
@@ -53,8 +62,6 @@ export interface ConfiguredNats<Duration = string> {
   readonly access?: ConfiguredNatsAccess;
   /** Given at all, the connection must be encrypted. */
   readonly tls?: ConfiguredNatsTls;
-  /** Whether later events of an entity wait behind a dead letter of it. Default `continue`. */
-  readonly afterDeadLetter?: AfterDeadLetter;
 }
 
 /** A JetStream stream. All but the name counts only where the stream is made. */
@@ -92,14 +99,12 @@ export interface ConfiguredNatsTls {
 }
 
 /** A sink of your own: docs/guides/sinks.md. Only a file in TypeScript or JavaScript can have one. */
-export interface ConfiguredCustom {
+export interface ConfiguredCustom<Duration = string> extends ConfiguredLetters<Duration> {
   readonly type: 'custom';
   /** Its checkpoint is kept under this name: 1 to 63 of a-z, 0-9, _ and -. */
   readonly name: string;
   /** Makes it, of this name: whenever this process begins to feed it, and with each batch again after it threw. */
   readonly create: () => Sink;
-  /** Whether later events of an entity wait behind a dead letter of it. Default `continue`. */
-  readonly afterDeadLetter?: AfterDeadLetter;
 }
 
 /** Takes everything and keeps nothing: for measurements. */

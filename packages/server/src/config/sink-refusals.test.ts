@@ -66,6 +66,21 @@ const refusals: ReadonlyArray<readonly [string, Written, readonly string[]]> = [
     ],
   ],
   [
+    'a time after which events are given up, of webhooks, or that is too short or no time',
+    {
+      sinks: [
+        { ...webhooks, deadLetterAfter: '15m' },
+        { ...audit, deadLetterAfter: '5s' },
+        { ...audit, name: 'other', deadLetterAfter: 900 },
+      ],
+    },
+    [
+      'sinks[0].deadLetterAfter is not known; known here: type.',
+      'sinks[1].deadLetterAfter is "5s"; it must be a duration like 250ms, 5s, 5m or 2h, from 1m to 8760h.',
+      'sinks[2].deadLetterAfter is 900; it must be a duration like 250ms, 5s, 5m or 2h, from 1m to 8760h.',
+    ],
+  ],
+  [
     'what webhooks cannot do',
     {
       sinks: [webhooks, nats, audit],

@@ -4,20 +4,22 @@ import type { SinkReport } from '@event-runtime/runtime';
 import type { ConfiguredFile } from '../config/configured-sink.ts';
 import { type Check, ok, warn } from './check.ts';
 
+type File = Pick<ConfiguredFile, 'name' | 'path'>;
+
 /**
  * Whether the folder of each file sink is there, as seen from this machine: the relay may run on another one. So nothing
  * is said of a sink that has everything, for it writes somewhere.
  */
 export async function sinkFileChecks(
-  files: readonly ConfiguredFile[],
+  files: readonly File[],
   reported: readonly SinkReport[],
 ): Promise<Check[]> {
-  const hasEverything = ({ name }: ConfiguredFile): boolean =>
+  const hasEverything = ({ name }: File): boolean =>
     reported.some(({ sink, unreadEvents }) => sink === name && unreadEvents === 0);
   return await Promise.all(files.filter((file) => !hasEverything(file)).map(sinkFileCheck));
 }
 
-async function sinkFileCheck({ name, path }: ConfiguredFile): Promise<Check> {
+async function sinkFileCheck({ name, path }: File): Promise<Check> {
   const folder = dirname(path);
   const about = { code: 'ER4011', name: `sink ${name}` } as const;
   const there = await stat(folder).then(

@@ -16,7 +16,7 @@ export interface RelaySettings {
   /** Whether the slot shall be carried over to standbys. */
   readonly failover: boolean;
   /** The sinks that are files, as they are configured here. */
-  readonly files: readonly ConfiguredFile[];
+  readonly files: ReadonlyArray<ConfiguredFile<number>>;
   /** Those into NATS. */
   readonly nats: ReadonlyArray<ConfiguredNats<number>>;
   readonly routes: readonly Route[] | undefined;

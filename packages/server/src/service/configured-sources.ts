@@ -10,7 +10,7 @@ import {
   type Sink,
   type SinkSource,
 } from '@event-runtime/runtime';
-import type { AfterDeadLetter, ConfiguredNats, SinkSettings } from '../config/configured-sink.ts';
+import type { ConfiguredLetters, ConfiguredNats, SinkSettings } from '../config/configured-sink.ts';
 import { natsAccess } from './nats-access.ts';
 
 /** What the relay makes of a configured sink. @param webhooks what `webhooks` means here */
@@ -30,23 +30,25 @@ export function configuredSource(
     case 'null':
       return { name: sink.name, create: () => new NullSink({ name: sink.name }) };
     case 'file':
-      return { name: sink.name, ...after(sink), create: () => fileSink(sink, options.logger) };
+      return { name: sink.name, ...letters(sink), create: () => fileSink(sink, options.logger) };
     case 'custom':
-      return { name: sink.name, ...after(sink), create: sink.create };
+      return { name: sink.name, ...letters(sink), create: sink.create };
     case 'nats':
-      return { name: sink.name, ...after(sink), create: () => natsSink(sink, options) };
+      return { name: sink.name, ...letters(sink), create: () => natsSink(sink, options) };
     default:
       sink satisfies never;
       throw new TypeError('a sink of an unknown type');
   }
 }
 
-function after({
+function letters({
   afterDeadLetter,
-}: {
-  readonly afterDeadLetter?: AfterDeadLetter;
-}): Pick<SinkSource, 'afterDeadLetter'> {
-  return afterDeadLetter === undefined ? {} : { afterDeadLetter };
+  deadLetterAfter,
+}: ConfiguredLetters<number>): Pick<SinkSource, 'afterDeadLetter' | 'deadLetterAfterMs'> {
+  return {
+    ...(afterDeadLetter === undefined ? {} : { afterDeadLetter }),
+    ...(deadLetterAfter === undefined ? {} : { deadLetterAfterMs: deadLetterAfter }),
+  };
 }
 
 /** Opened on use: a folder that is not there yet is this sink's trouble alone. */

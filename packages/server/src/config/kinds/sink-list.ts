@@ -2,6 +2,7 @@ import type { Sink } from '@event-runtime/runtime';
 import { type ConfiguredSink, nameOfSink, type SinkSettings } from '../configured-sink.ts';
 import { type Objection, type Parsed, refused, shown } from '../parsed.ts';
 import type { ValueKind } from '../value-kind.ts';
+import { duration } from './duration.ts';
 import { functionOf } from './function-of.ts';
 import { natsMembers } from './nats-members.ts';
 import { isObject, type Members, objectSchema, readObject } from './object-of.ts';
@@ -11,17 +12,23 @@ import { sinkName } from './sink-name.ts';
 
 const path = pattern({ pattern: String.raw`[^\u0000]+`, allowed: 'the path of a file', placeholder: 'path' });
 
-const waits = { kind: oneOf(['continue', 'wait']), optional: true } as const;
+const day = 24 * 60 * 60_000;
+
+/** Of every sink that can have dead letters of its own. */
+const letters = {
+  afterDeadLetter: { kind: oneOf(['continue', 'wait']), optional: true },
+  deadLetterAfter: { kind: duration({ least: 60_000, most: 365 * day, bare: false }), optional: true },
+} as const;
 
 /** What each type of sink has beside `type`. */
 const parts: Readonly<Record<ConfiguredSink['type'], Members>> = {
   webhooks: {},
-  file: { name: { kind: sinkName }, path: { kind: path }, afterDeadLetter: waits },
-  nats: { name: { kind: sinkName }, ...natsMembers, afterDeadLetter: waits },
+  file: { name: { kind: sinkName }, path: { kind: path }, ...letters },
+  nats: { name: { kind: sinkName }, ...natsMembers, ...letters },
   custom: {
     name: { kind: sinkName },
     create: { kind: functionOf<() => Sink>('() => Sink') },
-    afterDeadLetter: waits,
+    ...letters,
   },
   null: { name: { kind: sinkName } },
 };
