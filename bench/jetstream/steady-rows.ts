@@ -3,7 +3,9 @@ import { claim, tenant } from '../emit/event.ts';
 import { keyCounts } from '../relay/site.ts';
 
 /** Sessions of the server that write. Each waits for the disk at each commit: more of them share one wait. */
-const writers = 8;
+function writersAt(perSecond: number): number {
+  return perSecond > 5_000 ? 24 : 8;
+}
 
 export interface SteadyRows {
   readonly perSecond: number;
@@ -18,7 +20,7 @@ export interface SteadyRows {
  */
 export async function writeSteadily(url: string, rows: SteadyRows): Promise<number> {
   const clients = await Promise.all(
-    Array.from({ length: writers }, async () => {
+    Array.from({ length: writersAt(rows.perSecond) }, async () => {
       const client = new pg.Client({ connectionString: url });
       client.on('error', () => undefined);
       await client.connect();
@@ -37,6 +39,7 @@ export async function writeSteadily(url: string, rows: SteadyRows): Promise<numb
 /** Each writer has keys of its own: without a lock, `seq` follows commits only where nobody else writes. */
 function program({ perSecond, seconds }: SteadyRows, index: number): string {
   const payload = JSON.stringify(claim('claim-1'));
+  const writers = writersAt(perSecond);
   return `do $$
     declare
       began timestamptz := clock_timestamp();
