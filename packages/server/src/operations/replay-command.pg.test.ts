@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { Check } from './check.ts';
-import { OperationsFixture } from './operations-fixture.suite.ts';
+import { OperationsFixture, type Ran } from './operations-fixture.suite.ts';
 import { progressText } from './replay-watch.ts';
 
 let fixture: OperationsFixture;
@@ -47,6 +47,32 @@ test('a replay is paused, resumed and cancelled by its id', async () => {
   }
   expect(states).toEqual(['paused', 'running', 'cancelled']);
   expect((await fixture.run(['replay', 'show', id, '--wait'])).code).toBe(1);
+});
+
+test('a wait that is broken off says where the replay is, and that it goes on', async () => {
+  const drawn: string[] = [];
+  const brokenOff = async (words: readonly string[]): Promise<Ran> => {
+    const stop = new AbortController();
+    return await fixture.run([...words, '--wait'], {
+      signal: stop.signal,
+      onRedraw: (text) => {
+        drawn.push(text);
+        // Between two looks: there the connection ends, and the next look would fail.
+        setImmediate(() => stop.abort());
+      },
+    });
+  };
+  const made = await brokenOff(['replay', 'create', '--sink', 'memory', '--all', '--rate', '1']);
+  const [, id = ''] = /^Replay (\S+):/.exec(made.notes) ?? [];
+  const shown = await brokenOff(['replay', 'show', id]);
+  for (const { code, out } of [made, shown]) {
+    const [state, rest] = out.split('\n');
+    expect(state).toMatch(`Replay ${id} for sink memory is running: `);
+    expect(rest).toBe(`It goes on: \`event-runtime replay cancel ${id}\` ends it.`);
+    expect(code).toBe(1);
+  }
+  expect(drawn.at(-1)).toBe('');
+  expect((await fixture.run(['replay', 'cancel', id])).out).toContain('Now: ');
 });
 
 test('one that nobody hands over says so wherever it is looked at', async () => {

@@ -170,7 +170,9 @@ async function waitFor(
   { site, replay }: { readonly site: Site; readonly replay: Replay },
 ): Promise<ExitCode> {
   const last = await watchReplay(context, { client: site.client, replay });
-  shown(context, { replay: last, text: stateText(last) });
+  const stopped = context.signal.aborted && last.state === 'running';
+  const rest = stopped ? `\nIt goes on: \`event-runtime replay cancel ${last.id}\` ends it.` : '';
+  shown(context, { replay: last, text: `${stateText(last)}${rest}` });
   return last.state === 'done' && last.rejected === 0 ? exitCode.ok : exitCode.failed;
 }
 

@@ -13,7 +13,7 @@ const plainSeconds = 5;
 
 const meterWidth = 32;
 
-/** Shows how far a replay is, until it is over, or somebody pauses it, or the command is stopped. @returns it, as it is then */
+/** Shows how far a replay is, until it is over, or somebody pauses it, or the command is stopped. @returns it, as it was last seen */
 export async function watchReplay(
   context: CommandContext,
   of: { readonly client: pg.Client; readonly replay: Replay },
@@ -25,10 +25,10 @@ export async function watchReplay(
   let { replay } = of;
   for (let nextPlain = plainSeconds; replay.state === 'running' && !signal.aborted; ) {
     await sleep(lookMs, undefined, { signal }).catch(() => undefined);
-    replay = await getReplay(of.client, replay);
+    replay = await look(signal, { client: of.client, before: replay });
     const seconds = (performance.now() - began) / 1_000;
     const text = progressText(replay, { first, seconds });
-    if (quiet) continue;
+    if (quiet || signal.aborted) continue;
     if (terminal.interactive) terminal.redraw(`  ${text}`);
     else if (seconds >= nextPlain) {
       nextPlain = seconds + plainSeconds;
@@ -37,6 +37,20 @@ export async function watchReplay(
   }
   if (!quiet) terminal.redraw('');
   return replay;
+}
+
+/** Where it is; as before where the command was stopped, which ends the connection. */
+async function look(
+  signal: AbortSignal,
+  at: { readonly client: pg.Client; readonly before: Replay },
+): Promise<Replay> {
+  if (signal.aborted) return at.before;
+  try {
+    return await getReplay(at.client, at.before);
+  } catch (error) {
+    if (signal.aborted) return at.before;
+    throw error;
+  }
 }
 
 /** `━━━━──── 74 %  1,363/1,842  198/s  3 s to go  2 rejected` */
