@@ -17,7 +17,8 @@ export interface DirectConnection extends AsyncDisposable {
 
 /**
  * Connects to PostgreSQL itself, for work that needs a session: advisory locks, SET ROLE.
- * An abort ends the connection at once, also in the middle of a statement; the statement is rolled back.
+ * An abort ends the connection at once, also in the middle of a statement: that is rolled back, and rejects with the
+ * signal's reason.
  *
  * @throws ER1001 not reachable, ER1004 a pooler in between
  */
@@ -30,7 +31,7 @@ export async function connectDirect(options: DirectConnectionOptions): Promise<D
   });
   // A connection that breaks while idle would end the process; the next statement reports it.
   client.on('error', () => undefined);
-  const abort = (): void => destroy(client);
+  const abort = (): void => destroy(client, options.signal?.reason);
   options.signal?.addEventListener('abort', abort, { once: true });
   const close = async (): Promise<void> => {
     options.signal?.removeEventListener('abort', abort);
@@ -47,7 +48,7 @@ export async function connectDirect(options: DirectConnectionOptions): Promise<D
   return { client, [Symbol.asyncDispose]: close };
 }
 
-function destroy(client: pg.Client): void {
-  const inner = client as unknown as { connection?: { stream?: { destroy(): void } } };
-  inner.connection?.stream?.destroy();
+function destroy(client: pg.Client, reason: unknown): void {
+  const inner = client as unknown as { connection?: { stream?: { destroy(error?: Error): void } } };
+  inner.connection?.stream?.destroy(reason instanceof Error ? reason : undefined);
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { eventually } from '../eventually.suite.ts';
 import type { Check } from './check.ts';
 import { OperationsFixture, type Ran } from './operations-fixture.suite.ts';
 import { progressText } from './replay-watch.ts';
@@ -73,6 +74,27 @@ test('a wait that is broken off says where the replay is, and that it goes on', 
   }
   expect(drawn.at(-1)).toBe('');
   expect((await fixture.run(['replay', 'cancel', id])).out).toContain('Now: ');
+});
+
+test('a command that is stopped in the middle of a statement says that, and no error', async () => {
+  const other = await fixture.connect();
+  await other.query('begin; lock table event_runtime.replay in access exclusive mode');
+  const stop = new AbortController();
+  const listing = fixture.run(['replay', 'list'], { signal: stop.signal });
+  await eventually(
+    async () => {
+      const { rows } = await fixture.sql.query<{ waiting: boolean }>(
+        `select exists (select from pg_stat_activity where datname = current_database()
+           and application_name = 'event-runtime operator' and wait_event_type = 'Lock') as waiting`,
+      );
+      return rows[0]?.waiting ?? false;
+    },
+    (waiting) => waiting,
+  );
+  stop.abort();
+  const stopped = await listing;
+  await other.query('rollback');
+  expect(stopped).toMatchObject({ code: 1, out: '', notes: 'stopped' });
 });
 
 test('one that nobody hands over says so wherever it is looked at', async () => {
