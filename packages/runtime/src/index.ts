@@ -21,6 +21,7 @@ export {
 export type { DeadLetterSelection } from './dead-letters/selection.ts';
 export { runtimeErrors } from './errors/codes.ts';
 export { CuttablePool } from './internal/cuttable-pool.ts';
+export { instantForms, parseInstant } from './internal/instant.ts';
 export { unreachable } from './internal/unreachable.ts';
 export { type RunContext, Service, type ServiceState, type StopOptions } from './lifecycle/service.ts';
 export { Supervisor } from './lifecycle/supervisor.ts';

@@ -1,5 +1,5 @@
 import { hostname, userInfo } from 'node:os';
-import type { DeadLetterSelection } from '@event-runtime/runtime';
+import { type DeadLetterSelection, instantForms, parseInstant } from '@event-runtime/runtime';
 import { serverError } from '../server-error.ts';
 
 /** Which letters, as the command line says it. */
@@ -12,7 +12,6 @@ export interface GivenSelection {
 }
 
 const uuid = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
-const time = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d))?$/;
 
 /** @throws ER5001 */
 export function selectionOf(given: GivenSelection): DeadLetterSelection {
@@ -66,12 +65,9 @@ export function operator(): string {
 }
 
 function instantOf(text: string): Date {
-  const instant = time.test(text) ? new Date(text) : new Date(Number.NaN);
-  if (!Number.isNaN(instant.getTime())) return instant;
-  throw notValid(
-    `--since is ${JSON.stringify(text)}.`,
-    'Write a time like 2026-11-20T09:10:00Z or 2026-11-20T06:10:00-03:00, or a day in UTC like 2026-11-20.',
-  );
+  const instant = parseInstant(text);
+  if (instant !== undefined) return new Date(instant);
+  throw notValid(`--since is ${JSON.stringify(text)}.`, `Give a time: ${instantForms}.`);
 }
 
 function notValid(detail: string, remedy: string): Error {

@@ -200,6 +200,7 @@ test.each([
   [['cancel'], 'ER5001', /No letter was named/],
   [['redrive', 'x'], 'ER5001', /no id of a dead letter/],
   [['list', '--since', 'yesterday'], 'ER5001', /--since/],
+  [['discard', '--since', '2026-02-31', '--dry-run'], 'ER5001', /--since is "2026-02-31"/],
   [['list', '--limit', '0'], 'ER5001', /--limit/],
   [['list', '--sink', ''], 'ER5001', /--sink is empty/],
   [['show', '00000000-0000-7000-8000-000000000000'], 'ER4019', /0000/],

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { runtimeError } from '../../errors/codes.ts';
+import { instantForms, parseInstant } from '../../internal/instant.ts';
 
 /** Which events of the outbox; each member that is there narrows it down. All left out: every event. */
 export interface ReplaySelection {
@@ -23,7 +24,6 @@ export interface StoredSelection extends ReplaySelection {
 
 const mostIds = 10_000;
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const time = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d))?$/;
 
 /** What an operator asked for, in the form in which it is stored. @throws ER6001 */
 export function checkSelection(selection: ReplaySelection): ReplaySelection {
@@ -59,23 +59,9 @@ function microsOf(text: string): string {
 
 /** A time with its zone, or a day in UTC. @returns ISO 8601 in UTC @throws ER6001 */
 export function checkTime(value: string, name: string): string {
-  // The calendar's 31 February is one of those that Date.parse takes for another day.
-  const parsed = time.test(value) ? new Date(value) : undefined;
-  const valid = parsed !== undefined && !Number.isNaN(parsed.getTime());
-  const day = value.slice(0, 10);
-  const year = parsed?.getUTCFullYear() ?? 0;
-  if (
-    !valid ||
-    year < 1970 ||
-    year > 9_999 ||
-    new Date(`${day}T00:00:00Z`).toISOString().slice(0, 10) !== day
-  ) {
-    throw invalid(
-      `${name} is ${JSON.stringify(value)}; a time looks like 2026-11-20T09:10:00Z or 2026-11-20T06:10:00-03:00, a day in UTC like 2026-11-20.`,
-    );
-  }
-  const micros = /\.\d{3}(\d{1,3})/.exec(value)?.[1] ?? '';
-  return parsed.toISOString().replace('Z', `${micros}Z`);
+  const instant = parseInstant(value);
+  if (instant === undefined) throw invalid(`${name} is ${JSON.stringify(value)}; ${instantForms}.`);
+  return instant;
 }
 
 function checkIds(ids: readonly string[]): readonly string[] {
