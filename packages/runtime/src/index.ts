@@ -1,6 +1,11 @@
 export { type CancelledRedrive, cancelRedrive, planCancel } from './dead-letters/cancel.ts';
 export type { LettersProgress } from './dead-letters/chunks.ts';
-export { type Discarded, type DiscardOptions, discardDeadLetters } from './dead-letters/discard.ts';
+export {
+  type Discarded,
+  type DiscardOptions,
+  discardDeadLetters,
+  planDiscard,
+} from './dead-letters/discard.ts';
 export {
   type DeadLetter,
   type DeadLetterGroup,

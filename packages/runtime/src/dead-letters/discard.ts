@@ -59,6 +59,17 @@ export async function discardDeadLetters(
   return total;
 }
 
+/** Says what {@link discardDeadLetters} would do now; changes nothing. @throws ER4019 */
+export async function planDiscard(client: ClientBase, selection: DeadLetterSelection): Promise<Discarded> {
+  await refuseMissing(client, selection);
+  const { rows } = await client.query<Discarded>(
+    `select count(*)::int as letters, (count(*) filter (where l.state = 'redriving'))::int as redriving
+       from event_runtime.dead_letter l where ${selected}`,
+    selectionValues(selection),
+  );
+  return rows[0] as Discarded;
+}
+
 /** @throws ER4019 an id that is no letter's */
 export async function refuseMissing(client: ClientBase, selection: DeadLetterSelection): Promise<void> {
   if (selection.ids === undefined) return;

@@ -194,6 +194,36 @@ test('discarding needs a reason and --yes, and is logged', async () => {
   });
 });
 
+test('a dry discard counts what a real one would delete, however many groups that has, and refuses as it does', async () => {
+  // One group more than are shown.
+  await fixture.sql.query(
+    `insert into event_runtime.dead_letter
+       (tenant_id, sink, event_id, event_recorded_at, seq, event_type, reason_code, reason, attempts, payload,
+        event_version, relay, state)
+     select 'acme', 'gone', gen_random_uuid(), now(), n, 'type ' || n, 'rejected', 'no', 1, '{}', 1, $1,
+            case when n <= 2 then 'redriving' else 'dead' end
+       from generate_series(1, 10001) n`,
+    [fixture.name],
+  );
+  // As autovacuum does soon.
+  await fixture.sql.query('analyze event_runtime.dead_letter');
+  const words = ['dead-letters', 'discard', '--sink', 'gone', '--dry-run'];
+  const dry = (await fixture.run([...words, '--json'])).json() as { groups: readonly unknown[] };
+  expect(dry).toMatchObject({ letters: 10_001, redriving: 2 });
+  expect(dry.groups).toHaveLength(10_000);
+  expect((await fixture.run(words)).out.split('\n').slice(-4)).toEqual([
+    '1 letters are of further groups.',
+    '10,001 letters would be deleted.',
+    '2 of them are under way, and may be delivered.',
+    'Nothing was changed.',
+  ]);
+  const unknown = '00000000-0000-7000-8000-000000000000';
+  for (const how of [['--dry-run'], ['--reason', 'x', '--yes']]) {
+    const refused = await fixture.run(['dead-letters', 'discard', unknown, ...how]);
+    expect([refused.code, refused.notes]).toEqual([1, expect.stringContaining('ER4019')]);
+  }
+});
+
 test.each([
   [['redrive'], 'ER5001', /No letter was named/],
   [['redrive', '--all', '--sink', 'memory'], 'ER5001', /--all was given/],

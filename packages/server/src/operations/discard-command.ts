@@ -1,4 +1,11 @@
-import { createLogger, discardDeadLetters, listDeadLetterGroups } from '@event-runtime/runtime';
+import {
+  createLogger,
+  type DeadLetterGroup,
+  type Discarded,
+  discardDeadLetters,
+  listDeadLetterGroups,
+  planDiscard,
+} from '@event-runtime/runtime';
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
 import type { GivenSettings } from '../config/load-configuration.ts';
@@ -39,13 +46,10 @@ export async function deadLettersDiscardCommand(
   }
   await using site = await openSite(context, options);
   if (dryRun) {
+    const { letters, redriving } = await planDiscard(site.client, selection);
     const groups = await listDeadLetterGroups(site.client, selection, { limit: mostGroups });
-    const letters = groups.reduce((sum, each) => sum + each.letters, 0);
-    if (json) terminal.out(JSON.stringify({ letters, groups }));
-    else {
-      for (const line of groupLines(groups)) terminal.out(line);
-      terminal.out(`${countText(letters)} letters would be deleted.\nNothing was changed.`);
-    }
+    if (json) terminal.out(JSON.stringify({ letters, redriving, groups }));
+    else for (const line of planLines({ letters, redriving, groups })) terminal.out(line);
     return exitCode.ok;
   }
   const logger = createLogger({ destination: { write: (line) => terminal.note(line.trimEnd()) } });
@@ -61,4 +65,19 @@ export async function deadLettersDiscardCommand(
     json ? JSON.stringify({ letters, redriving }) : `${countText(letters)} letters were deleted.${under}`,
   );
   return exitCode.ok;
+}
+
+function planLines({
+  letters,
+  redriving,
+  groups,
+}: Discarded & { readonly groups: readonly DeadLetterGroup[] }): string[] {
+  const shown = groups.reduce((sum, each) => sum + each.letters, 0);
+  return [
+    ...groupLines(groups),
+    ...(shown < letters ? [`${countText(letters - shown)} letters are of further groups.`] : []),
+    `${countText(letters)} letters would be deleted.`,
+    ...(redriving === 0 ? [] : [`${countText(redriving)} of them are under way, and may be delivered.`]),
+    'Nothing was changed.',
+  ];
 }
