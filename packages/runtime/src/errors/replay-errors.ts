@@ -22,7 +22,7 @@ export const replayErrors = {
   },
   ER6005: {
     meaning: 'The sink cannot be rewound to that time.',
-    remedy: 'Do what the detail says.',
+    remedy: 'Name another time, or make a replay: `event-runtime replay create`.',
     retryable: false,
   },
   ER6006: {

@@ -151,7 +151,8 @@ describe.each([
     // As after a dump was restored, before a relay has run.
     await fixture.rows("update event_runtime.relay_checkpoint set system_identifier = '1'");
     const early = rewindSink(fixture.pool, { relay: fixture.slot, sink: 'consumer', to: 'beginning' });
-    await expect(early).rejects.toMatchObject({ code: 'ER6005' });
+    const remedy = 'Let the relay run here first: `event-runtime start`.';
+    await expect(early).rejects.toMatchObject({ code: 'ER6005', remedy });
   });
 
   test('what cannot be is refused, and changes nothing', async () => {
@@ -166,6 +167,7 @@ describe.each([
     await expect(rewindSink(fixture.pool, given)).rejects.toMatchObject({
       code: 'ER6005',
       message: expect.stringContaining('The oldest tick is of 20') as unknown,
+      remedy: 'Name a later time, or the beginning: `--to beginning`.',
     });
     for (const to of ['yesterday', '2026-02-30', '2026-01-01T00:00:00', '']) {
       await expect(rewindSink(fixture.pool, { ...given, to })).rejects.toMatchObject({ code: 'ER6001' });
@@ -175,7 +177,10 @@ describe.each([
     await emit('two');
     await tick();
     const to = new Date(Date.now() + 60_000).toISOString();
-    await expect(rewindSink(fixture.pool, { ...given, to })).rejects.toMatchObject({ code: 'ER6005' });
+    await expect(rewindSink(fixture.pool, { ...given, to })).rejects.toMatchObject({
+      code: 'ER6005',
+      remedy: 'Name an earlier time, or wait until `event-runtime lag` shows that it has got there.',
+    });
     const [row] = await fixture.rows('select rewind_snapshot from event_runtime.relay_checkpoint');
     expect(row).toEqual({ rewind_snapshot: null });
   });
@@ -193,7 +198,8 @@ describe.each([
     );
     for (const act of [previewRewind, rewindSink]) {
       const refused = act(fixture.pool, { relay: fixture.slot, sink: 'customers', to: 'beginning' });
-      await expect(refused).rejects.toMatchObject({ code: 'ER6005' });
+      const remedy = 'Make a replay: `event-runtime replay create`.';
+      await expect(refused).rejects.toMatchObject({ code: 'ER6005', remedy });
     }
     expect(
       await fixture.rows('select from event_runtime.relay_checkpoint where rewind_snapshot is not null'),

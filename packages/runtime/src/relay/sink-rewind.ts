@@ -84,7 +84,8 @@ async function plan(
   const { systemIdentifier } = await readServerLog(client);
   if (parts.some((part) => part.systemIdentifier !== systemIdentifier)) {
     throw runtimeError('ER6005', {
-      detail: 'Its checkpoint is of another cluster, a dump was restored: let the relay run here first.',
+      detail: 'Its checkpoint is of another cluster: a dump was restored.',
+      remedy: 'Let the relay run here first: `event-runtime start`.',
     });
   }
   const target = to === 'beginning' ? beginning : await tickAt(client, checkTime(to, 'to'));
@@ -93,6 +94,7 @@ async function plan(
   if (behind !== undefined) {
     throw runtimeError('ER6005', {
       detail: `Sink ${sink} has not got that far: it would be handed less than it has still to read.`,
+      remedy: 'Name an earlier time, or wait until `event-runtime lag` shows that it has got there.',
     });
   }
   return { target, parts };
@@ -106,7 +108,8 @@ async function refuseInbox(client: Queryable, sink: string): Promise<void> {
   );
   if (rows[0]?.keeps !== true) return;
   throw runtimeError('ER6005', {
-    detail: `Sink ${sink} keeps an inbox: of what it has had it would make nothing. Make a replay instead.`,
+    detail: `Sink ${sink} keeps an inbox: of what it has had it would make nothing.`,
+    remedy: 'Make a replay: `event-runtime replay create`.',
   });
 }
 
@@ -128,5 +131,8 @@ async function tickAt(client: Queryable, time: string): Promise<Target> {
   const oldest = rows[0]?.at;
   const kept =
     oldest === undefined || oldest === null ? 'There is no tick yet' : `The oldest tick is of ${oldest}`;
-  throw runtimeError('ER6005', { detail: `${kept}: rewind it to a later time, or to the beginning.` });
+  throw runtimeError('ER6005', {
+    detail: `${kept}.`,
+    remedy: 'Name a later time, or the beginning: `--to beginning`.',
+  });
 }
