@@ -74,9 +74,9 @@ export class Lead {
   /** Of each feed, in the same order. */
   #redrivers: readonly Redriver[] = [];
   #window: Window | undefined;
-  /** By sessions that have ended, by sink. */
   /** Of which sinks it was said that they are on another timeline. */
   readonly #said = new Set<string>();
+  /** By sessions that have ended, by sink. */
   readonly #deliveredBefore = new Map<string, number>();
 
   constructor(options: LeadOptions) {
