@@ -11,6 +11,13 @@ interface Given extends Readonly<Record<string, unknown>> {
   readonly key?: string;
   readonly header: readonly string[];
   readonly payload?: string;
+  readonly id?: string;
+  readonly eventVersion?: string;
+  readonly source?: string;
+  readonly correlation?: string;
+  readonly causation?: string;
+  readonly time?: string;
+  readonly replay?: string;
 }
 
 /** The command that shows where events go. */
@@ -30,12 +37,21 @@ export function addRouteCommands(root: Command, { composition, run }: Wiring): v
         .argParser((text, before: readonly string[]) => [...before, text]),
     )
     .option('--payload <json>', 'its payload (default {})')
+    .option('--id <id>', 'its id, a UUID')
+    .option('--event-version <number>', 'the version of its schema (default 1)')
+    .option('--source <service>', 'the service that emitted it (default none)')
+    .option('--correlation <id>', 'its correlation id (default none)')
+    .option('--causation <id>', 'its causation id (default none)')
+    .option('--time <time>', 'when it was recorded: a time with its zone, or a day in UTC (default now)')
+    .option('--replay <id>', 'as the replay with this id brings it, also one of the outbox')
     .option('--json', 'print one JSON object', false);
   addSettingOptions(command, [...routeSettingPaths, 'databaseUrl']).action(
     async (event: string | undefined, given: Given) => {
-      const { type, tenant, ecosystem, key, header, payload, json } = given;
-      const described = { type, tenant, ecosystem, key, header, payload };
-      await run(composition.routesTest, { ...givenSettings(given), event, ...described, json });
+      const { type, tenant, ecosystem, key, header, payload } = given;
+      const { id, eventVersion, source, correlation, causation, time, replay, json } = given;
+      const envelope = { type, tenant, ecosystem, key, header, id, eventVersion, source, correlation };
+      const described = { ...envelope, causation, time, payload };
+      await run(composition.routesTest, { ...givenSettings(given), event, ...described, replay, json });
     },
   );
 }

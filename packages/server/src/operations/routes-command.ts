@@ -10,24 +10,18 @@ import {
 import type { CommandContext } from '../cli/command-context.ts';
 import { type ExitCode, exitCode } from '../cli/exit-code.ts';
 import { nameOfSink, type SinkSettings } from '../config/configured-sink.ts';
-import { headerName } from '../config/kinds/route-list.ts';
 import { type GivenSettings, loadConfiguration } from '../config/load-configuration.ts';
 import type { SettingPath } from '../config/settings-table.ts';
 import { serverError } from '../server-error.ts';
+import { described, type EventDescription, flagsOf, uuid } from './described-event.ts';
 import { routeSettingPaths } from './relay-setting-paths.ts';
 import { table } from './table.ts';
 
-export interface RoutesTestOptions extends GivenSettings {
-  /** Id of an event of the outbox; undefined: one that is described by the rest. */
+export interface RoutesTestOptions extends GivenSettings, EventDescription {
+  /** Id of an event of the outbox; undefined: one that is described. */
   readonly event?: string | undefined;
-  readonly type?: string | undefined;
-  readonly tenant?: string | undefined;
-  readonly ecosystem?: string | undefined;
-  readonly key?: string | undefined;
-  /** `name=value` each. */
-  readonly header: readonly string[];
-  /** JSON. */
-  readonly payload?: string | undefined;
+  /** Id of the replay that brings the event. */
+  readonly replay?: string | undefined;
 }
 
 /** What is told of one sink; `--json` prints it. */
@@ -60,10 +54,12 @@ export async function routesTestCommand(
   if (options.event !== undefined) only.push('databaseUrl');
   const { env, signal, terminal, json } = context;
   const { databaseUrl, sinks, routes } = await loadConfiguration({ given: options, env, signal, only });
-  const event =
+  const found =
     options.event === undefined
       ? described(options)
       : await stored(options.event, { connectionString: databaseUrl, signal });
+  const { replay } = options;
+  const event: OutboxEvent = replay === undefined ? found : { ...found, replay: replay.toLowerCase() };
   const destinations = sinks.map((sink): Destination => {
     const routing = new RoutesTo(nameOfSink(sink), routes).of(event);
     return { ...destination(routing, sink, event), ...(routes === undefined ? { route: null } : {}) };
@@ -89,20 +85,16 @@ function codeOf(destinations: readonly Destination[]): ExitCode {
 }
 
 /** An event has an id, or a description: both together would leave one of them unheard. */
-function refuseContradictions(options: RoutesTestOptions): void {
-  const { event, type, tenant, ecosystem, key, header, payload } = options;
-  const flags = { type, tenant, ecosystem, key, header: header[0], payload };
-  const given = Object.entries(flags).flatMap(([name, text]) => (text === undefined ? [] : [`--${name}`]));
+function refuseContradictions({ event, replay, ...description }: RoutesTestOptions): void {
+  const given = flagsOf(description);
   if (event !== undefined && given.length > 0) {
     throw serverError('ER5001', {
       detail: `An event id was given, and ${given.join(', ')}.`,
       remedy: 'Give the id of an event, or describe one.',
     });
   }
-  for (const [name, text] of Object.entries({ type, tenant })) {
-    if (text !== '') continue;
-    throw serverError('ER5001', { detail: `--${name} is empty.`, remedy: `No event has an empty ${name}.` });
-  }
+  if (replay === undefined || uuid.test(replay)) return;
+  throw serverError('ER5001', { detail: `--replay is ${JSON.stringify(replay)}.`, remedy: 'Give a UUID.' });
 }
 
 function yesOrNo(goes: boolean): string {
@@ -143,7 +135,7 @@ async function stored(
   eventId: string,
   options: { readonly connectionString: string; readonly signal: AbortSignal },
 ): Promise<OutboxEvent> {
-  if (!/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i.test(eventId)) {
+  if (!uuid.test(eventId)) {
     throw serverError('ER5001', {
       detail: `${JSON.stringify(eventId)} is no event id.`,
       remedy: 'Give the UUID of an event, or describe one: `event-runtime routes test --type order.placed`.',
@@ -153,53 +145,4 @@ async function stored(
   const found = await findEvent(connection.client, eventId);
   if (found === undefined) throw serverError('ER4017', { detail: `It is ${eventId}.` });
   return found.event;
-}
-
-function described(options: RoutesTestOptions): OutboxEvent {
-  const { type, tenant = 'tenant', ecosystem = null, key = null, header, payload = '{}' } = options;
-  if (type === undefined) {
-    throw serverError('ER5001', {
-      detail: 'Neither an event id nor --type was given.',
-      remedy: 'Give the UUID of an event, or describe one: `event-runtime routes test --type order.placed`.',
-    });
-  }
-  return {
-    eventId: '00000000-0000-7000-8000-000000000000',
-    seq: 1n,
-    tenantId: tenant,
-    ecosystem,
-    eventType: type,
-    eventVersion: 1,
-    entityKey: key,
-    idempotencyKey: null,
-    correlationId: null,
-    causationId: null,
-    sourceService: null,
-    traceparent: null,
-    headers: header.length === 0 ? null : JSON.stringify(headersOf(header)),
-    payload: jsonBytes(payload),
-    recordedAt: `${new Date().toISOString().replace('T', ' ').replace('Z', '')}+00`,
-  };
-}
-
-function headersOf(given: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    given.map((text) => {
-      const at = text.indexOf('=');
-      if (headerName.test(text.slice(0, Math.max(at, 0)))) return [text.slice(0, at), text.slice(at + 1)];
-      throw serverError('ER5001', {
-        detail: `--header is ${JSON.stringify(text)}.`,
-        remedy: 'Write it as name=value; emit allows names of 1 to 20 of a-z and 0-9.',
-      });
-    }),
-  );
-}
-
-function jsonBytes(text: string): Buffer {
-  try {
-    JSON.parse(text);
-  } catch {
-    throw serverError('ER5001', { detail: '--payload is not JSON.', remedy: `Write it like '{"total":1}'.` });
-  }
-  return Buffer.from(text);
 }
