@@ -52,7 +52,8 @@ export const logEvents = {
   'relay.sink.joined': 'A sink has caught up and is fed from the WAL.',
   'relay.sink.left': 'A sink is fed from the table from now on; `reason` is slow, behind or paused.',
   'relay.sink.adopted': 'A sink has read what came from the other cluster.',
-  'relay.sink.retry': 'A sink did not take a batch; it is handed over again after `delayMs`.',
+  'relay.sink.retry':
+    'A sink did not take a batch, or turned events of it away; they are handed over again after `delayMs`.',
   'relay.sink.rewound':
     'A sink goes on from an earlier place, as an operator asked: after `snapshot`, in the table.',
   'relay.replay.begun': 'A replay hands its events to the sink, or goes on with them.',
