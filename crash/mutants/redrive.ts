@@ -11,12 +11,12 @@ export const redriveRemovesEarly: Mutant = {
   operated: true,
   patches: [
     {
-      file: 'runtime/dist/relay/redriver.js',
+      file: 'runtime/dist/relay/letters/redriver.js',
       find: '            // failpoint: redrive.taken\n',
       replace: '',
     },
     {
-      file: 'runtime/dist/relay/redriver.js',
+      file: 'runtime/dist/relay/letters/redriver.js',
       find: '            const over = await this.#handOver(letters, stopping);\n',
       replace: `            await removeLetters(pool, letters);
             // failpoint: redrive.taken
@@ -37,7 +37,7 @@ export const redriveReorders: Mutant = {
   operated: true,
   patches: [
     {
-      file: 'runtime/dist/relay/redrive-letters.js',
+      file: 'runtime/dist/relay/letters/redrive-letters.js',
       find: 'c.total <= $7 order by c.place`',
       replace: 'c.total <= $7 order by c.place desc`',
     },
@@ -56,7 +56,7 @@ export const lettersHoldNothing: Mutant = {
   operated: true,
   patches: [
     {
-      file: 'runtime/dist/relay/feed.js',
+      file: 'runtime/dist/relay/feed/feed.js',
       find: 'waits: parked === undefined ? undefined : (logged) => parked.has(logged),',
       replace: 'waits: undefined,',
     },

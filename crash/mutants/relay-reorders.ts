@@ -27,7 +27,7 @@ export const relayReorders: Mutant = {
         });`,
     },
     {
-      file: 'runtime/dist/relay/in-hand.js',
+      file: 'runtime/dist/relay/feed/in-hand.js',
       find: 'const held = this.#held.size + behind.size === 0 ? undefined : this.#heldOf(entry, behind);',
       replace: 'const held = undefined;',
     },

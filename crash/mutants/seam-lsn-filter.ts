@@ -9,7 +9,7 @@ export const seamLsnFilter: Mutant = {
   prelude: 'held',
   patches: [
     {
-      file: 'runtime/dist/relay/table-phase.js',
+      file: 'runtime/dist/relay/feed/table-phase.js',
       find: 'logged.position.lsn < to.lsn && to.snapshot.sees(logged.txId)',
       replace: 'logged.position.lsn < to.lsn',
     },

@@ -8,7 +8,7 @@ export const xminGateOff: Mutant = {
   kills: 4,
   patches: [
     {
-      file: 'runtime/dist/relay/table-phase.js',
+      file: 'runtime/dist/relay/feed/table-phase.js',
       find: 'from = { ...from, snapshot: to.snapshot, batch: null };',
       replace:
         'from = { ...from, snapshot: to.snapshot.constructor.parse(`${to.snapshot.xmax}:${to.snapshot.xmax}:`), batch: null };',
@@ -49,7 +49,7 @@ export const publishUnflushed: Mutant = {
   prelude: 'relaxed',
   patches: [
     {
-      file: 'runtime/dist/relay/table-phase.js',
+      file: 'runtime/dist/relay/feed/table-phase.js',
       find: 'if (events === 0 && (await flushed) === false)',
       replace: 'if (false)',
     },

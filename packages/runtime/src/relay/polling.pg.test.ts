@@ -3,7 +3,7 @@ import { deferred } from '../internal/deferred.ts';
 import { orAborted } from '../internal/or-aborted.ts';
 import { type RunContext, Service } from '../lifecycle/service.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
-import { Leased } from './leased.ts';
+import { Leased } from './lease/leased.ts';
 import { faultless } from './ledger.suite.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 import { ReplicaFleet } from './replica-fleet.suite.ts';

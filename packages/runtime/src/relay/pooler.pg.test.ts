@@ -3,7 +3,7 @@ import { ReplicationConnection } from '../replication/replication-connection.ts'
 import { migrate } from '../schema/migrator.ts';
 import { PartitionUpkeep } from '../schema/partition-upkeep.ts';
 import { PgBouncer } from '../testing/pgbouncer.ts';
-import { Leased } from './leased.ts';
+import { Leased } from './lease/leased.ts';
 import { Relay } from './relay.ts';
 import { RelayFixture } from './relay-fixture.suite.ts';
 

@@ -9,7 +9,7 @@ import { describeSlot, refuseForeignSlot } from '../replication/slot.ts';
 import { schemaStatus } from '../schema/migrator.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { refuseForeignRows } from './foreign-rows.ts';
-import { usablePublication } from './publication.ts';
+import { usablePublication } from './slot/publication.ts';
 
 /** The publication that the migrations make. */
 export const publicationName = 'event_runtime';

@@ -9,13 +9,13 @@ import type { CheckpointOwner } from '../log/checkpoint.ts';
 import type { Sink } from '../sinks/sink.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { Lead, type SinkStatus, type WindowUse } from './lead.ts';
-import type { LeaseUnit } from './lease.ts';
-import { LeaseKeeper } from './lease-keeper.ts';
-import type { LeaseChange } from './lease-options.ts';
+import type { LeaseUnit } from './lease/lease.ts';
+import { LeaseKeeper } from './lease/lease-keeper.ts';
+import type { LeaseChange } from './lease/lease-options.ts';
+import { watchServer } from './lease/server-watch.ts';
 import { preflight } from './preflight.ts';
 import { RelayPools } from './relay-pools.ts';
 import type { Route } from './route.ts';
-import { watchServer } from './server-watch.ts';
 
 /** A sink that the relay feeds: known by its name, made anew for each lease. */
 export interface SinkSource {

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest';
 import { eventually } from '../replication/stream-fixture.suite.ts';
+import { Window } from './feed/window.ts';
 import { type Arrival, createLedger, faultless, judge, readLedger } from './ledger.suite.ts';
 import { Consumer, RelayFixture } from './relay-fixture.suite.ts';
 import { StuckSink, type Trouble, writeMany } from './stuck-sink.suite.ts';
-import { Window } from './window.ts';
 
 const troubles: readonly Trouble[] = ['never resolves', 'rejects', 'asks again for one entity'];
 

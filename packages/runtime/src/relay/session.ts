@@ -8,9 +8,9 @@ import { tick } from '../log/tick.ts';
 import { checkTimeline } from '../log/timeline.ts';
 import type { WalReader } from '../log/wal-reader.ts';
 import type { Lsn } from '../replication/lsn.ts';
-import type { Signals } from './dispatcher.ts';
-import type { Feed } from './feed.ts';
-import type { Window } from './window.ts';
+import type { Signals } from './feed/dispatcher.ts';
+import type { Feed } from './feed/feed.ts';
+import type { Window } from './feed/window.ts';
 
 /** WAL without events after which checkpoints are moved on. Bytes. */
 const idleBytes = 1_024n * 1_024n;

@@ -4,7 +4,7 @@ import { saveCheckpoint } from '../log/checkpoint.ts';
 import { readServerLog } from '../log/timeline.ts';
 import { eventually } from '../replication/stream-fixture.suite.ts';
 import { Lateness } from '../testing/lateness.suite.ts';
-import { fromNothing } from './event-fixture.suite.ts';
+import { fromNothing } from './feed/event-fixture.suite.ts';
 import { type Arrival, faultless } from './ledger.suite.ts';
 import { Consumer } from './relay-fixture.suite.ts';
 import { ReplicaFleet, type ReplicaProcess } from './replica-fleet.suite.ts';

@@ -4,7 +4,7 @@ import { deferred } from '../../internal/deferred.ts';
 import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { eventually } from '../../replication/stream-fixture.suite.ts';
 import { Consumer, RelayFixture } from '../relay-fixture.suite.ts';
-import { relayReport } from '../relay-report.ts';
+import { relayReport } from '../report/relay-report.ts';
 import type { RoutableEvent, Route } from '../route.ts';
 import {
   createReplay,

@@ -8,8 +8,8 @@ import type { LoggedEvent } from '../../log/outbox-event.ts';
 import { oldestUnread } from '../../log/unread.ts';
 import type { DeliveryResult } from '../../sinks/sink.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { Signals } from '../dispatcher.ts';
-import type { Feed } from '../feed.ts';
+import type { Signals } from '../feed/dispatcher.ts';
+import type { Feed } from '../feed/feed.ts';
 import { ReplayBook } from './replay-book.ts';
 import {
   markMisfits,
