@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import pg from 'pg';
 import { ConsumerSink } from '../sinks/consumer/consumer-sink.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -33,6 +34,8 @@ export async function runReplicaProcess(json: string): Promise<void> {
   });
   process.once('SIGTERM', () => void relay.stop().then(() => process.exit(0)));
   await relay.start();
+  // Of a process that is killed nothing is kept: the next one would have to strip all these files of their types again.
+  flushCompileCache();
   await relay.finished;
 }
 

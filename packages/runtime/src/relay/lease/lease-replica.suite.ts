@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type LeaseUnit, leaseKey } from './lease.ts';
@@ -112,6 +113,8 @@ export async function runReplica(settings: string): Promise<void> {
     // At once and whole: the next instruction may be the last.
     writeSync(1, `${[kind, replica, at, unit, epoch].join(' ')}\n`);
   };
+  // It will be killed, and of a process that is killed nothing is kept: the next one would strip these files of types again.
+  flushCompileCache();
   await new Replica({ ...(JSON.parse(settings) as ReplicaSettings), say }).keeper.start();
 }
 
