@@ -41,6 +41,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'pg',
+          // As with the unit tests: each new process would load the same modules once more.
+          isolate: false,
           include: ['packages/*/src/**/*.pg.test.ts', 'bench/**/*.pg.test.ts'],
           globalSetup: ['test/postgres-setup.ts', 'test/programs-setup.ts', 'test/nats-setup.ts'],
           pool: 'forks',
@@ -50,6 +52,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'nats',
+          isolate: false,
           include: ['packages/*/src/**/*.nats.test.ts'],
           globalSetup: ['test/nats-setup.ts'],
         },
