@@ -18,14 +18,21 @@ export const stoppedSinkBench: Bench = {
   name: 'stopped-sink',
   about:
     'a sink that stands still for a whole run: the p99 of another, WAL kept, memory, and how it catches up',
-  run: async (request) =>
-    await run(request, {
-      prefix: 'stopped',
-      perSecond: 5_000,
-      runs: 3,
-      open: async (_, stopped) => await filePair(stopped),
-    }),
+  async run(request) {
+    await using site = await newSite(request);
+    return await stoppedSinkReport(site, request);
+  },
 };
+
+/** What the benchmark answers, measured on a PostgreSQL that is there. */
+export async function stoppedSinkReport(site: RelaySite, request: BenchRequest): Promise<BenchReport> {
+  return await measureOn(site, request, {
+    prefix: 'stopped',
+    perSecond: 5_000,
+    runs: 3,
+    open: async (_, stopped) => await filePair(stopped),
+  });
+}
 
 /** What a nats-server that is dead does to webhooks, to the slot and to its own sink. */
 export const deadNatsBench: Bench = {
@@ -35,7 +42,8 @@ export const deadNatsBench: Bench = {
   async run(request) {
     const program = await findService('nats-server');
     if (program === undefined) throw new Error('there is no nats-server: npm run services');
-    return await run(request, {
+    await using site = await newSite(request);
+    return await measureOn(site, request, {
       // Webhooks, their receiver and PostgreSQL share two cores: what is measured must be no queue.
       ...{ prefix: 'dead-nats', perSecond: 1_000, runs: 1 },
       open: async (site) => await natsPair(site, program),
@@ -43,7 +51,13 @@ export const deadNatsBench: Bench = {
   },
 };
 
-async function run(
+async function newSite({ progress }: BenchRequest): Promise<RelaySite> {
+  progress('starting PostgreSQL');
+  return await openRelaySite();
+}
+
+async function measureOn(
+  site: RelaySite,
   request: BenchRequest,
   of: {
     readonly prefix: string;
@@ -56,8 +70,6 @@ async function run(
   const { prefix, perSecond, open } = of;
   const { runs = of.runs, events = 1_000_000, progress } = request;
   const machine = thisMachine();
-  progress('starting PostgreSQL');
-  await using site = await openRelaySite();
   const port = await freePort();
   const limits = await productLimits({ databaseUrl: site.url, port, configuration: {} });
   const experiments = [

@@ -131,7 +131,8 @@ export class Product implements AsyncDisposable {
 
   /** Waits until a sink is fed from the WAL. */
   async live(sink: string): Promise<void> {
-    await this.until((scrape) => scrape.value('event_runtime_sink_mode', { sink, mode: 'live' }) === 1);
+    // Nothing is measured yet: not so often that it is slower for being asked.
+    await this.until((scrape) => scrape.value('event_runtime_sink_mode', { sink, mode: 'live' }) === 1, 100);
   }
 
   /** `kill -9`. */

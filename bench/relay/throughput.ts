@@ -74,7 +74,7 @@ export async function measureCatchUp(
   await using product = await startInto(site, { port, into });
   await product.live(sink);
   await site.sql.query(`update event_runtime.relay_checkpoint set paused_at = now() where sink = '${sink}'`);
-  await product.until((scrape) => scrape.value('event_runtime_sink_paused', { sink }) === 1);
+  await product.until((scrape) => scrape.value('event_runtime_sink_paused', { sink }) === 1, 100);
   const before = await product.until(() => true);
   await site.load(load);
   await site.sql.query(`update event_runtime.relay_checkpoint set paused_at = null where sink = '${sink}'`);
