@@ -1,6 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { migrate } from '@event-runtime/runtime';
+import { EmbeddedPostgres, type EmbeddedPostgresOptions } from '@event-runtime/runtime/testing';
+import { afterAll, describe, expect, test } from 'vitest';
 import { findService } from '../scripts/services/services.ts';
 import { mutants } from './mutants/all.ts';
 import type { Mutant } from './mutants/mutant.ts';
@@ -9,11 +13,31 @@ import { replaySavesEarly } from './mutants/replay-saves-early.ts';
 import { retryReorders } from './mutants/retry-reorders.ts';
 import { xminGateOff } from './mutants/table-reader.ts';
 import { patchedCopy, patchedTexts } from './patch/patched-copy.ts';
+import { packages } from './processes/cluster.ts';
 import { terminalReport } from './report/terminal.ts';
 import { type RunCrashOptions, runCrash } from './run-crash.ts';
 
 const root = join(import.meta.dirname, '..');
 const natsServer = await findService('nats-server');
+
+type Copied = NonNullable<EmbeddedPostgresOptions['copyOf']>;
+
+/** Clusters with the schema, by major version: what takes long at the beginning of a run is done once. */
+const clusters = new Map<string, Promise<Copied>>();
+const folder = mkdtempSync(join(tmpdir(), 'event-runtime-crash-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function migrated(postgres: keyof typeof packages): Promise<Copied> {
+  const known = clusters.get(postgres) ?? makeCluster(postgres);
+  clusters.set(postgres, known);
+  return await known;
+}
+
+async function makeCluster(postgres: keyof typeof packages): Promise<Copied> {
+  await using server = await EmbeddedPostgres.start({ package: packages[postgres] });
+  await migrate({ connectionString: server.url });
+  return await server.stopped(join(folder, postgres));
+}
 
 /** The full run is a command; this is so small a version that it fits in a test run. */
 const small: Omit<RunCrashOptions, 'signal'> = {
@@ -61,7 +85,9 @@ test.concurrent.each([
   'killed again and again, at failpoints too, it loses, invents, reorders and alters nothing: $postgres, from the $sources',
   { timeout: 920_000 },
   async (part) => {
-    const result = await runCrash({ ...small, ...part, hits: 1, signal: AbortSignal.timeout(900_000) });
+    const copyOf = await migrated(part.postgres);
+    const signal = AbortSignal.timeout(900_000);
+    const result = await runCrash({ ...small, ...part, hits: 1, copyOf, signal });
     expect(result.differences).toEqual([]);
     expect(result.kills).toBeGreaterThanOrEqual(part.kills);
     expect(result.freezes).toBe(part.freezes);
@@ -98,7 +124,8 @@ test
   'the mutant $mutant.name is convicted of what is $found [needs nats-server]',
   { timeout: 920_000 },
   async ({ mutant, found, said }) => {
-    const some = { ...few(mutant), nats: 1, signal: AbortSignal.timeout(900_000) } as const;
+    const copyOf = await migrated(small.postgres);
+    const some = { ...few(mutant), nats: 1, copyOf, signal: AbortSignal.timeout(900_000) } as const;
     const result = await runCrash({ ...small, ...some });
     expect(result[found]).toBeGreaterThan(0);
     expect(terminalReport(result)).toContain(said);
@@ -117,7 +144,8 @@ describe('a mutant', () => {
     async ({ mutant, postgres, found, said }) => {
       const { sources } = mutant;
       const signal = AbortSignal.timeout(900_000);
-      const result = await runCrash({ ...small, ...few(mutant), postgres, sources, signal });
+      const copyOf = await migrated(postgres);
+      const result = await runCrash({ ...small, ...few(mutant), postgres, sources, copyOf, signal });
       expect(result[found]).toBeGreaterThan(0);
       expect(result.outcome).toBe('convicted');
       expect(terminalReport(result)).toContain(`mutant ${mutant.name}: convicted`);

@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SecretBox } from '@event-runtime/runtime';
-import { freePort, type SupervisedProcess } from '@event-runtime/runtime/testing';
+import {
+  type EmbeddedPostgresOptions,
+  freePort,
+  type SupervisedProcess,
+} from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { findService } from '../scripts/services/services.ts';
 import { awaitArrivals } from './await-arrivals.ts';
@@ -40,6 +44,8 @@ import { Writers } from './workload/writers.ts';
 export interface RunCrashOptions extends Omit<CrashOptions, 'json'> {
   /** The checkout, built. */
   readonly root: string;
+  /** What its PostgreSQL begins with, of the same major version. Default: it is new. */
+  readonly copyOf?: EmbeddedPostgresOptions['copyOf'];
   /** Connections that write at the same time. Default 6. */
   readonly connections?: number;
   /** Milliseconds that nothing may come, between two kills, until the run counts as stalled. Default 60,000. */
@@ -106,7 +112,7 @@ async function setUpAndRun(
     hits > 0 ? failpointsToHit(copy.failpoints, { sources, only, orders: ordersOf(options) }) : [];
   await using folder = await temporaryFolder();
   onProgress?.(`seed ${seed}; ${failpoints.length} failpoints; starting PostgreSQL ${options.postgres}`);
-  await using cluster = await Cluster.start(options.postgres);
+  await using cluster = await Cluster.start(options.postgres, options.copyOf);
   await using broker = options.nats === 0 ? undefined : await startBroker(options.nats);
   const site: Site = {
     databaseUrl: cluster.url,

