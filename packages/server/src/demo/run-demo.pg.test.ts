@@ -1,5 +1,6 @@
 import { createMigratedDatabase, createTestDatabase } from '@event-runtime/runtime/testing';
 import { describe, expect, inject, test } from 'vitest';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
 import { type DemoResult, demoResult, objections } from './demo-result.ts';
 import { demoTenants } from './demo-sink.ts';
 import { runDemo } from './run-demo.ts';
@@ -31,7 +32,9 @@ async function outcomeOf(
   const { events = 60, kill = false, fault, readsSlot = true, largeBytes = 20_000 } = options;
   await using sink = await WebhookDemoSink.start({ tenants: demoTenants, refusePercent: 5 });
   const { empty = false, waitMs = 30_000 } = options;
-  await using database = await (empty ? createTestDatabase : createMigratedDatabase)(clusterUrl);
+  await using database = await (empty
+    ? createTestDatabase(clusterUrl)
+    : createMigratedDatabase(clusterUrl, fewDays));
   const measured = await runDemo({
     databaseUrl: database.url,
     setup: standInSetup({

@@ -6,6 +6,7 @@ import {
 } from '@event-runtime/runtime/testing';
 import { FaultProxy } from '@event-runtime/simulators';
 import pg from 'pg';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
 import { configurationWith } from '../config/load-configuration.ts';
 import { createHealth } from './create-health.ts';
 import type { HealthServer } from './health-server.ts';
@@ -32,13 +33,15 @@ export class HealthFixture implements AsyncDisposable {
     this.#stack = parts.stack;
   }
 
+  /** @param options `from`: the template of a migrated database */
   static async create(
     clusterUrl: string,
-    options: { readonly migrated?: boolean } = {},
+    { migrated = true, from = fewDays }: { readonly migrated?: boolean; readonly from?: string } = {},
   ): Promise<HealthFixture> {
     const stack = new AsyncDisposableStack();
-    const create = options.migrated === false ? createTestDatabase : createMigratedDatabase;
-    const database = stack.use(await create(clusterUrl));
+    const database = stack.use(
+      await (migrated ? createMigratedDatabase(clusterUrl, from) : createTestDatabase(clusterUrl)),
+    );
     const proxy = stack.use(await FaultProxy.start({ target: new URL(database.url) }));
     const sql = new pg.Client({ connectionString: database.url });
     sql.on('error', () => undefined);

@@ -1,11 +1,12 @@
 import { metrics } from '@event-runtime/runtime';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { allDays } from '../../../runtime/src/testing/migrated-database.ts';
 import { eventually } from '../eventually.suite.ts';
 import { HealthFixture, readyz, scraped } from './health-fixture.suite.ts';
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
-  const create = async (options?: { migrated: boolean }): Promise<HealthFixture> =>
+  const create = async (options?: { migrated?: boolean; from?: string }): Promise<HealthFixture> =>
     await HealthFixture.create(inject('postgres')[version], options);
 
   test('starting, up, standby, stopping: ready is who does its part or could', async () => {
@@ -179,7 +180,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   });
 
   test('every metric of the table is exported, and no other; the figures are those of the relay', async () => {
-    await using fixture = await create();
+    await using fixture = await create({ from: allDays });
     const { relay, health } = fixture.replica();
     await health.start();
     await relay.start();

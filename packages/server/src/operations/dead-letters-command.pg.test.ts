@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
 import { eventually } from '../eventually.suite.ts';
 import { OperationsFixture } from './operations-fixture.suite.ts';
 
 let fixture: OperationsFixture;
 beforeAll(async () => {
-  fixture = await OperationsFixture.create(inject('postgres')['18']);
+  fixture = await OperationsFixture.create(inject('postgres')['18'], { from: fewDays });
   await fixture.live(await fixture.relay());
 });
 afterAll(async () => {

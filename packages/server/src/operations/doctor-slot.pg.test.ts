@@ -1,12 +1,13 @@
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
 import { eventually } from '../eventually.suite.ts';
 import type { Check } from './check.ts';
 import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   const create = async (): Promise<OperationsFixture> =>
-    await OperationsFixture.create(inject('postgres')[version]);
+    await OperationsFixture.create(inject('postgres')[version], { from: fewDays });
 
   test('the slot is read by somebody else: who, from where, since when', async () => {
     await using fixture = await create();

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
 import { eventually } from '../eventually.suite.ts';
 import type { Check } from './check.ts';
 import { OperationsFixture, type Ran } from './operations-fixture.suite.ts';
@@ -6,7 +7,7 @@ import { progressText } from './replay-watch.ts';
 
 let fixture: OperationsFixture;
 beforeAll(async () => {
-  fixture = await OperationsFixture.create(inject('postgres')['18']);
+  fixture = await OperationsFixture.create(inject('postgres')['18'], { from: fewDays });
   await fixture.live(await fixture.relay());
   await fixture.emit(40);
 });

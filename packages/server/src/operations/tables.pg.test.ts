@@ -7,6 +7,7 @@ import { attachTable, parseMapping, planAttachment } from '@event-runtime/runtim
 import { createTestDatabase } from '@event-runtime/runtime/testing';
 import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
+import { fewDays } from '../../../runtime/src/testing/migrated-database.ts';
 import { found, OperationsFixture } from './operations-fixture.suite.ts';
 
 const table = `create table public.shop_events (
@@ -29,7 +30,7 @@ async function events(client: pg.Client): Promise<number> {
 
 describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
   const create = async (): Promise<OperationsFixture> => {
-    const fixture = await OperationsFixture.create(inject('postgres')[version]);
+    const fixture = await OperationsFixture.create(inject('postgres')[version], { from: fewDays });
     await fixture.sql.query(table);
     return fixture;
   };
@@ -296,7 +297,7 @@ describe.each(['15', '18'] as const)('PostgreSQL %s', (version) => {
 test.skipIf(pgDump === undefined)(
   'a dump brings it along, and restoring makes no events [needs pg-client]',
   async () => {
-    await using fixture = await OperationsFixture.create(inject('postgres')['15']);
+    await using fixture = await OperationsFixture.create(inject('postgres')['15'], { from: fewDays });
     await fixture.sql.query(table);
     await fixture.run(attach);
     await fixture.sql.query(insert);
