@@ -46,7 +46,7 @@ export const deadNatsBench: Bench = {
     return await measureOn(site, request, {
       // Webhooks, their receiver and PostgreSQL share two cores: what is measured must be no queue.
       ...{ prefix: 'dead-nats', perSecond: 1_000, runs: 1 },
-      open: async (site) => await natsPair(site, program),
+      open: async () => await natsPair(site, program),
     });
   },
 };
