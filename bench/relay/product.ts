@@ -10,6 +10,8 @@ import { Disturbed } from '../measure/disturbed.ts';
 
 const program = fileURLToPath(new URL('../../packages/server/bin/event-runtime.js', import.meta.url));
 
+const joinedLine = /"event":"relay\.sink\.joined"[^\n]*?"sink":"([^"]*)"/g;
+
 /** A product that does nothing, or does not stop, for so long will not. */
 const patienceMs = 120_000;
 
@@ -38,6 +40,8 @@ export class Product implements AsyncDisposable {
   readonly #folder: string;
   readonly #port: number;
   #log = '';
+  /** Sinks that have joined the WAL, as the log says. */
+  readonly #joined = new Set<string>();
   /** To all sinks, at the last look. */
   #delivered = { count: 0, at: 0 };
   #disturbed: Disturbed | undefined;
@@ -49,6 +53,7 @@ export class Product implements AsyncDisposable {
     for (const pipe of [child.stdout, child.stderr]) {
       pipe?.on('data', (chunk: Buffer) => {
         this.#log = (this.#log + chunk.toString()).slice(-4_000);
+        for (const [, sink = ''] of this.#log.matchAll(joinedLine)) this.#joined.add(sink);
       });
     }
   }
@@ -129,10 +134,12 @@ export class Product implements AsyncDisposable {
     if (delivered >= count) this.#delivered = { count: delivered, at: scrape.at };
   }
 
-  /** Waits until a sink is fed from the WAL. */
+  /** Waits until a sink is fed from the WAL. One that joins it is in the log at once; metrics may be three seconds old. */
   async live(sink: string): Promise<void> {
+    const is = (scrape: Scrape): boolean =>
+      this.#joined.has(sink) || scrape.value('event_runtime_sink_mode', { sink, mode: 'live' }) === 1;
     // Nothing is measured yet: not so often that it is slower for being asked.
-    await this.until((scrape) => scrape.value('event_runtime_sink_mode', { sink, mode: 'live' }) === 1, 100);
+    await this.until(is, 100);
   }
 
   /** `kill -9`. */
@@ -163,7 +170,7 @@ async function writeConfiguration(
   const http = { host: '127.0.0.1', port: options.port };
   await writeFile(
     file,
-    JSON.stringify({ log: { level: 'warn' }, http, roles: ['relay'], ...options.configuration }),
+    JSON.stringify({ log: { level: 'info' }, http, roles: ['relay'], ...options.configuration }),
   );
   return { folder, file };
 }
