@@ -13,7 +13,7 @@ export interface LimitSources {
 
 type Source = keyof LimitSources;
 
-/** So long an answer holds, in milliseconds: a connection to the server has its price. */
+/** So long an answer holds for any message, in milliseconds: a connection to the server has its price. */
 const holdMs: Readonly<Record<Source, number>> = { server: 30_000, stream: 1_000 };
 
 /** Milliseconds between two questions, where an answer did not come. */
@@ -29,6 +29,8 @@ export class KnownLimits {
   readonly #toldAt: Record<Source, number>;
   readonly #askedAt: Record<Source, number>;
   readonly #asking = new Set<Source>();
+  /** By the message's id: since when it waits for an answer. Whatever comes later is one, however long the message then waits. */
+  readonly #heldAt = new Map<string, number>();
   #outdated = false;
   #trouble: Error | undefined;
 
@@ -48,9 +50,9 @@ export class KnownLimits {
     return this.#known;
   }
 
-  /** Those by which a message may be given up now. */
-  get confirmed(): Limits {
-    return { server: this.#confirmed('server'), stream: this.#confirmed('stream') };
+  /** Those by which a message may be given up now: told lately, or asked for since it waits. @param id of the message */
+  confirmedFor(id: string): Limits {
+    return { server: this.#confirmed('server', id), stream: this.#confirmed('stream', id) };
   }
 
   /** Whether the server has another limit than the connection began with: it takes another connection to go by that. */
@@ -64,18 +66,26 @@ export class KnownLimits {
   }
 
   /** Asks anew for the limits that a message of so many bytes is above, beside everything else. */
-  ask(bytes: number): void {
+  ask(id: string, bytes: number): void {
+    if (!this.#heldAt.has(id)) this.#heldAt.set(id, performance.now());
     for (const source of ['stream', 'server'] as const) {
       const limit = this.#known[source];
-      if (limit === undefined || bytes <= limit || this.#confirmed(source) !== undefined) continue;
+      if (limit === undefined || bytes <= limit || this.#confirmed(source, id) !== undefined) continue;
       if (this.#asking.has(source) || performance.now() - this.#askedAt[source] < askAgainMs) continue;
       this.#asking.add(source);
       void this.#askFor(source).finally(() => this.#asking.delete(source));
     }
   }
 
-  #confirmed(source: Source): number | undefined {
-    return performance.now() - this.#toldAt[source] < holdMs[source] ? this.#known[source] : undefined;
+  /** The message waits no more. */
+  release(id: string): void {
+    this.#heldAt.delete(id);
+  }
+
+  #confirmed(source: Source, id: string): number | undefined {
+    const toldAt = this.#toldAt[source];
+    const heldAt = this.#heldAt.get(id) ?? Number.POSITIVE_INFINITY;
+    return toldAt >= heldAt || performance.now() - toldAt < holdMs[source] ? this.#known[source] : undefined;
   }
 
   /** Never rejects. */

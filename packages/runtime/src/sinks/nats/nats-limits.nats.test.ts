@@ -59,6 +59,21 @@ describe.skipIf(program === undefined)('a limit of the server [needs nats-server
     expect(proxy.connected).toBe(2);
   });
 
+  test('a message that waited for it is given up however much later it comes again', async () => {
+    await using sink = site.sink({ servers: [`nats://127.0.0.1:${proxy.port}`] });
+    await handOver(sink, [small('a')], options);
+    passed += longMs;
+    const waiting = [large('big'), small('big')];
+    const [first] = await sink.deliver(batchOf(waiting), { signal });
+    expect(first?.type).toBe('retry');
+    // So long the question takes at most.
+    await vi.waitFor(() => expect(proxy.connected).toBe(2), 10_000);
+    await handOver(sink, [small('b')], options);
+    passed += longMs;
+    const results = await sink.deliver(batchOf(waiting), { signal });
+    expect(results.map(({ type }) => type)).toEqual(['rejected', 'delivered']);
+  });
+
   test('that was raised is gone by over another connection', async () => {
     const configuration = 'max_payload: 4194304';
     await using other = await NatsServer.start({ program: program!, configuration });

@@ -36,9 +36,10 @@ function prepared(
     stream: 'EVENTS',
     limits: {
       known,
-      confirmed: confirmed ? known : { server: undefined, stream: undefined },
+      confirmedFor: () => (confirmed ? known : { server: undefined, stream: undefined }),
       trouble,
-      ask: (bytes) => void asked.push(bytes),
+      ask: (_id, bytes) => void asked.push(bytes),
+      release: () => undefined,
     },
     retryAfterMs: 70,
     batches: given.batches,

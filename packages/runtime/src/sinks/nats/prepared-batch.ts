@@ -11,7 +11,7 @@ import type { Batches, Messages, Ordered } from './publish-in-order.ts';
 
 export interface PreparedBatchOptions {
   readonly stream: string;
-  readonly limits: Pick<KnownLimits, 'known' | 'confirmed' | 'trouble' | 'ask'>;
+  readonly limits: Pick<KnownLimits, 'known' | 'confirmedFor' | 'trouble' | 'ask' | 'release'>;
   /** Milliseconds before a message is handed over again that is above a limit which must be asked for anew. */
   readonly retryAfterMs: number;
   /** How the stream takes batches, see {@link BatchKind}. */
@@ -97,10 +97,13 @@ export class PreparedBatch implements Messages {
     const { limits, doubts, retryAfterMs } = this.#options;
     const excess = tooLarge(size, limits.known);
     const reason =
-      (excess === undefined ? undefined : tooLarge(size, limits.confirmed)) ?? doubts.poisonOf(id);
-    if (reason !== undefined) return { type: 'rejected', reason };
+      (excess === undefined ? undefined : tooLarge(size, limits.confirmedFor(id))) ?? doubts.poisonOf(id);
+    if (reason !== undefined) {
+      limits.release(id);
+      return { type: 'rejected', reason };
+    }
     if (excess === undefined) return undefined;
-    limits.ask(size.all);
+    limits.ask(id, size.all);
     const { trouble } = limits;
     const why = trouble === undefined ? '' : `, and there was no answer: ${trouble.message}`;
     const error = runtimeError('ER4016', {
