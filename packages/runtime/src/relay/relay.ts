@@ -36,8 +36,8 @@ export interface SinkSource {
   readonly afterDeadLetter?: 'continue' | 'wait';
   /**
    * Milliseconds after which an event becomes a dead letter that the sink turns away again and again (`retry`), five times
-   * at least, although it has taken another one since the first time. Counted from that time, in this process. Default: it
-   * never does.
+   * at least, although it has taken another one since the first time. Counted from that time, in memory, while the sink takes
+   * any. Default: it never does.
    */
   readonly deadLetterAfterMs?: number;
 }

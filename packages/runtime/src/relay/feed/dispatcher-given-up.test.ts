@@ -84,3 +84,46 @@ test('nor where nobody asked for it', async () => {
   }
   expect(bench.kept).toEqual([]);
 });
+
+test('the end of an outage makes no letters of what waited through it, though others are taken before', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'Date'] });
+  // 3 of a great many find room; then there is none again.
+  let taken: readonly number[] = [];
+  const bench = new Bench(({ event: { seq } }) => (taken.includes(Number(seq)) ? 'delivered' : 'retry'), {
+    deadLetterAfterMs: 10 * minute,
+  });
+  const pass = async (ms: number, ...entities: string[]): Promise<void> => {
+    vi.advanceTimersByTime(ms);
+    bench.offer(...entities);
+    await bench.step();
+  };
+  taken = [1];
+  await pass(0, 'before');
+  taken = [];
+  for (let time = 0; time < 60; time += 1) await pass(minute, `e${time}`);
+  taken = [5];
+  await pass(minute);
+  taken = [];
+  for (let time = 0; time < 9; time += 1) await pass(minute);
+  expect(bench.kept).toEqual([]);
+  // What is turned away still, so long after others were taken again, is given up.
+  await pass(minute);
+  expect(bench.kept).toHaveLength(59);
+});
+
+test('nor does its beginning, where one was taken behind the first that was not', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'Date'] });
+  const bench = new Bench(({ event: { seq } }) => (seq === 1n || seq === 3n ? 'delivered' : 'retry'), {
+    deadLetterAfterMs: minute,
+  });
+  for (const entities of [['a'], ['b'], ['c'], ['d']]) {
+    vi.advanceTimersByTime(10);
+    await bench.offer(...entities).step();
+  }
+  for (let time = 0; time < 60; time += 1) {
+    vi.advanceTimersByTime(minute);
+    await bench.step();
+  }
+  expect(bench.sink.delivered).toEqual([1, 3]);
+  expect(bench.kept).toEqual([]);
+});

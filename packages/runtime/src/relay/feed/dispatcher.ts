@@ -8,7 +8,7 @@ import type { LoggedEvent } from '../../log/outbox-event.ts';
 import type { DeliveryResult, Sink, SinkBatch } from '../../sinks/sink.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { RoutesTo } from '../route.ts';
-import { withGivenUp } from './given-up.ts';
+import { GivenUp } from './given-up.ts';
 import type { BatchLimit, Entry, InHand, TurnedAway } from './in-hand.ts';
 import { allResults, routeBatch } from './routed-batch.ts';
 
@@ -59,11 +59,12 @@ export class Dispatcher {
   #trouble: unknown;
   /** After the last batch, the oldest event that was turned away and waits. */
   #turnedAway: TurnedAway | undefined;
-  /** When the sink took an event the last time. */
-  #takenAt = Number.NEGATIVE_INFINITY;
+  readonly #givenUp: GivenUp | undefined;
 
   constructor(options: DispatcherOptions) {
+    const { deadLetterAfterMs } = options;
     this.#options = options;
+    this.#givenUp = deadLetterAfterMs === undefined ? undefined : new GivenUp(deadLetterAfterMs);
   }
 
   get sink(): Sink {
@@ -124,7 +125,9 @@ export class Dispatcher {
       return await this.#handOverWith(once, { events: routed.handed, checkpoint }, call);
     });
     if (given === undefined) return 'given-up';
-    const results = this.#givenUp({ inHand, batch, given }, allResults(logged, routed, given));
+    const said = allResults(logged, routed, given);
+    const now = performance.now();
+    const results = this.#givenUp?.results({ batch, results: said, given, inHand, now }) ?? said;
     if (!(await this.#keepRejected(batch, results, call))) return 'given-up';
     // failpoint: relay.delivered
     const delayMs = inHand.settle(batch, results, performance.now());
@@ -171,22 +174,6 @@ export class Dispatcher {
     await orAborted(Promise.race([this.#wake.promise, over.promise]), options.stopping);
     clearTimeout(timer);
     this.#wake = deferred();
-  }
-
-  #givenUp(
-    of: {
-      readonly inHand: InHand;
-      readonly batch: readonly Entry[];
-      readonly given: readonly DeliveryResult[];
-    },
-    results: readonly DeliveryResult[],
-  ): readonly DeliveryResult[] {
-    const { deadLetterAfterMs: afterMs } = this.#options;
-    if (afterMs === undefined) return results;
-    const { inHand, batch, given } = of;
-    const now = performance.now();
-    if (given.some(({ type }) => type === 'delivered')) this.#takenAt = now;
-    return withGivenUp(batch, results, { inHand, afterMs, takenAt: this.#takenAt, now });
   }
 
   /** @returns the results of the batch alone */
