@@ -19,7 +19,7 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     // Most of a test's time is waiting: for a lease, a poll, a server to start.
-    maxWorkers: 4,
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     projects: [
       {
@@ -62,6 +62,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['packages/*/src/**/*.e2e.test.ts', 'crash/**/*.e2e.test.ts'],
+          // After the others: these have whole services and PostgreSQL clusters each.
+          sequence: { groupOrder: 1 },
         },
       },
     ],
