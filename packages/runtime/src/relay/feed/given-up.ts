@@ -1,6 +1,5 @@
-import { entityOf, type LoggedEvent } from '../../log/outbox-event.ts';
 import type { DeliveryResult } from '../../sinks/sink.ts';
-import type { Entry, InHand } from './in-hand.ts';
+import { type Entry, type InHand, keyOf } from './in-hand.ts';
 
 /** So often an event is turned away, at least, before it is given up. */
 const leastTimes = 5;
@@ -77,13 +76,9 @@ export class GivenUp {
 function turnsNewAway(batch: readonly Entry[], results: readonly DeliveryResult[], inHand: InHand): boolean {
   const entities = new Set<string>();
   return batch.some((entry, index) => {
-    const key = keyOf(entry.logged);
+    const key = keyOf(entry);
     if (results[index]?.type !== 'retry' || entities.has(key)) return false;
     entities.add(key);
     return inHand.turnedAway(entry) === undefined;
   });
-}
-
-function keyOf({ event }: LoggedEvent): string {
-  return entityOf(event) ?? event.eventId;
 }

@@ -300,7 +300,7 @@ function waitOf(times: number, afterMs: number, random: () => number): number {
 }
 
 /** An event without an entity is an entity of its own. */
-function keyOf({ logged: { event } }: Entry): string {
+export function keyOf({ logged: { event } }: Entry): string {
   return entityOf(event) ?? `\u0000${event.eventId}`;
 }
 
